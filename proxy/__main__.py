@@ -1,0 +1,50 @@
+"""`python -m proxy`: the egress proxy as the proxy image starts it.
+
+Environment: ORCHBOX_CONTROL_SOCKET (default /run/orchbox/control/proxy.sock). There is nothing else to
+set: policy arrives as grants. `python -m proxy --check` asks whether a running proxy listens (health).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+import structlog
+
+from proxy.server import EXPLICIT_PORT, ProxyServer, ProxySettings
+
+CONTROL_SOCKET = "/run/orchbox/control/proxy.sock"
+
+
+def main(argv: list[str]) -> int:
+    """Exit status: 0 after an orderly stop, 1 where the proxy is not there (--check) or cannot start."""
+    control = Path(os.environ.get("ORCHBOX_CONTROL_SOCKET", CONTROL_SOCKET))
+    if argv == ["--check"]:
+        return _check(control)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING)
+    asyncio.run(_run(ProxySettings(control_socket=control, scratch=Path("/tmp"))))  # noqa: S108 - a tmpfs
+    return 0
+
+
+async def _run(settings: ProxySettings) -> None:
+    await ProxyServer(settings).run()
+
+
+def _check(control: Path) -> int:
+    try:
+        with socket.create_connection(("127.0.0.1", EXPLICIT_PORT), timeout=2):
+            return 0 if control.exists() else 1
+    except OSError:
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

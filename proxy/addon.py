@@ -1,0 +1,373 @@
+"""The mitmproxy hooks. Each gathers facts, asks `proxy.judge`, and enforces the answer; no policy here.
+
+mitmproxy logs an addon's exception and goes on, which would let the traffic through, so every deciding
+hook is wrapped: any exception turns into that hook's own refusal.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mitmproxy import connection, dns, http, websocket
+from mitmproxy.dns import response_codes, types
+from mitmproxy.proxy import layer, server_hooks
+from mitmproxy.proxy.mode_specs import DnsMode
+
+from proxy.addon_guard import (
+    abort_server,
+    fail_closed,
+    refuse_client,
+    refuse_dial,
+    refuse_dns,
+    refuse_flow,
+    refuse_layer,
+    to_response,
+)
+from proxy.addon_layers import FailedRequest
+from proxy.addon_routes import choose_layer
+from proxy.audit import Audit, decision_line
+from proxy.grants import GrantRegistry, is_token_of
+from proxy.headers import clean_request_headers, clean_response_headers
+from proxy.judge import (
+    EXPIRED,
+    EXPLAIN_USER,
+    NO_GRANT,
+    Judged,
+    RefusedError,
+    RequestFacts,
+    deny,
+    judge_destination,
+    judge_request,
+    parse_proxy_authorization,
+)
+from proxy.names import NameAnswers
+from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
+from proxy.problems import problem_for, upstream_problem
+from proxy.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
+from proxy.session import Entry, Session
+
+if TYPE_CHECKING:
+    from proxy.policy.grant import Grant
+
+EXPLICIT_PORT = 8080
+SNI_PORT = 443
+HOST_PORT = 80
+_ENTRIES = {EXPLICIT_PORT: Entry.EXPLICIT, SNI_PORT: Entry.SNI, HOST_PORT: Entry.HOST}
+
+
+class EgressAddon:
+    """One per proxy process. `ports` maps a listening port to its entry (tests use other ports)."""
+
+    name = "nextlayer"
+    """Takes the place of mitmproxy's addon of that name, which Proxyserver warns about when it is absent."""
+
+    def __init__(
+        self,
+        grants: GrantRegistry,
+        audit: Audit,
+        *,
+        lookup: Lookup = lookup_ipv4,
+        ports: dict[int, Entry] | None = None,
+    ) -> None:
+        self.grants = grants
+        self.sessions: dict[str, Session] = {}
+        self._audit = audit
+        self._lookup = lookup
+        self._ports = ports or _ENTRIES
+        self._names = NameAnswers()
+        self.abort: Callable[[str], None] = _no_abort
+        """Cuts a client connection by id; the master sets it."""
+
+    # -- connections ---------------------------------------------------------------------------
+
+    @fail_closed(refuse_client)
+    def client_connected(self, client: connection.Client) -> None:
+        """Identity is the network the connection came in on; without a grant it is closed at once."""
+        entry = Entry.DNS if isinstance(client.proxy_mode, DnsMode) else self._ports[client.sockname[1]]
+        grant = self.grants.find(str(client.sockname[0]), str(client.peername[0]))
+        if grant is None:
+            self._record(None, entry, Judged(str(client.peername[0]), client.sockname[1], NO_GRANT))
+            client.error = "no grant"
+            return
+        self.sessions[client.id] = Session(grant.sandbox_id, entry)
+
+    def client_disconnected(self, client: connection.Client) -> None:
+        """Forget the connection."""
+        self.sessions.pop(client.id, None)
+
+    @fail_closed(refuse_layer)
+    async def next_layer(self, data: layer.NextLayer) -> None:
+        """Choose what speaks next; anything that is neither TLS nor HTTP ends here."""
+        session = self.sessions[data.context.client.id]
+        grant = self._grant(session)
+
+        async def vet(host: str, port: int) -> Decision | None:
+            return await self._vet(session, grant.policy, host, port)
+
+        def record(judged: Judged) -> None:
+            self._record(grant, session.entry, judged, method="TLS")
+
+        await choose_layer(data, session, grant.policy, vet=vet, record=record)
+
+    @fail_closed(refuse_dial)
+    def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Dial only an address that was resolved and checked for this connection."""
+        session = self.sessions[data.client.id]
+        self._grant(session)
+        address = data.server.address
+        pinned = session.pins.get((address[0], address[1])) if address else None
+        if address is None or pinned is None or data.server.via is not None:
+            data.server.error = "destination was not checked"
+            return
+        if data.server.tls and data.server.sni is None:
+            data.server.sni = address[0]
+        data.server.address = (pinned, address[1])
+        data.server.__dict__["orchbox_name"] = address
+
+    @fail_closed(abort_server)
+    def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """The peer must be the address that was checked; then give the connection its name back.
+
+        mitmproxy 12.2 reuses a connection only if its address equals the request's, and refuses to set
+        the address of an open one, hence `__dict__` (pinned by a test on keep-alive).
+        """
+        name = data.server.__dict__.pop("orchbox_name")
+        peer = data.server.peername
+        session = self.sessions[data.client.id]
+        if peer is None or peer[0] != session.pins[name]:
+            raise RuntimeError("the peer is not the address that was checked")
+        data.server.__dict__["address"] = name
+
+    # -- http ----------------------------------------------------------------------------------
+
+    @fail_closed(refuse_flow)
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """CONNECT: the token, the name, the port, the address; refused before any lookup or dial."""
+        session = self.sessions[flow.client_conn.id]
+        grant = self._grant(session)
+        if session.entry is not Entry.EXPLICIT or session.tunnel is not None:
+            judged = Judged(
+                flow.request.host, flow.request.port, deny(ReasonCode.METHOD, "CONNECT is not carried here")
+            )
+            self._refuse(flow, grant, session, judged)
+            return
+        if not self._is_authorized(flow, grant, session):
+            return
+        judged = judge_destination(grant.policy, flow.request.data.host, flow.request.port)
+        if judged.decision.verdict is Verdict.ALLOW:
+            failure = await self._vet(session, grant.policy, judged.host, judged.port)
+            judged = judged._replace(decision=failure) if failure else judged
+        if judged.decision.verdict is Verdict.ALLOW:
+            session.tunnel = (judged.host, judged.port)
+            flow.request.data.host = judged.host
+            return
+        user = parse_proxy_authorization(flow.request.headers.get("proxy-authorization"))
+        is_readable = judged.port == SNI_PORT and judged.decision.reason_code is not ReasonCode.BAD_HOST
+        if user and user.name == EXPLAIN_USER and is_readable:
+            session.tunnel, session.refusal = (judged.host, judged.port), judged.decision
+            self._record(grant, session.entry, judged, method="CONNECT")
+            return
+        self._refuse(flow, grant, session, judged)
+
+    @fail_closed(refuse_flow)
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Every request, every HTTP/2 stream: all places that name a destination agree, then the policy."""
+        session = self.sessions[flow.client_conn.id]
+        grant = self._grant(session)
+        if session.refusal is not None:
+            where = session.tunnel or (flow.request.host, flow.request.port)
+            self._refuse(flow, grant, session, Judged(*where, session.refusal), is_recorded=True)
+            return
+        if flow.error is not None:  # mitmproxy found the request invalid and will answer it
+            return
+        is_first_hand = session.entry is Entry.EXPLICIT and session.tunnel is None
+        if is_first_hand and not self._is_authorized(flow, grant, session):
+            return
+        judged = judge_request(grant.policy, _facts(flow, session))
+        if judged.decision.verdict is Verdict.ALLOW:
+            failure = await self._vet(session, grant.policy, judged.host, judged.port)
+            judged = judged._replace(decision=failure) if failure else judged
+        if judged.decision.verdict is not Verdict.ALLOW:
+            self._refuse(flow, grant, session, judged)
+            return
+        flow.request.data.host = judged.host
+        clean_request_headers(flow.request.headers)
+        flow.request.stream = True
+        self._record(grant, session.entry, judged, method=flow.request.method, path=flow.request.path)
+
+    @fail_closed(refuse_flow)
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream the body; never hand the client a way round (Alt-Svc)."""
+        if flow.response is not None:
+            clean_response_headers(flow.response.headers)
+            flow.response.stream = True
+
+    def request_failed(self, data: FailedRequest) -> None:
+        """A malformed head (our refusal) or a failed upstream (not one), in problem+json."""
+        request_id = uuid.uuid4().hex
+        session = self.sessions.get(data.context.client.id)
+        host = data.flow.request.host if data.flow else ""
+        if data.status in {400, 413, 431}:
+            decision = deny(ReasonCode.BAD_REQUEST, data.message if not data.flow else "the request is malformed")
+            grant = self.grants.current(session.sandbox_id) if session else None
+            self._record(grant, session.entry if session else Entry.EXPLICIT, Judged(host, 0, decision))
+            name = grant.policy.name if grant else ""
+            problem = problem_for(decision, host=host, port=None, policy_name=name, request_id=request_id)
+        else:
+            problem = upstream_problem(host=host, status=data.status, detail=_upstream_detail(data), request_id=request_id)
+        data.response = to_response(problem)
+
+    @fail_closed(refuse_flow)
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Keep no message: mitmproxy 12.2 would hold every one until the connection ends."""
+        if isinstance(flow.websocket, websocket.WebSocketData):
+            flow.websocket.messages.clear()
+
+    # -- dns -----------------------------------------------------------------------------------
+
+    @fail_closed(refuse_dns)
+    def dns_request(self, flow: dns.DNSFlow) -> None:
+        """Answer from the policy alone; nothing is ever asked upstream for a sandbox."""
+        session = self.sessions[flow.client_conn.id]
+        grant = self._grant(session)
+        question = flow.request.question
+        if question is None or len(flow.request.questions) != 1:
+            flow.response = flow.request.fail(response_codes.FORMERR)
+            return
+        answer = self._names.answer(grant.policy, question.name)
+        if answer.is_new_refusal(grant.sandbox_id):
+            self._record(grant, Entry.DNS, answer.judged, method=types.to_str(question.type))
+        if not answer.is_allowed:
+            flow.response = flow.request.fail(response_codes.NXDOMAIN)
+        elif question.type == types.A:
+            record = dns.ResourceRecord.A(question.name, _ipv4(grant.proxy_address), ttl=30)
+            flow.response = flow.request.succeed([record])
+        else:
+            flow.response = flow.request.succeed([])
+
+    def drop_sandbox(self, sandbox_id: str) -> None:
+        """Cut every connection of a sandbox whose grant is gone."""
+        for client_id in [i for i, s in self.sessions.items() if s.sandbox_id == sandbox_id]:
+            self.abort(client_id)
+
+    def record_refusal(self, data: object, decision: Decision) -> None:
+        """The audit line of a hook that failed or met no grant."""
+        client = getattr(data, "client_conn", None) or getattr(data, "client", None)
+        session = self.sessions.get(getattr(client, "id", ""))
+        grant = self.grants.current(session.sandbox_id) if session else None
+        request = getattr(data, "request", None)
+        host, port = getattr(request, "host", ""), getattr(request, "port", 0)
+        entry = session.entry if session else Entry.EXPLICIT
+        sandbox_id = session.sandbox_id if session else None
+        self._record(grant, entry, Judged(str(host), int(port), decision), sandbox_id=sandbox_id)
+
+    # -- shared --------------------------------------------------------------------------------
+
+    def _grant(self, session: Session) -> Grant:
+        grant = self.grants.current(session.sandbox_id)
+        if grant is None:
+            raise RefusedError(EXPIRED if session.sandbox_id in self.grants.expired() else NO_GRANT)
+        return grant
+
+    async def _vet(self, session: Session, policy: Policy, host: str, port: int) -> Decision | None:
+        """Resolve and check once per connection and destination; the failure, if any."""
+        if (host, port) in session.pins:
+            return None
+        try:
+            own = self.grants.proxy_addresses()
+            session.pins[host, port] = await vetted_address(policy, host, own_addresses=own, lookup=self._lookup)
+        except NotDialableError as exc:
+            return exc.decision
+        return None
+
+    def _is_authorized(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> bool:
+        """The token of the proxy URL. None at all is asked for (407, RFC 9110): libcurl sends it only then."""
+        user = parse_proxy_authorization(flow.request.headers.get("proxy-authorization"))
+        if user is not None and is_token_of(grant, user.password):
+            return True
+        decision = deny(ReasonCode.NO_GRANT, "the proxy token is missing or is not this sandbox's")
+        if user is None:
+            problem = problem_for(decision, host="", port=None, policy_name=grant.policy.name, request_id=flow.id)
+            flow.response = to_response(problem, status=407)
+            flow.response.headers["proxy-authenticate"] = 'Basic realm="orchbox"'
+            flow.request.stream = flow.request.method != "CONNECT"
+        else:
+            self._refuse(flow, grant, session, Judged(flow.request.host, flow.request.port, decision))
+        return False
+
+    def _refuse(
+        self, flow: http.HTTPFlow, grant: Grant, session: Session, judged: Judged, *, is_recorded: bool = False
+    ) -> None:
+        request_id = uuid.uuid4().hex
+        problem = problem_for(
+            judged.decision,
+            host=judged.host,
+            port=judged.port,
+            policy_name=grant.policy.name,
+            request_id=request_id,
+        )
+        flow.response = to_response(problem)
+        flow.request.headers.pop("expect", None)
+        flow.request.stream = flow.request.method != "CONNECT"  # a body still to come is never read
+        if not is_recorded:
+            method, path = flow.request.method, None if flow.request.method == "CONNECT" else flow.request.path
+            self._record(grant, session.entry, judged, method=method, path=path, request_id=request_id)
+
+    def _record(
+        self,
+        grant: Grant | None,
+        entry: Entry,
+        judged: Judged,
+        *,
+        method: str | None = None,
+        path: str | None = None,
+        request_id: str | None = None,
+        sandbox_id: str | None = None,
+    ) -> None:
+        self._audit.record(
+            decision_line(
+                judged.decision,
+                sandbox_id=grant.sandbox_id if grant else sandbox_id,
+                policy_name=grant.policy.name if grant else None,
+                entry=entry.value,
+                method=method,
+                host=judged.host,
+                port=judged.port or None,
+                path=path,
+                request_id=request_id or uuid.uuid4().hex,
+            )
+        )
+
+
+def _no_abort(client_id: str) -> None:
+    raise RuntimeError(f"no master is attached that could cut connection {client_id}")
+
+
+def _facts(flow: http.HTTPFlow, session: Session) -> RequestFacts:
+    request = flow.request
+    return RequestFacts(
+        method=request.method,
+        scheme=request.scheme,
+        host=request.host,
+        port=request.port,
+        target=request.path,
+        host_headers=tuple(request.headers.get_all("host")),
+        authority=request.authority,
+        is_http2=request.is_http2,
+        sni=flow.client_conn.sni,
+        tunnel=session.tunnel,
+    )
+
+
+def _upstream_detail(data: FailedRequest) -> str:
+    """Our words for mitmproxy's; its own text may name addresses."""
+    if "ertificate" in data.message:
+        return "the upstream's certificate could not be verified"
+    return "no connection to the upstream" if data.status == 502 else "the upstream ended the exchange"
+
+
+def _ipv4(text: str) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(text)

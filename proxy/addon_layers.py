@@ -1,0 +1,173 @@
+"""mitmproxy layers that refuse: without reading a refused body, and without mitmproxy's HTML pages.
+
+Pinned to mitmproxy 12.2 (see docs/mitmproxy.md): `HttpStream.start_request_stream` is reached with the
+response already set when a hook asks to stream a request that it refused; upstream raises
+NotImplementedError there, we answer at once and drop what is still coming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+
+MAX_DRAIN_BYTES = 16 << 20
+"""Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
+MAX_HEAD_BYTES = 64 << 10
+"""Of a request's first line and headers."""
+
+TLS_ALERT_UNRECOGNIZED_NAME = bytes.fromhex("15030300020270")
+"""RFC 8446 section 6.2, fatal: all that a client which cannot be answered in-band gets to see."""
+
+
+@dataclass
+class FailedRequest:
+    """A request that cannot be answered by a hook's response: the addon fills in `response`."""
+
+    context: Context
+    status: int
+    message: str
+    flow: http.HTTPFlow | None
+    response: http.Response | None = None
+
+
+@dataclass
+class RequestFailedHook(StartHook):
+    """The head could not be parsed, or the upstream failed before a response began."""
+
+    data: FailedRequest
+
+
+class RefuseLayer(layer.Layer):
+    """Says nothing (or a TLS alert), closes, and swallows what still comes."""
+
+    def __init__(self, context: Context, *, farewell: bytes = b"") -> None:
+        super().__init__(context)
+        self._farewell = farewell
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            if self._farewell:
+                yield commands.SendData(self.context.client, self._farewell)
+            yield commands.CloseConnection(self.context.client)
+
+
+class GuardedHttpStream(HttpStream):
+    """One request and its response."""
+
+    _response_begun = False
+    _drained = 0
+
+    def start_request_stream(self) -> layer.CommandGenerator[None]:
+        """Refused with a body still to come: answer now, then drop the body as it arrives."""
+        response = self.flow.response
+        if response is None:
+            yield from super().start_request_stream()
+            return
+        yield from self._answer(response)
+        self.flow.live = False
+        self.client_state = self._drop_body
+        self.server_state = self.state_errored
+
+    def _answer(self, response: http.Response) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), client)
+        yield SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+
+    def _drop_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, RequestData):
+            self._drained += len(event.data)
+            if self._drained > MAX_DRAIN_BYTES:
+                yield commands.CloseConnection(self.context.client)
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        inner: Generator[commands.Command, Any, None] = super()._handle_event(event)
+        reply: Any = None
+        while True:
+            try:
+                command = inner.send(reply)
+            except StopIteration:
+                return
+            if isinstance(command, SendHttp) and command.connection is self.context.client:
+                if isinstance(command.event, ResponseHeaders):
+                    self._response_begun = True
+                elif isinstance(command.event, ResponseProtocolError) and not self._response_begun:
+                    status = command.event.code.http_status_code()
+                    if status is not None and command.event.code is not ErrorCode.KILL:
+                        failed = FailedRequest(self.context, status, command.event.message, self.flow)
+                        yield RequestFailedHook(failed)
+                        if failed.response is not None:
+                            self._response_begun = True
+                            yield from self._answer(failed.response)
+                            yield commands.CloseConnection(self.context.client)
+                            reply = None
+                            continue
+            reply = yield command
+
+
+class GuardedHttp1Server(Http1Server):
+    """Reads request heads; one that is too long or malformed is reported, then answered."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        """Http1Server.read_headers with a bound on the head and with errors that we word ourselves."""
+        for command in super().read_headers(event):
+            if isinstance(command, commands.SendData) and self.request is None:
+                yield from self._fail(400, "the request head is malformed")
+            elif isinstance(command, commands.SendData) and command.data.startswith(b"HTTP/1.1 400"):
+                yield from self._fail(400, "the request's framing is malformed")
+            else:
+                yield command
+        if self.state == self.read_headers and len(self.buf) > MAX_HEAD_BYTES:
+            yield from self._fail(431, "the request head is too long")
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    def _fail(self, status: int, message: str) -> layer.CommandGenerator[None]:
+        failed = FailedRequest(self.context, status, message, None)
+        yield RequestFailedHook(failed)
+        if failed.response is not None:
+            from mitmproxy.net.http import http1  # noqa: PLC0415 - only on this rare path
+
+            yield commands.SendData(self.conn, http1.assemble_response(failed.response))
+
+
+class GuardedHttpLayer(HttpLayer):
+    """HttpLayer with our streams and our HTTP/1 reader."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
+            client: Connection = self.context.client
+            self.connections.setdefault(client, GuardedHttp1Server(self.context.fork()))
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        """As HttpLayer.make_stream, with a GuardedHttpStream."""
+        self.streams[stream_id] = GuardedHttpStream(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+__all__ = [
+    "TLS_ALERT_UNRECOGNIZED_NAME",
+    "FailedRequest",
+    "GuardedHttpLayer",
+    "HTTPMode",
+    "RefuseLayer",
+    "RequestFailedHook",
+]

@@ -1,0 +1,126 @@
+"""Which layer speaks next on a connection: the only place where bytes become a protocol.
+
+Replaces mitmproxy's NextLayer addon, whose fall-backs (raw TCP, DNS, ignored hosts) are all ways out.
+Raw TCP can only be refused here: killing a flow in `tcp_start` does not stop it (measured, 12.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import layer
+from mitmproxy.proxy.layers import TCPLayer
+from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, parse_client_hello
+
+from proxy.addon_layers import TLS_ALERT_UNRECOGNIZED_NAME, GuardedHttpLayer, HTTPMode, RefuseLayer
+from proxy.judge import Judged, deny, judge_server_name
+from proxy.policy.model import Decision, Policy, ReasonCode, TlsMode, Verdict
+from proxy.session import Entry, Session
+
+MAX_CLIENT_HELLO_BYTES = 32 << 10
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"  # RFC 9110 section 5.6.2
+_METHOD = re.compile(_TOKEN + rb"{1,32} ")
+_METHOD_SO_FAR = re.compile(_TOKEN + rb"{0,32}")
+HTTP_ALPNS = {b"h2", b"http/1.1", b"http/1.0"}
+_NOT_HTTP = deny(ReasonCode.NOT_TLS_OR_HTTP, "only TLS and HTTP are carried here")
+_CANNOT_EXPLAIN = {
+    ReasonCode.NO_SNI,
+    ReasonCode.SNI_MISMATCH,
+    ReasonCode.BAD_HOST,
+    ReasonCode.IP_LITERAL,
+    ReasonCode.NOT_TLS_OR_HTTP,
+}
+"""Refused in the ClientHello itself: no certificate could name what the client asked for."""
+
+Vet = Callable[[str, int], Awaitable[Decision | None]]
+Record = Callable[[Judged], None]
+
+
+async def choose_layer(
+    data: layer.NextLayer, session: Session, policy: Policy, *, vet: Vet, record: Record
+) -> None:
+    """Set `data.layer`, or leave it unset to be asked again with more bytes."""
+    context, sent = data.context, data.data_client()
+    if context.client.transport_protocol != "tcp" or data.data_server():
+        raise RuntimeError("only a TCP client that speaks first gets a layer")
+    is_in_tls = any(isinstance(known, ClientTLSLayer) for known in context.layers)
+    if not is_in_tls and starts_like_tls_record(sent):
+        if session.entry is Entry.SNI or session.tunnel:
+            await _route_tls(data, session, policy, vet=vet, record=record)
+        else:
+            _refuse(data, session, _NOT_HTTP, record)
+        return
+    if is_in_tls and context.client.alpn in HTTP_ALPNS:
+        data.layer = GuardedHttpLayer(context, HTTPMode.transparent)
+        return
+    if not is_in_tls and len(sent) < 3 and b"\x16\x03".startswith(sent[:2]):
+        return
+    is_http = _looks_like_http(sent) and not context.client.alpn
+    if is_http is None:
+        return
+    if not is_http or not (is_in_tls or _may_be_clear_text(session)):
+        _refuse(data, session, _NOT_HTTP, record)
+    elif session.tunnel:
+        data.layer = GuardedHttpLayer(context, HTTPMode.transparent)
+    else:
+        data.layer = GuardedHttpLayer(context, HTTPMode.regular)
+
+
+def _may_be_clear_text(session: Session) -> bool:
+    if session.tunnel is None:
+        return session.entry is not Entry.SNI
+    return session.tunnel[1] != 443 and session.refusal is None
+
+
+async def _route_tls(
+    data: layer.NextLayer, session: Session, policy: Policy, *, vet: Vet, record: Record
+) -> None:
+    context, sent = data.context, data.data_client()
+    if len(sent) > 5 and sent[5] != 1:  # RFC 8446 section 4: a handshake begins with a ClientHello
+        _refuse(data, session, _NOT_HTTP, record)
+        return
+    try:
+        hello = parse_client_hello(sent)
+    except ValueError:
+        _refuse(data, session, _NOT_HTTP, record)
+        return
+    if hello is None:
+        if len(sent) > MAX_CLIENT_HELLO_BYTES:
+            _refuse(data, session, _NOT_HTTP, record)
+        return
+    judged = judge_server_name(policy, hello.sni, session.tunnel)
+    if judged.decision.reason_code in _CANNOT_EXPLAIN:
+        record(judged)
+        data.layer = RefuseLayer(context, farewell=TLS_ALERT_UNRECOGNIZED_NAME)
+        return
+    if session.refusal is None:
+        if judged.decision.verdict is Verdict.ALLOW and (failure := await vet(judged.host, judged.port)):
+            judged = judged._replace(decision=failure)
+        if judged.decision.verdict is not Verdict.ALLOW:
+            record(judged)
+            session.refusal = judged.decision
+    session.tunnel = (judged.host, judged.port)
+    context.server.address = session.tunnel
+    if session.refusal is None and judged.decision.tls is TlsMode.PASSTHROUGH:
+        record(judged)
+        data.layer = TCPLayer(context, ignore=True)
+    else:
+        server_tls = ServerTLSLayer(context)
+        server_tls.child_layer = ClientTLSLayer(context)
+        data.layer = server_tls
+
+
+def _refuse(data: layer.NextLayer, session: Session, decision: Decision, record: Record) -> None:
+    if session.refusal is None:
+        host, port = session.tunnel or ("", 0)
+        record(Judged(host, port, decision))
+    data.layer = RefuseLayer(data.context)
+
+
+def _looks_like_http(sent: bytes) -> bool | None:
+    """Whether the bytes begin with a method and a space; None while they may still come to."""
+    if _METHOD.match(sent):
+        return not sent.startswith(b"PRI ")  # HTTP/2 without TLS: no stream goes uninspected
+    return None if _METHOD_SO_FAR.fullmatch(sent) else False

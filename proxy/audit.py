@@ -1,0 +1,65 @@
+"""The canonical decision line: one per request, the same object on stderr and to the daemon.
+
+Field names are constants here. No header, body, query string or credential is ever a field.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from proxy.policy.model import Decision
+
+EVENT = "egress-decision"
+MAX_TEXT = 256
+"""Characters kept of a host or a path: a line's size is bounded whatever the client sends."""
+
+DecisionLine = dict[str, Any]
+
+
+def decision_line(
+    decision: Decision,
+    *,
+    sandbox_id: str | None,
+    policy_name: str | None,
+    entry: str,
+    method: str | None,
+    host: str,
+    port: int | None,
+    path: str | None,
+    request_id: str,
+) -> DecisionLine:
+    """One decision as JSON-able values; `entry` is explicit, sni, host or dns, `at` is epoch seconds."""
+    return {
+        "at": round(time.time(), 3),
+        "sandbox_id": sandbox_id,
+        "request_id": request_id,
+        "verdict": decision.verdict.value,
+        "reason_code": decision.reason_code.value if decision.reason_code else None,
+        "rule_id": decision.rule_id,
+        "policy": policy_name,
+        "entry": entry,
+        "method": method[:MAX_TEXT] if method else None,
+        "host": host[:MAX_TEXT],
+        "port": port,
+        "path": path.split("?", 1)[0][:MAX_TEXT] if path else None,
+        "tls": decision.tls.value if decision.tls else None,
+        "detail": decision.detail[:MAX_TEXT],
+    }
+
+
+class Audit:
+    """Writes each line to stderr and hands it to the listener (the control connection)."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger()
+        self.listener: Callable[[DecisionLine], None] | None = None
+
+    def record(self, line: DecisionLine) -> None:
+        """Write one decision."""
+        self._log.info(EVENT, **line)
+        if self.listener is not None:
+            self.listener(line)

@@ -1,0 +1,52 @@
+"""Headers that never cross the proxy (RFC 9110 section 7.6.1 and claims about who is asking)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+_NEVER_FORWARDED = {
+    "forwarded",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-real-ip",
+}
+_NEVER_RETURNED = {"alt-svc", "proxy-authenticate", "proxy-connection", "proxy-status"}
+_KEPT_CONNECTION_OPTIONS = {"close", "keep-alive"}
+
+
+class Headers(Protocol):
+    """What is used of mitmproxy's Headers; names compare without case."""
+
+    def get(self, name: str, default: str = "") -> str: ...
+    def keys(self) -> Iterable[str]: ...
+    def pop(self, name: str, default: None = None) -> object: ...
+    def __setitem__(self, name: str, value: str) -> None: ...
+
+
+def clean_request_headers(headers: Headers) -> None:
+    """Drop hop-by-hop headers, those that Connection names, and every upgrade but WebSocket's."""
+    options = [o.strip().lower() for o in headers.get("connection", "").split(",") if o.strip()]
+    is_websocket = headers.get("upgrade", "").strip().lower() == "websocket"
+    kept = _KEPT_CONNECTION_OPTIONS | ({"upgrade"} if is_websocket else set())
+    for name in _NEVER_FORWARDED | (set(options) - {*kept, "host", "content-length", "transfer-encoding"}):
+        headers.pop(name, None)
+    if not is_websocket:
+        headers.pop("upgrade", None)
+        headers.pop("http2-settings", None)
+    headers.pop("connection", None)
+    if remaining := [o for o in options if o in kept]:
+        headers["connection"] = ", ".join(remaining)
+
+
+def clean_response_headers(headers: Headers) -> None:
+    """Drop what would send the client to another way out, or pose as this proxy."""
+    for name in _NEVER_RETURNED:
+        headers.pop(name, None)

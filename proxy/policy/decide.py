@@ -1,0 +1,83 @@
+"""The decision: a policy and a request in, a Decision out. No state, no clock, no I/O."""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import re
+
+from proxy.policy.addresses import AddressClass, classify
+from proxy.policy.hosts import is_ip_literal
+from proxy.policy.model import AllowRule, Decision, Policy, ReasonCode, Request, TlsMode, Verdict
+
+_AMBIGUOUS_PATH = re.compile(r"(^|/)\.{1,2}(/|;|$)|//|\\|%2e|%2f|%5c|%00|;", re.IGNORECASE)
+"""Paths that servers normalise differently: refused where a rule is about paths."""
+
+
+def decide(policy: Policy, request: Request) -> Decision:
+    """May this be asked? Deny rules win, then every condition of one allow rule has to hold.
+
+    Without method and path the question is whether anything may be asked of host and port; `tls` is then
+    INSPECT as soon as one rule that could apply needs to see the request.
+    """
+    for rule in policy.deny:
+        if rule.host.matches(request.host):
+            return _deny(ReasonCode.DENIED_RULE, f"{request.host} is denied by a rule", rule.id)
+    rules = [rule for rule in policy.allow if rule.host.matches(request.host)]
+    if not rules:
+        return _decide_unlisted(policy, request)
+    rules = [rule for rule in rules if request.port in rule.ports]
+    if not rules:
+        return _deny(ReasonCode.PORT, f"port {request.port} of {request.host} is not allowed")
+    if request.scheme == "http" and request.port == 443:
+        return _deny(ReasonCode.PORT, "clear-text HTTP is not allowed on port 443")
+    return _decide_listed(rules, request)
+
+
+def _decide_listed(rules: list[AllowRule], request: Request) -> Decision:
+    if request.method is None or request.path is None:
+        inspect = [rule for rule in rules if rule.tls is TlsMode.INSPECT]
+        return _allow(inspect[0] if inspect else rules[0])
+    method, path = request.method, request.path.partition("?")[0]
+    by_method = [rule for rule in rules if rule.methods is None or method in rule.methods]
+    if not by_method:
+        return _deny(ReasonCode.METHOD, f"{method} is not allowed on {request.host}", rules[0].id)
+    for rule in by_method:
+        if rule.paths is None:
+            return _allow(rule)
+        if not _AMBIGUOUS_PATH.search(path) and any(fnmatch.fnmatchcase(path, glob) for glob in rule.paths):
+            return _allow(rule)
+    return _deny(ReasonCode.PATH, f"this path is not allowed on {request.host}", by_method[0].id)
+
+
+def _decide_unlisted(policy: Policy, request: Request) -> Decision:
+    if is_ip_literal(request.host):
+        if classify(request.host) is AddressClass.METADATA:
+            return _deny(ReasonCode.METADATA_ADDRESS, "cloud metadata is never reachable")
+        return _deny(ReasonCode.IP_LITERAL, "an address is allowed only where the policy lists it")
+    if not policy.allow_any_public:
+        return _deny(ReasonCode.NOT_ALLOWED_HOST, f"{request.host} is not in policy {policy.name}")
+    if (request.scheme, request.port) not in {("https", 443), ("http", 80)}:
+        return _deny(ReasonCode.PORT, f"port {request.port} is not allowed on hosts that no rule names")
+    return Decision(
+        verdict=Verdict.ALLOW, rule_id=f"{policy.name}.allow_any_public", tls=TlsMode.PASSTHROUGH
+    )
+
+
+def is_dialable(policy: Policy, host: str, address: str) -> Decision:
+    """May this address, an answer for `host`, be dialled? Private ones only as the operator listed them."""
+    parsed = ipaddress.ip_address(address)
+    kind = classify(parsed)
+    if kind is AddressClass.METADATA:
+        return _deny(ReasonCode.METADATA_ADDRESS, f"{host} resolves to a cloud metadata address")
+    if kind is not AddressClass.PUBLIC and not any(parsed in network for network in policy.allow_private):
+        return _deny(ReasonCode.PRIVATE_ADDRESS, f"{host} resolves to an address that is not public")
+    return Decision(verdict=Verdict.ALLOW)
+
+
+def _allow(rule: AllowRule) -> Decision:
+    return Decision(verdict=Verdict.ALLOW, rule_id=rule.id, tls=rule.tls)
+
+
+def _deny(reason: ReasonCode, detail: str, rule_id: str | None = None) -> Decision:
+    return Decision(verdict=Verdict.DENY, reason_code=reason, rule_id=rule_id, detail=detail)

@@ -1,0 +1,137 @@
+"""The policy's values. Deny is the zero value: an empty policy allows nothing."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from proxy.policy.hosts import HostPattern
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Verdict(enum.StrEnum):
+    """DENY comes first, so that nothing defaults to ALLOW."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+
+
+class TlsMode(enum.StrEnum):
+    """What the proxy does with a connection's TLS."""
+
+    INSPECT = "inspect"
+    PASSTHROUGH = "passthrough"
+
+
+class ReasonCode(enum.StrEnum):
+    """Why a request was refused: a closed set, part of the API. Never reuse a name."""
+
+    NOT_ALLOWED_HOST = "not_allowed_host"
+    DENIED_RULE = "denied_rule"
+    PORT = "port"
+    METHOD = "method"
+    PATH = "path"
+    PRIVATE_ADDRESS = "private_address"
+    METADATA_ADDRESS = "metadata_address"
+    DNS_FAILURE = "dns_failure"
+    DNS_REBIND = "dns_rebind"
+    SNI_MISMATCH = "sni_mismatch"
+    HOST_MISMATCH = "host_mismatch"
+    NO_SNI = "no_sni"
+    IP_LITERAL = "ip_literal"
+    BAD_HOST = "bad_host"
+    BAD_REQUEST = "bad_request"
+    NOT_TLS_OR_HTTP = "not_tls_or_http"
+    FOREIGN_CREDENTIAL = "foreign_credential"
+    CREDENTIAL_HOST = "credential_host"
+    SECRET_LEAK = "secret_leak"
+    BUDGET_REQUESTS = "budget_requests"
+    BUDGET_BYTES = "budget_bytes"
+    BUDGET_CONNECTIONS = "budget_connections"
+    BUDGET_TOKENS = "budget_tokens"
+    AGENT_NOT_ALLOWED = "agent_not_allowed"
+    NO_GRANT = "no_grant"
+    EXPIRED = "expired"
+    INTERNAL_ERROR = "internal_error"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowRule:
+    """Allows what matches all of it; None means "any"."""
+
+    id: str
+    """`<policy>.allow[<index>]`, as it stands in the file."""
+    host: HostPattern
+    ports: frozenset[int] = frozenset({443})
+    methods: frozenset[str] | None = None
+    paths: tuple[str, ...] | None = None
+    """Globs over the path without the query; `*` matches any run of characters."""
+    tls: TlsMode = TlsMode.INSPECT
+    credential: str | None = None
+    pin_credential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DenyRule:
+    """Refuses a host whatever allows it."""
+
+    id: str
+    host: HostPattern
+
+
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """What one sandbox may spend; None means no limit. Bytes are counted on the sandbox's side."""
+
+    requests_per_minute: int | None = None
+    bytes_out: int | None = None
+    bytes_in: int | None = None
+    connections: int | None = None
+    llm_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A whole policy, with `extends` and the site's additions already merged in."""
+
+    name: str
+    allow: tuple[AllowRule, ...] = ()
+    deny: tuple[DenyRule, ...] = ()
+    agents: tuple[str, ...] = ()
+    """Agents that may be called through the gateway (`org/name`, `org/*`)."""
+    budgets: Budgets = Budgets()
+    allow_any_public: bool = False
+    resolve: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Operator's pins: normalised name -> addresses, instead of DNS."""
+    allow_private: tuple[Network, ...] = ()
+    """Operator's exceptions from the private ranges; never from the metadata addresses."""
+    upstream_ca_pem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked; `method` and `path` are None while only the destination is known."""
+
+    host: str
+    """Normalised by `normalize_host`."""
+    port: int
+    scheme: Literal["https", "http"]
+    method: str | None = None
+    path: str | None = None
+    """The request target in origin form; a query is ignored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer; the same value makes the 403 body, the audit line and the test's expectation."""
+
+    verdict: Verdict = Verdict.DENY
+    reason_code: ReasonCode | None = None
+    rule_id: str | None = None
+    tls: TlsMode | None = None
+    detail: str = ""

@@ -1,0 +1,153 @@
+"""A policy as a JSON object and back, strictly: for the grant on the control socket."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from proxy.policy.hosts import HostPattern, normalize_host
+from proxy.policy.model import AllowRule, Budgets, DenyRule, Network, Policy, TlsMode
+
+
+def policy_to_wire(policy: Policy) -> dict[str, object]:
+    """JSON-able; `policy_from_wire` gives back an equal policy."""
+    return {
+        "name": policy.name,
+        "allow": [
+            {
+                "id": rule.id,
+                "host": str(rule.host),
+                "ports": sorted(rule.ports),
+                "methods": None if rule.methods is None else sorted(rule.methods),
+                "paths": None if rule.paths is None else list(rule.paths),
+                "tls": rule.tls.value,
+                "credential": rule.credential,
+                "pin_credential": rule.pin_credential,
+            }
+            for rule in policy.allow
+        ],
+        "deny": [{"id": rule.id, "host": str(rule.host)} for rule in policy.deny],
+        "agents": list(policy.agents),
+        "budgets": {name: getattr(policy.budgets, name) for name in _BUDGETS},
+        "allow_any_public": policy.allow_any_public,
+        "resolve": {host: list(addresses) for host, addresses in policy.resolve.items()},
+        "allow_private": [str(network) for network in policy.allow_private],
+        "upstream_ca_pem": policy.upstream_ca_pem,
+    }
+
+
+def policy_from_wire(data: object) -> Policy:
+    """Read what `policy_to_wire` wrote. Raises ValueError naming the field; unknown fields refuse."""
+    fields = _object(data, "policy", set(_POLICY))
+    return Policy(**{name: read(fields[name], f"policy.{name}") for name, read in _POLICY.items()})
+
+
+def _object(data: object, where: str, names: set[str]) -> dict[str, Any]:
+    if not isinstance(data, dict) or set(data) != names:
+        raise ValueError(f"{where}: expected an object with exactly the fields {', '.join(sorted(names))}")
+    return data
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{where}: expected a text that is not empty")
+    return value
+
+
+def _bool(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{where}: expected true or false")
+    return value
+
+
+def _port(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536:
+        raise ValueError(f"{where}: expected a port between 1 and 65535")
+    return value
+
+
+def _count(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{where}: expected a whole number, 0 or more")
+    return value
+
+
+def _tls(value: object, where: str) -> TlsMode:
+    if value not in set(TlsMode):
+        raise ValueError(f"{where}: expected inspect or passthrough")
+    return TlsMode(str(value))
+
+
+def _optional(read: Callable[[object, str], Any]) -> Callable[[object, str], Any]:
+    return lambda value, where: None if value is None else read(value, where)
+
+
+def _list(read: Callable[[object, str], Any], build: Callable[..., Any] = tuple) -> Callable[[object, str], Any]:
+    def read_list(value: object, where: str) -> Any:
+        if not isinstance(value, list):
+            raise ValueError(f"{where}: expected a list")
+        return build(read(item, f"{where}[{index}]") for index, item in enumerate(value))
+
+    return read_list
+
+
+def _host(value: object, where: str) -> HostPattern:
+    try:
+        return HostPattern.parse(_text(value, where))
+    except ValueError as exc:
+        raise ValueError(f"{where}: {exc}") from None
+
+
+def _network(value: object, where: str) -> Network:
+    try:
+        return ipaddress.ip_network(_text(value, where))
+    except ValueError:
+        raise ValueError(f"{where}: expected a network such as 10.0.0.0/8") from None
+
+
+def _address(value: object, where: str) -> str:
+    try:
+        return str(ipaddress.ip_address(_text(value, where)))
+    except ValueError:
+        raise ValueError(f"{where}: expected an address") from None
+
+
+def _resolve(value: object, where: str) -> MappingProxyType[str, tuple[str, ...]]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected an object of names")
+    read = _list(_address)
+    return MappingProxyType({normalize_host(name): read(item, f"{where}.{name}") for name, item in value.items()})
+
+
+def _record(build: Callable[..., Any], readers: dict[str, Callable[[object, str], Any]]) -> Callable[[object, str], Any]:
+    def read(value: object, where: str) -> Any:
+        fields = _object(value, where, set(readers))
+        return build(**{name: reader(fields[name], f"{where}.{name}") for name, reader in readers.items()})
+
+    return read
+
+
+_BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
+_ALLOW = {
+    "id": _text,
+    "host": _host,
+    "ports": _list(_port, frozenset),
+    "methods": _optional(_list(_text, frozenset)),
+    "paths": _optional(_list(_text)),
+    "tls": _tls,
+    "credential": _optional(_text),
+    "pin_credential": _bool,
+}
+_POLICY: dict[str, Callable[[object, str], Any]] = {
+    "name": _text,
+    "allow": _list(_record(AllowRule, _ALLOW)),
+    "deny": _list(_record(DenyRule, {"id": _text, "host": _host})),
+    "agents": _list(_text),
+    "budgets": _record(Budgets, dict.fromkeys(_BUDGETS, _optional(_count))),
+    "allow_any_public": _bool,
+    "resolve": _resolve,
+    "allow_private": _list(_network),
+    "upstream_ca_pem": _optional(_text),
+}

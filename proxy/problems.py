@@ -1,0 +1,87 @@
+"""Decision -> problem+json (RFC 9457): the proxy's only status table.
+
+The body is written for an agent to read: what was refused, by which rule, whether asking again
+helps, and what its operator could run. It holds nothing of the host or of other sandboxes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from proxy.policy.model import Decision, ReasonCode
+
+CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:orchbox:refused:"
+
+_STATUS = {
+    ReasonCode.BAD_HOST: 400,
+    ReasonCode.BAD_REQUEST: 400,
+    ReasonCode.NOT_TLS_OR_HTTP: 400,
+    ReasonCode.SNI_MISMATCH: 421,  # RFC 9110 section 15.5.20: not the authority of this connection
+    ReasonCode.HOST_MISMATCH: 421,
+    ReasonCode.BUDGET_REQUESTS: 429,
+    ReasonCode.BUDGET_BYTES: 429,
+    ReasonCode.BUDGET_CONNECTIONS: 429,
+    ReasonCode.BUDGET_TOKENS: 429,
+    ReasonCode.INTERNAL_ERROR: 500,
+    ReasonCode.DNS_FAILURE: 502,
+}
+_RETRY_HELPS = {ReasonCode.DNS_FAILURE, ReasonCode.BUDGET_REQUESTS, ReasonCode.BUDGET_CONNECTIONS}
+_OPERATOR_CAN_ALLOW = {
+    ReasonCode.NOT_ALLOWED_HOST,
+    ReasonCode.PORT,
+    ReasonCode.METHOD,
+    ReasonCode.PATH,
+    ReasonCode.DENIED_RULE,
+}
+
+
+class Problem(NamedTuple):
+    """A refusal as it goes over the wire."""
+
+    status: int
+    title: str
+    body: bytes
+    reason_code: str
+
+
+def problem_for(
+    decision: Decision, *, host: str, port: int | None, policy_name: str, request_id: str
+) -> Problem:
+    """The answer to a refused request; a decision without a reason counts as an internal error."""
+    reason = decision.reason_code or ReasonCode.INTERNAL_ERROR
+    status = _STATUS.get(reason, 403)
+    title = f"Refused by the egress policy ({reason.value})"
+    body: dict[str, object] = {
+        "type": TYPE_PREFIX + reason.value,
+        "title": title,
+        "status": status,
+        "detail": decision.detail,
+        "reason_code": reason.value,
+        "policy": policy_name,
+        "rule_id": decision.rule_id,
+        "host": host,
+        "port": port,
+        "retry": "may help" if reason in _RETRY_HELPS else "will not help",
+        "request_id": request_id,
+    }
+    if reason in _OPERATOR_CAN_ALLOW and host:
+        body["operator"] = f"orch policy explain https://{host}/ --policy {policy_name}"
+    return Problem(status, title, json.dumps(body, separators=(",", ":")).encode() + b"\n", reason.value)
+
+
+def upstream_problem(*, host: str, status: int, detail: str, request_id: str) -> Problem:
+    """An allowed request whose upstream failed: not a refusal, and told apart from one."""
+    title = "The upstream could not be reached" if status == 502 else "The request failed"
+    body = {
+        "type": "urn:orchbox:upstream-failed",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "reason_code": None,
+        "host": host,
+        "retry": "may help",
+        "request_id": request_id,
+    }
+    return Problem(status, title, json.dumps(body, separators=(",", ":")).encode() + b"\n", "")

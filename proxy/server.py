@@ -1,0 +1,96 @@
+"""Wires the proxy process: registry, addon, master, control socket."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.addon import EXPLICIT_PORT, HOST_PORT, SNI_PORT, EgressAddon
+from proxy.addon_master import SYSTEM_ROOTS, build_master
+from proxy.addon_tls import MemoryTlsConfig
+from proxy.audit import Audit
+from proxy.control import ControlServer, sweep_forever
+from proxy.grants import GrantRefusedError, GrantRegistry
+from proxy.policy.grant import Grant
+from proxy.resolve import Lookup, lookup_ipv4
+from proxy.session import Entry
+
+DNS_PORT = 53
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """Where the proxy listens; the defaults are the container's."""
+
+    control_socket: Path
+    scratch: Path
+    """A tmpfs folder for the one file mitmproxy insists on reading: the upstream trust roots."""
+    host: str = "0.0.0.0"  # noqa: S104 - the container's networks are its boundary; grants name the address
+    explicit_port: int = EXPLICIT_PORT
+    sni_port: int = SNI_PORT
+    host_port: int = HOST_PORT
+    dns_port: int = DNS_PORT
+
+
+class ProxyServer:
+    """One proxy process. Build it inside a running event loop."""
+
+    def __init__(self, settings: ProxySettings, *, lookup: Lookup = lookup_ipv4) -> None:
+        self.grants = GrantRegistry(time.monotonic)
+        self.audit = Audit()
+        ports = {
+            settings.explicit_port: Entry.EXPLICIT,
+            settings.sni_port: Entry.SNI,
+            settings.host_port: Entry.HOST,
+        }
+        self.addon = EgressAddon(self.grants, self.audit, lookup=lookup, ports=ports)
+        self._tls = MemoryTlsConfig()
+        self._settings = settings
+        modes = [f"regular@{settings.host}:{port}" for port in ports]
+        modes.append(f"dns@{settings.host}:{settings.dns_port}")
+        self.master = build_master(self.addon, self._tls, modes=modes)
+        self.control = ControlServer(settings.control_socket, self.grants, self.audit, self)
+        self._upstream_ca: str | None = None
+
+    async def run(self) -> None:
+        """Serve until told to stop. Raises OSError where a port or the socket cannot be had."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.master.shutdown)
+        await self.control.start()
+        sweeper = asyncio.create_task(sweep_forever(self.control.sweep))
+        try:
+            await self.master.run()
+        finally:
+            sweeper.cancel()
+            await self.control.close()
+
+    # -- Enforcer --
+
+    def set_ca(self, cert_pem: str, key_pem: str) -> None:
+        """Issue the sandboxes' leaf certificates from this CA."""
+        self._tls.set_ca(cert_pem, key_pem)
+
+    def check(self, grant: Grant) -> None:
+        """Refuse a grant that cannot be enforced as written; take over its upstream CA."""
+        pem = grant.policy.upstream_ca_pem
+        if pem == self._upstream_ca:
+            return
+        others = [g for g in self.grants.held() if g.sandbox_id != grant.sandbox_id]
+        if others:
+            raise GrantRefusedError("upstream_ca differs from that of the running sandboxes; it is one per daemon")
+        roots = SYSTEM_ROOTS.read_text() if SYSTEM_ROOTS.exists() else ""
+        # A new name for new content: mitmproxy caches TLS contexts by file name.
+        digest = hashlib.sha256((pem or "").encode()).hexdigest()[:16]
+        path = self._settings.scratch / f"roots-{digest}.pem"
+        path.write_text(roots + "\n" + (pem or ""))
+        self.master.options.update(ssl_verify_upstream_trusted_ca=str(path))
+        self._upstream_ca = pem
+
+    def drop_sandbox(self, sandbox_id: str) -> None:
+        """Cut every connection of a sandbox."""
+        self.addon.drop_sandbox(sandbox_id)

@@ -1,0 +1,34 @@
+"""What the proxy knows of one client connection, from accept to close."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from proxy.policy.model import Decision
+
+
+class Entry(enum.StrEnum):
+    """The door a connection came in by."""
+
+    EXPLICIT = "explicit"
+    """The explicit proxy port: CONNECT and absolute-form requests."""
+    SNI = "sni"
+    """Port 443, judged by the ClientHello's server name."""
+    HOST = "host"
+    """Port 80, judged by the Host header."""
+    DNS = "dns"
+
+
+@dataclass(slots=True)
+class Session:
+    """One client connection; it names its sandbox and never holds the grant, which may be revoked."""
+
+    sandbox_id: str
+    entry: Entry
+    tunnel: tuple[str, int] | None = None
+    """Where the connection leads once it is known: the CONNECT authority, or the server name and 443."""
+    refusal: Decision | None = None
+    """Set where TLS is ended here only to tell the client in-band that it was refused."""
+    pins: dict[tuple[str, int], str] = field(default_factory=dict)
+    """(host, port) -> the address that was resolved and checked: the only one that may be dialled."""

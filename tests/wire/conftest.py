@@ -1,0 +1,261 @@
+"""The real proxy in this process, on loopback, with an upstream of our own that counts what reaches it.
+
+127.0.0.1 plays the sandbox's network, 127.0.0.2 the upstream; names are resolved by the test's own table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from proxy.policy.grant import Grant
+from proxy.policy.hosts import HostPattern
+from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
+from proxy.server import ProxyServer, ProxySettings
+from runtime.proxy_link import ProxyLink, make_ca
+
+UPSTREAM = "127.0.0.2"
+TOKEN = "token-of-this-test"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on right now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+@dataclass
+class Upstream:
+    """A TLS and a plain listener; every accept, server name and request head is kept."""
+
+    tls_port: int = 0
+    plain_port: int = 0
+    ca_pem: str = ""
+    accepts: int = 0
+    server_names: list[str | None] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
+    body_bytes: int = 0
+    response: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nalt-svc: h3=\":443\"\r\n\r\nok"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer each request with `response`."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                self.heads.append(head)
+                for line in head.lower().split("\r\n"):
+                    if line.startswith("content-length:"):
+                        self.body_bytes += len(await reader.readexactly(int(line.split(":")[1])))
+                writer.write(self.response)
+                await writer.drain()
+        writer.close()
+
+
+class _CountingSocket(socket.socket):
+    upstream: Upstream
+
+    def accept(self):
+        accepted = super().accept()
+        self.upstream.accepts += 1
+        return accepted
+
+
+def _listener(upstream: Upstream) -> socket.socket:
+    sock = _CountingSocket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.upstream = upstream
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((UPSTREAM, 0))
+    sock.listen()
+    return sock
+
+
+@pytest.fixture
+async def upstream(tmp_path: Path) -> AsyncIterator[Upstream]:
+    """The origin behind every allowed name."""
+    up = Upstream()
+    ca = make_ca()
+    context = _server_context(ca.cert_pem, ca.key_pem, tmp_path)
+    context.sni_callback = lambda _s, name, _c: up.server_names.append(name)
+    up.ca_pem = ca.cert_pem
+    tls_sock, plain_sock = _listener(up), _listener(up)
+    up.tls_port, up.plain_port = tls_sock.getsockname()[1], plain_sock.getsockname()[1]
+    servers = [
+        await asyncio.start_server(up.serve, sock=tls_sock, ssl=context),
+        await asyncio.start_server(up.serve, sock=plain_sock),
+    ]
+    yield up
+    for server in servers:
+        server.close()
+
+
+def _server_context(ca_cert: str, ca_key: str, folder: Path) -> ssl.SSLContext:
+    issuer = x509.load_pem_x509_certificate(ca_cert.encode())
+    issuer_key = serialization.load_pem_private_key(ca_key.encode(), None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.DNSName(n) for n in ("ok.test", "pass.test", "*.wild.test", "paths.test", "llm.test")]
+    cert = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(issuer.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(issuer.not_valid_before_utc)
+        .not_valid_after(issuer.not_valid_after_utc)
+        .add_extension(x509.SubjectAlternativeName(names), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()),  # type: ignore[arg-type]
+            critical=False,
+        )
+        .sign(issuer_key, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    pem = folder / "upstream.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + cert.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+@dataclass
+class Rig:
+    """A running proxy, the link that steers it, and what it decided."""
+
+    server: ProxyServer
+    link: ProxyLink
+    settings: ProxySettings
+    upstream: Upstream
+    lines: list[dict] = field(default_factory=list)
+    names: dict[str, list[str]] = field(default_factory=dict)
+    lookups: list[str] = field(default_factory=list)
+
+    def policy(self) -> Policy:
+        """ok.test inspected, pass.test passed through, paths.test by method and path."""
+        tls, plain = self.upstream.tls_port, self.upstream.plain_port
+
+        def rule(index: int, host: str, **more) -> AllowRule:
+            values = {
+                "id": f"t.allow[{index}]",
+                "host": HostPattern.parse(host),
+                "ports": frozenset({443, tls, plain}),
+                "methods": None,
+                "paths": None,
+                "tls": TlsMode.INSPECT,
+                "credential": None,
+                "pin_credential": False,
+            }
+            return AllowRule(**{**values, **more})
+
+        return Policy(
+            name="t",
+            allow=(
+                rule(0, "ok.test"),
+                rule(1, "pass.test", tls=TlsMode.PASSTHROUGH),
+                rule(2, "*.wild.test"),
+                rule(3, "paths.test", methods=frozenset({"GET"}), paths=("/v1/*",)),
+                rule(4, "private.test"),
+                rule(5, "rebind.test"),
+            ),
+            deny=(DenyRule(id="t.deny[0]", host=HostPattern.parse("denied.wild.test")),),
+            agents=(),
+            budgets=Budgets(),
+            resolve={"ok.test": (UPSTREAM,), "pass.test": (UPSTREAM,), "paths.test": (UPSTREAM,)},
+            allow_private=(ipaddress.ip_network("127.0.0.2/32"),),
+            upstream_ca_pem=self.upstream.ca_pem,
+        )
+
+    def grant(self, **more) -> Grant:
+        """This test's grant."""
+        values = {
+            "sandbox_id": "run-1",
+            "revision": 1,
+            "policy": self.policy(),
+            "proxy_address": "127.0.0.1",
+            "sandbox_address": "127.0.0.1",
+            "expires_in_s": 60.0,
+            "token": TOKEN,
+        }
+        return Grant(**{**values, **more})
+
+    def proxy_url(self, user: str = "plain") -> str:
+        """The explicit proxy's URL with this sandbox's token."""
+        return f"http://{user}:{TOKEN}@127.0.0.1:{self.settings.explicit_port}"
+
+    async def raw(self, data: bytes, *, port: int | None = None, until_close: bool = False) -> bytes:
+        """Send bytes to the explicit port; what comes back (a head, or all until it closes)."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.settings.explicit_port)
+        try:
+            writer.write(data)
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(5):
+                    if until_close:
+                        return await reader.read(1 << 20)
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    for line in head.lower().split(b"\r\n"):
+                        if line.startswith(b"content-length:"):
+                            head += await reader.readexactly(int(line.split(b":")[1]))
+                    return head
+            return b""
+        finally:
+            writer.close()
+
+    async def connect(self, authority: str, user: str = "plain") -> bytes:
+        """A CONNECT with the token."""
+        auth = base64.b64encode(f"{user}:{TOKEN}".encode()).decode()
+        return await self.raw(
+            f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
+        )
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
+    """The proxy with the grant of `Rig.grant` in force."""
+    ports = free_ports(4)
+    settings = ProxySettings(
+        control_socket=tmp_path / "proxy.sock",
+        scratch=tmp_path,
+        host="127.0.0.1",
+        explicit_port=ports[0],
+        sni_port=ports[1],
+        host_port=ports[2],
+        dns_port=ports[3],
+    )
+    names: dict[str, list[str]] = {"private.test": ["10.0.0.1"], "x.wild.test": [UPSTREAM]}
+    lookups: list[str] = []
+
+    async def lookup(host: str) -> list[str]:
+        lookups.append(host)
+        if host not in names:
+            raise OSError("no such name")
+        return names[host]
+
+    server = ProxyServer(settings, lookup=lookup)
+    running = asyncio.create_task(server.run())
+    link = ProxyLink(settings.control_socket)
+    rig = Rig(server, link, settings, upstream, names=names, lookups=lookups)
+    link.on_decision = rig.lines.append
+    await link.start()
+    await link.wait_connected(5)
+    await link.grant(rig.grant())
+    yield rig
+    await link.close()
+    server.master.shutdown()
+    await asyncio.wait_for(running, 10)

@@ -1,0 +1,140 @@
+"""What is allowed arrives unchanged, verified, streamed, and over the address that was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+
+import pytest
+
+from tests.wire.conftest import TOKEN, UPSTREAM, Rig
+from tests.wire.test_refusals import client, tunnel
+
+
+async def test_inspected_request_arrives(rig: Rig):
+    """Host, SNI and path are the client's own; proxy headers and way-out hints are gone."""
+    async with client(rig) as http:
+        response = await http.get(
+            f"https://ok.test:{rig.upstream.tls_port}/a?b=c", headers={"X-Forwarded-For": "1.2.3.4", "TE": "trailers"}
+        )
+
+    head = rig.upstream.heads[0].lower()
+    assert response.text == "ok"
+    assert "alt-svc" not in response.headers
+    assert head.startswith("get /a?b=c http/1.1\r\n")
+    assert f"host: ok.test:{rig.upstream.tls_port}" in head
+    assert not any(word in head for word in ("proxy-", "x-forwarded-for", "te: trailers", TOKEN))
+    assert rig.upstream.server_names == ["ok.test"]
+    assert [(line["verdict"], line["rule_id"], line["tls"]) for line in rig.lines] == [
+        ("allow", "t.allow[0]", "inspect")
+    ]
+
+
+async def test_keep_alive_uses_one_upstream_connection(rig: Rig):
+    """Pinning the dial address does not cost mitmproxy's connection reuse (12.2 compares addresses)."""
+    async with client(rig) as http:
+        for _ in range(3):
+            await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
+
+    assert len(rig.upstream.heads) == 3
+    assert rig.upstream.accepts == 1
+
+
+async def test_passthrough_shows_the_upstreams_own_certificate(rig: Rig):
+    """A passed-through connection is not intercepted, and has one line."""
+    reader, writer = await tunnel(rig, f"pass.test:{rig.upstream.tls_port}")
+    context = ssl.create_default_context(cadata=rig.upstream.ca_pem)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 5)
+    writer.write(b"GET / HTTP/1.1\r\nHost: pass.test\r\n\r\n")
+
+    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert [(line["verdict"], line["tls"]) for line in rig.lines] == [("allow", "passthrough")]
+    writer.close()
+
+
+async def test_one_lookup_and_the_checked_address_is_dialled(rig: Rig):
+    """A name that would resolve differently a second time is never asked a second time."""
+    rig.names["a.wild.test"] = [UPSTREAM]
+    async with client(rig) as http:
+        await http.get(f"https://a.wild.test:{rig.upstream.tls_port}/")
+        rig.names["a.wild.test"] = ["10.0.0.1"]
+        await http.get(f"https://a.wild.test:{rig.upstream.tls_port}/")
+
+    assert rig.lookups == ["a.wild.test"]
+    assert rig.upstream.accepts == 1
+
+
+async def test_every_answer_is_checked(rig: Rig):
+    """One private answer among the answers refuses the name."""
+    rig.names["b.wild.test"] = [UPSTREAM, "192.168.0.1"]
+    async with client(rig) as http:
+        response = await http.get("https://b.wild.test/")
+
+    assert response.json()["reason_code"] == "private_address"
+    assert rig.upstream.accepts == 0
+
+
+async def test_unverifiable_upstream_is_never_passed_through(rig: Rig):
+    """A wrong certificate ends in 502 problem+json that is told apart from a refusal."""
+    await rig.link.revoke("run-1")
+    policy = rig.policy()
+    object.__setattr__(policy, "upstream_ca_pem", None)
+    await rig.link.grant(rig.grant(sandbox_id="run-2", policy=policy))
+    async with client(rig) as http:
+        response = await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
+
+    assert response.status_code == 502
+    assert response.json()["type"] == "urn:orchbox:upstream-failed"
+    assert rig.upstream.heads == []
+
+
+async def test_plain_http_on_a_listed_port(rig: Rig):
+    """Clear text is carried where its port is listed."""
+    async with client(rig) as http:
+        response = await http.get(f"http://ok.test:{rig.upstream.plain_port}/")
+
+    assert response.text == "ok"
+
+
+async def test_response_streams_before_it_ends(rig: Rig):
+    """The first chunk arrives although the body has no end yet."""
+    rig.upstream.response = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    async with client(rig) as http:
+        async with http.stream("GET", f"https://ok.test:{rig.upstream.tls_port}/") as response:
+            chunks = response.aiter_raw()
+            assert await asyncio.wait_for(anext(chunks), 5) == b"first"
+
+
+async def test_by_server_name_without_a_proxy_setting(rig: Rig):
+    """A client that ignores proxies lands on the SNI door and is judged the same."""
+    context = ssl.create_default_context(cadata=rig.link.ca_pem)
+    answers = {}
+    for name in ("evil.test", "pass.test"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.sni_port)
+        try:
+            await asyncio.wait_for(writer.start_tls(context, server_hostname=name), 5)
+            writer.write(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
+            answers[name] = await asyncio.wait_for(reader.read(), 5)
+        except (ssl.SSLError, ConnectionError) as exc:
+            answers[name] = type(exc).__name__.encode()
+        writer.close()
+
+    assert answers["evil.test"].startswith(b"HTTP/1.1 403")
+    # pass.test would be dialled on 443, where this rig's upstream does not listen.
+    assert not answers["pass.test"].startswith(b"HTTP/1.1 200")
+    assert rig.lines[0]["entry"] == "sni"
+    assert json.dumps(rig.lines).count("not_allowed_host") == 1
+
+
+@pytest.mark.parametrize("alpn", [["h2"], ["http/1.1"]], ids=["h2", "http/1.1"])
+async def test_refusal_speaks_the_clients_protocol(rig: Rig, alpn: list[str]):
+    """The in-band refusal completes TLS with the protocol that the client offers."""
+    reader, writer = await tunnel(rig, "evil.test:443", user="explain")
+    context = ssl.create_default_context(cadata=rig.link.ca_pem)
+    context.set_alpn_protocols(alpn)
+
+    await asyncio.wait_for(writer.start_tls(context, server_hostname="evil.test"), 5)
+
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == alpn[0]
+    writer.close()
