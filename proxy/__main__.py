@@ -15,7 +15,8 @@ from pathlib import Path
 
 import structlog
 
-from proxy.server import EXPLICIT_PORT, ProxyServer, ProxySettings
+from proxy.addon import EXPLICIT_PORT
+from proxy.server import ProxyServer, ProxySettings
 
 CONTROL_SOCKET = "/run/orchbox/control/proxy.sock"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mitmproxy import connection, dns, http, websocket
-from mitmproxy.dns import response_codes, types
+from mitmproxy.net.dns import response_codes, types
 from mitmproxy.proxy import layer, server_hooks
 from mitmproxy.proxy.mode_specs import DnsMode
 
@@ -211,13 +211,17 @@ class EgressAddon:
         session = self.sessions.get(data.context.client.id)
         host = data.flow.request.host if data.flow else ""
         if data.status in {400, 413, 431}:
-            decision = deny(ReasonCode.BAD_REQUEST, data.message if not data.flow else "the request is malformed")
+            decision = deny(
+                ReasonCode.BAD_REQUEST, data.message if not data.flow else "the request is malformed"
+            )
             grant = self.grants.current(session.sandbox_id) if session else None
             self._record(grant, session.entry if session else Entry.EXPLICIT, Judged(host, 0, decision))
             name = grant.policy.name if grant else ""
             problem = problem_for(decision, host=host, port=None, policy_name=name, request_id=request_id)
         else:
-            problem = upstream_problem(host=host, status=data.status, detail=_upstream_detail(data), request_id=request_id)
+            problem = upstream_problem(
+                host=host, status=data.status, detail=_upstream_detail(data), request_id=request_id
+            )
         data.response = to_response(problem)
 
     @fail_closed(refuse_flow)
@@ -278,19 +282,23 @@ class EgressAddon:
             return None
         try:
             own = self.grants.proxy_addresses()
-            session.pins[host, port] = await vetted_address(policy, host, own_addresses=own, lookup=self._lookup)
+            session.pins[host, port] = await vetted_address(
+                policy, host, own_addresses=own, lookup=self._lookup
+            )
         except NotDialableError as exc:
             return exc.decision
         return None
 
     def _is_authorized(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> bool:
-        """The token of the proxy URL. None at all is asked for (407, RFC 9110): libcurl sends it only then."""
+        """The proxy URL's token. Where none came it is asked for (407): libcurl sends it only then."""
         user = parse_proxy_authorization(flow.request.headers.get("proxy-authorization"))
         if user is not None and is_token_of(grant, user.password):
             return True
         decision = deny(ReasonCode.NO_GRANT, "the proxy token is missing or is not this sandbox's")
         if user is None:
-            problem = problem_for(decision, host="", port=None, policy_name=grant.policy.name, request_id=flow.id)
+            problem = problem_for(
+                decision, host="", port=None, policy_name=grant.policy.name, request_id=flow.id
+            )
             flow.response = to_response(problem, status=407)
             flow.response.headers["proxy-authenticate"] = 'Basic realm="orchbox"'
             flow.request.stream = flow.request.method != "CONNECT"
@@ -299,7 +307,13 @@ class EgressAddon:
         return False
 
     def _refuse(
-        self, flow: http.HTTPFlow, grant: Grant, session: Session, judged: Judged, *, is_recorded: bool = False
+        self,
+        flow: http.HTTPFlow,
+        grant: Grant,
+        session: Session,
+        judged: Judged,
+        *,
+        is_recorded: bool = False,
     ) -> None:
         request_id = uuid.uuid4().hex
         problem = problem_for(
@@ -313,7 +327,10 @@ class EgressAddon:
         flow.request.headers.pop("expect", None)
         flow.request.stream = flow.request.method != "CONNECT"  # a body still to come is never read
         if not is_recorded:
-            method, path = flow.request.method, None if flow.request.method == "CONNECT" else flow.request.path
+            method, path = (
+                flow.request.method,
+                None if flow.request.method == "CONNECT" else flow.request.path,
+            )
             self._record(grant, session.entry, judged, method=method, path=path, request_id=request_id)
 
     def _record(

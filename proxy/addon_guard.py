@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 from mitmproxy import connection, dns, http
-from mitmproxy.dns import response_codes
+from mitmproxy.net.dns import response_codes
 from mitmproxy.proxy import layer, server_hooks
 
 from proxy.addon_layers import RefuseLayer
@@ -33,7 +33,10 @@ def fail_closed(refuse: Refuser) -> Callable[[Callable[..., Any]], Callable[...,
             if decision is INTERNAL_ERROR:
                 frame = inspect.trace()[-1]
                 structlog.get_logger().error(
-                    "hook-failed", hook=hook.__name__, error=type(exc).__name__, at=f"{frame.function}:{frame.lineno}"
+                    "hook-failed",
+                    hook=hook.__name__,
+                    error=type(exc).__name__,
+                    at=f"{frame.function}:{frame.lineno}",
                 )
             refuse(addon, data, decision)
             addon.record_refusal(data, decision)
@@ -108,7 +111,8 @@ def to_response(problem: Problem, *, status: int | None = None) -> http.Response
             "connection": "close",
             "cache-control": "no-store",
             # RFC 9209: says in a standard place that the proxy, not the origin, refused.
-            "proxy-status": f'orchbox; error={"http_request_denied" if problem.reason_code else "destination_unavailable"}',
+            "proxy-status": "orchbox; error="
+            + ("http_request_denied" if problem.reason_code else "destination_unavailable"),
         },
     )
     response.reason = problem.title

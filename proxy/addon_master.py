@@ -47,7 +47,7 @@ class UnsafeOptionError(RuntimeError):
 def assert_safe_options(opts: options.Options) -> None:
     """Raise UnsafeOptionError naming the first option that is not as REQUIRED_OPTIONS says."""
     for name, required in REQUIRED_OPTIONS.items():
-        value = getattr(opts, name, _MISSING)
+        value: Any = getattr(opts, name, _MISSING)
         if value is _MISSING:
             raise UnsafeOptionError(f"mitmproxy option {name} does not exist: unsupported mitmproxy release")
         if (list(value) if isinstance(required, list) else value) != required:

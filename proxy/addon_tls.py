@@ -22,7 +22,11 @@ class MemoryTlsConfig(TlsConfig):
         with tempfile.TemporaryDirectory() as folder:  # mitmproxy reads DH parameters from a file only
             dhparams = certs.CertStore.load_dhparam(Path(folder) / "dhparam.pem")
         self.certstore = certs.CertStore(
-            default_privatekey=key, default_ca=cert, default_chain_file=None, default_crl=b"", dhparams=dhparams
+            default_privatekey=key,
+            default_ca=cert,
+            default_chain_file=None,
+            default_crl=b"",
+            dhparams=dhparams,
         )
 
     def running(self) -> None:

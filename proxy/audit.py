@@ -20,7 +20,7 @@ MAX_TEXT = 256
 DecisionLine = dict[str, Any]
 
 
-def decision_line(
+def decision_line(  # noqa: PLR0913 - one parameter a field
     decision: Decision,
     *,
     sandbox_id: str | None,

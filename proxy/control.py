@@ -33,9 +33,14 @@ MAX_BACKLOG_BYTES = 8 << 20
 class Enforcer(Protocol):
     """What the control connection steers."""
 
-    def set_ca(self, cert_pem: str, key_pem: str) -> None: ...
-    def check(self, grant: Grant) -> None: ...
-    def drop_sandbox(self, sandbox_id: str) -> None: ...
+    def set_ca(self, cert_pem: str, key_pem: str) -> None:
+        """Issue certificates from this CA. Raises ValueError for what is none."""
+
+    def check(self, grant: Grant) -> None:
+        """Raise GrantRefusedError where the grant cannot be enforced as written."""
+
+    def drop_sandbox(self, sandbox_id: str) -> None:
+        """Cut every connection of a sandbox."""
 
 
 class ControlServer:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import MutableMapping
+from typing import Any
 
 _NEVER_FORWARDED = {
     "forwarded",
@@ -22,16 +22,7 @@ _NEVER_RETURNED = {"alt-svc", "proxy-authenticate", "proxy-connection", "proxy-s
 _KEPT_CONNECTION_OPTIONS = {"close", "keep-alive"}
 
 
-class Headers(Protocol):
-    """What is used of mitmproxy's Headers; names compare without case."""
-
-    def get(self, name: str, default: str = "") -> str: ...
-    def keys(self) -> Iterable[str]: ...
-    def pop(self, name: str, default: None = None) -> object: ...
-    def __setitem__(self, name: str, value: str) -> None: ...
-
-
-def clean_request_headers(headers: Headers) -> None:
+def clean_request_headers(headers: MutableMapping[Any, Any]) -> None:
     """Drop hop-by-hop headers, those that Connection names, and every upgrade but WebSocket's."""
     options = [o.strip().lower() for o in headers.get("connection", "").split(",") if o.strip()]
     is_websocket = headers.get("upgrade", "").strip().lower() == "websocket"
@@ -46,7 +37,7 @@ def clean_request_headers(headers: Headers) -> None:
         headers["connection"] = ", ".join(remaining)
 
 
-def clean_response_headers(headers: Headers) -> None:
+def clean_response_headers(headers: MutableMapping[Any, Any]) -> None:
     """Drop what would send the client to another way out, or pose as this proxy."""
     for name in _NEVER_RETURNED:
         headers.pop(name, None)

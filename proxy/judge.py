@@ -67,7 +67,7 @@ def parse_proxy_authorization(value: str | None) -> ProxyUser | None:
 
 
 def judge_destination(policy: Policy, raw_host: str | bytes, port: int) -> Judged:
-    """May anything at all be asked of this host and port (CONNECT, server name)?"""
+    """Decide whether anything at all may be asked of this host and port (CONNECT, server name)."""
     try:
         host = normalize_host(raw_host)
     except BadHostError as exc:
@@ -92,7 +92,9 @@ def judge_server_name(policy: Policy, sni: str | None, tunnel: tuple[str, int] |
         return Judged(name, port, deny(ReasonCode.IP_LITERAL, "the TLS server name is an address"))
     if tunnel and name != host:
         return Judged(
-            host, port, deny(ReasonCode.SNI_MISMATCH, f"the tunnel leads to {host}, the ClientHello names {name}")
+            host,
+            port,
+            deny(ReasonCode.SNI_MISMATCH, f"the tunnel leads to {host}, the ClientHello names {name}"),
         )
     return judge_destination(policy, name, port)
 
@@ -166,10 +168,7 @@ def _is_same_authority(named: str, host: str, port: int, scheme: str) -> bool:
     else:
         name, colon, rest = named.partition(":")
         rest = colon + rest
-    if rest == "":
-        same_port = port == _DEFAULT_PORT.get(scheme)
-    else:
-        same_port = rest == f":{port}"
+    same_port = rest == f":{port}" if rest else port == _DEFAULT_PORT.get(scheme)
     return same_port and _is_same_name(name, host)
 
 

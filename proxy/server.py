@@ -82,7 +82,9 @@ class ProxyServer:
             return
         others = [g for g in self.grants.held() if g.sandbox_id != grant.sandbox_id]
         if others:
-            raise GrantRefusedError("upstream_ca differs from that of the running sandboxes; it is one per daemon")
+            raise GrantRefusedError(
+                "upstream_ca differs from that of the running sandboxes; it is one per daemon"
+            )
         roots = SYSTEM_ROOTS.read_text() if SYSTEM_ROOTS.exists() else ""
         # A new name for new content: mitmproxy caches TLS contexts by file name.
         digest = hashlib.sha256((pem or "").encode()).hexdigest()[:16]

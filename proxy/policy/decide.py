@@ -59,9 +59,7 @@ def _decide_unlisted(policy: Policy, request: Request) -> Decision:
         return _deny(ReasonCode.NOT_ALLOWED_HOST, f"{request.host} is not in policy {policy.name}")
     if (request.scheme, request.port) not in {("https", 443), ("http", 80)}:
         return _deny(ReasonCode.PORT, f"port {request.port} is not allowed on hosts that no rule names")
-    return Decision(
-        verdict=Verdict.ALLOW, rule_id=f"{policy.name}.allow_any_public", tls=TlsMode.PASSTHROUGH
-    )
+    return Decision(verdict=Verdict.ALLOW, rule_id=f"{policy.name}.allow_any_public", tls=TlsMode.PASSTHROUGH)
 
 
 def is_dialable(policy: Policy, host: str, address: str) -> Decision:

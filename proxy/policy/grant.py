@@ -39,7 +39,7 @@ class Grant:
 
 def grant_from_wire(data: object) -> Grant:
     """Read a grant strictly. Raises ValueError naming the field; the text holds no token."""
-    names = {f: t for f, t in _FIELDS.items()}
+    names = dict(_FIELDS)
     if not isinstance(data, dict) or set(data) != {*names, "policy"}:
         raise ValueError("a grant has exactly the fields " + ", ".join(sorted({*names, "policy"})))
     for name, kinds in names.items():

@@ -123,7 +123,25 @@ class HostPattern:
 _TWO_LABEL_SUFFIXES = frozenset(
     f"{second}.{country}"
     for second in ("ac", "co", "com", "edu", "gov", "net", "org")
-    for country in ("ar", "au", "br", "cn", "id", "il", "in", "jp", "kr", "mx", "nz", "sg", "th", "tr", "tw", "uk", "za")
+    for country in (
+        "ar",
+        "au",
+        "br",
+        "cn",
+        "id",
+        "il",
+        "in",
+        "jp",
+        "kr",
+        "mx",
+        "nz",
+        "sg",
+        "th",
+        "tr",
+        "tw",
+        "uk",
+        "za",
+    )
 )
 """Public suffixes of two labels under which a wildcard would span strangers: not all there are, the
 reviewer of a policy is the other guard."""

@@ -49,7 +49,7 @@ class ReasonCode(enum.StrEnum):
     NOT_TLS_OR_HTTP = "not_tls_or_http"
     FOREIGN_CREDENTIAL = "foreign_credential"
     CREDENTIAL_HOST = "credential_host"
-    SECRET_LEAK = "secret_leak"
+    SECRET_LEAK = "secret_leak"  # noqa: S105 - a code
     BUDGET_REQUESTS = "budget_requests"
     BUDGET_BYTES = "budget_bytes"
     BUDGET_CONNECTIONS = "budget_connections"

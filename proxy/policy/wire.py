@@ -84,7 +84,9 @@ def _optional(read: Callable[[object, str], Any]) -> Callable[[object, str], Any
     return lambda value, where: None if value is None else read(value, where)
 
 
-def _list(read: Callable[[object, str], Any], build: Callable[..., Any] = tuple) -> Callable[[object, str], Any]:
+def _list(
+    read: Callable[[object, str], Any], build: Callable[..., Any] = tuple
+) -> Callable[[object, str], Any]:
     def read_list(value: object, where: str) -> Any:
         if not isinstance(value, list):
             raise ValueError(f"{where}: expected a list")
@@ -118,10 +120,14 @@ def _resolve(value: object, where: str) -> MappingProxyType[str, tuple[str, ...]
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected an object of names")
     read = _list(_address)
-    return MappingProxyType({normalize_host(name): read(item, f"{where}.{name}") for name, item in value.items()})
+    return MappingProxyType(
+        {normalize_host(name): read(item, f"{where}.{name}") for name, item in value.items()}
+    )
 
 
-def _record(build: Callable[..., Any], readers: dict[str, Callable[[object, str], Any]]) -> Callable[[object, str], Any]:
+def _record(
+    build: Callable[..., Any], readers: dict[str, Callable[[object, str], Any]]
+) -> Callable[[object, str], Any]:
     def read(value: object, where: str) -> Any:
         fields = _object(value, where, set(readers))
         return build(**{name: reader(fields[name], f"{where}.{name}") for name, reader in readers.items()})

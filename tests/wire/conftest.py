@@ -50,7 +50,7 @@ class Upstream:
     server_names: list[str | None] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     body_bytes: int = 0
-    response: bytes = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nalt-svc: h3=\":443\"\r\n\r\nok"
+    response: bytes = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nalt-svc: h3=":443"\r\n\r\nok'
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer each request with `response`."""

@@ -16,7 +16,8 @@ async def test_inspected_request_arrives(rig: Rig):
     """Host, SNI and path are the client's own; proxy headers and way-out hints are gone."""
     async with client(rig) as http:
         response = await http.get(
-            f"https://ok.test:{rig.upstream.tls_port}/a?b=c", headers={"X-Forwarded-For": "1.2.3.4", "TE": "trailers"}
+            f"https://ok.test:{rig.upstream.tls_port}/a?b=c",
+            headers={"X-Forwarded-For": "1.2.3.4", "TE": "trailers"},
         )
 
     head = rig.upstream.heads[0].lower()

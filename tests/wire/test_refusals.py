@@ -121,13 +121,17 @@ async def test_plain_request_whose_hosts_disagree_is_refused(rig: Rig, case: str
     assert [line["reason_code"] for line in rig.lines] == [reason]
 
 
-async def tunnel(rig: Rig, authority: str, user: str = "plain") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def tunnel(
+    rig: Rig, authority: str, user: str = "plain"
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """An open CONNECT tunnel."""
     import base64
 
     reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
     auth = base64.b64encode(f"{user}:{TOKEN}".encode()).decode()
-    writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
+    writer.write(
+        f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
+    )
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
     assert head.startswith(b"HTTP/1.1 200"), head
     return reader, writer
