@@ -1,0 +1,25 @@
+# Every target works from a fresh clone on a bare machine; V=1 shows what set-up does.
+
+PY := .venv/bin/python
+.PHONY: setup images demo test test-unit lint clean
+
+setup:
+	@bash scripts/setup.sh
+
+images: setup
+	@$(PY) images/build.py
+
+demo: images
+	@$(PY) scripts/demo.py
+
+test: images lint
+	@$(PY) -m pytest tests --cov=proxy/policy --cov-report=term:skip-covered
+
+test-unit: setup
+	@$(PY) -m pytest tests/unit tests/wire
+
+lint: setup
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q . && .venv/bin/mypy && .venv/bin/lint-imports
+
+clean:
+	rm -rf build .venv .run

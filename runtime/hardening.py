@@ -1,0 +1,175 @@
+"""From a sandbox's specification to the container that the engine creates. Pure.
+
+Every restriction stands here once. Source of the field names: Docker Engine API 1.41,
+`POST /containers/create`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from runtime.engine import ContainerConfig
+from runtime.model import Isolation, Limits
+
+SANDBOX_UID = 1000
+HOSTNAME = "sandbox"
+_NO_LOG = {"Type": "none", "Config": {}}
+"""The engine writes nothing of an agent's output to the host's disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSpec:
+    """What differs between one sandbox and another."""
+
+    image: str
+    network: str
+    address: str
+    dns: str
+    """The proxy's address on the sandbox's network: the only resolver."""
+    proxy_url: str = field(repr=False)
+    """Holds the sandbox's token."""
+    isolation: Isolation
+    limits: Limits
+    labels: Mapping[str, str]
+
+
+def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
+    """A sandbox: nothing writable but sized tmpfs, no capability, no way to gain one, one network."""
+    limits = spec.limits
+    owner = f"uid={SANDBOX_UID},gid={SANDBOX_UID}"
+    size = f"size={limits.tmpfs_bytes}"
+    return {
+        "Image": spec.image,
+        "Hostname": HOSTNAME,
+        "User": f"{SANDBOX_UID}:{SANDBOX_UID}",
+        "WorkingDir": "/home/user",
+        "Env": [f"{name}={value}" for name, value in _proxy_environment(spec.proxy_url).items()],
+        "Labels": dict(spec.labels),
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "Tty": False,
+        "HostConfig": {
+            "NetworkMode": spec.network,
+            "Runtime": spec.isolation.value,
+            "ReadonlyRootfs": True,
+            "Tmpfs": {
+                # The agent's code and what it installs run from here, hence exec.
+                "/home/user": f"rw,exec,nosuid,nodev,{size},mode=0700,{owner}",
+                "/tmp": f"rw,exec,nosuid,nodev,{size},mode=1777",  # noqa: S108 - inside the sandbox
+                "/run": f"rw,noexec,nosuid,nodev,size=8m,mode=0755,{owner}",
+            },
+            "ShmSize": 16 << 20,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "Privileged": False,
+            "PidsLimit": limits.pids,
+            "Memory": limits.memory_bytes,
+            "MemorySwap": limits.memory_bytes,  # equal: no swap
+            "NanoCpus": int(limits.cpus * 1e9),
+            "Ulimits": [
+                {"Name": "nofile", "Soft": limits.nofile, "Hard": limits.nofile},
+                {"Name": "core", "Soft": 0, "Hard": 0},
+            ],
+            "Sysctls": {
+                "net.ipv6.conf.all.disable_ipv6": "1",
+                "net.ipv6.conf.default.disable_ipv6": "1",
+            },
+            "IpcMode": "private",
+            "CgroupnsMode": "private",
+            "Init": True,
+            "Dns": [spec.dns],
+            "DnsOptions": ["ndots:0", "timeout:2", "attempts:1"],
+            "DnsSearch": ["."],
+            "LogConfig": _NO_LOG,
+            "RestartPolicy": {"Name": "no"},
+        },
+        "NetworkingConfig": {
+            "EndpointsConfig": {spec.network: {"IPAMConfig": {"IPv4Address": spec.address}}}
+        },
+    }
+
+
+def _proxy_environment(url: str) -> dict[str, str]:
+    """Both spellings: curl reads only the lower-case `http_proxy`, others only the upper-case names."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY")
+    environment = {name: url for upper in names for name in (upper, upper.lower())}
+    return {**environment, "NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySpec:
+    """The egress proxy's container."""
+
+    image: str
+    network: str
+    control_dir: str
+    """Folder on the host with the control socket; no sandbox ever mounts it."""
+    uid: int
+    dns: tuple[str, ...]
+    labels: Mapping[str, str]
+
+
+def proxy_config(spec: ProxySpec) -> ContainerConfig:
+    """The proxy: as tight as a sandbox, but for its networks and its control socket."""
+    return {
+        "Image": spec.image,
+        "Hostname": "proxy",
+        "User": f"{spec.uid}:{spec.uid}",
+        "Env": ["ORCHBOX_CONTROL_SOCKET=/run/orchbox/control/proxy.sock"],
+        "Labels": dict(spec.labels),
+        "HostConfig": {
+            "NetworkMode": spec.network,
+            "ReadonlyRootfs": True,
+            "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - in the container
+            "Binds": [f"{spec.control_dir}:/run/orchbox/control:rw"],
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "PidsLimit": 128,
+            "Memory": 1 << 30,
+            "MemorySwap": 1 << 30,
+            "Ulimits": [
+                {"Name": "nofile", "Soft": 65536, "Hard": 65536},
+                {"Name": "core", "Soft": 0, "Hard": 0},  # it holds tokens and the CA's key
+            ],
+            "Sysctls": {
+                "net.ipv4.ip_forward": "0",
+                "net.ipv4.ip_unprivileged_port_start": "0",
+                "net.ipv6.conf.all.disable_ipv6": "1",
+            },
+            "IpcMode": "private",
+            "Init": True,
+            "Dns": list(spec.dns),
+            "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
+            "RestartPolicy": {"Name": "unless-stopped"},
+        },
+    }
+
+
+def helper_config(
+    image: str, argv: list[str], *, labels: Mapping[str, str], network: str, needs_net_admin: bool = False
+) -> ContainerConfig:
+    """A one-shot container of ours: `network` is `host` or a network's name."""
+    return {
+        "Image": image,
+        "Entrypoint": argv[:1],
+        "Cmd": argv[1:],
+        "Labels": dict(labels),
+        "AttachStdin": True,
+        "AttachStdout": True,
+        "AttachStderr": True,
+        "OpenStdin": True,
+        "StdinOnce": True,
+        "HostConfig": {
+            "NetworkMode": network,
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "CapAdd": ["NET_ADMIN"] if needs_net_admin else [],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "PidsLimit": 64,
+            "LogConfig": _NO_LOG,
+        },
+    }

@@ -1,0 +1,152 @@
+"""The first program in a sandbox: takes one message on stdin, then becomes the agent.
+
+Standard library only, Python >= 3.11: it is copied into the sandbox images as a file and run with
+`python3 -I -S`. It runs as the agent's user and holds no more rights than the agent.
+
+The message is one JSON line, then the bytes it announces, in this order:
+
+    {"v": 1, "argv": [..], "setup_argv": [..] | null, "env": {..}, "secrets": {..}, "ca_pem": "..",
+     "bundle": n, "uploads": [{"name": "..", "size": n}], "input": n}
+    <bundle: tar> <uploads> <input>
+
+Secrets are written to an env file on a tmpfs and become the agent's environment at exec; they are in no
+argument, image or container configuration.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+HOME = Path("/home/user")
+UPLOADS = Path("/tmp/uploads")  # noqa: S108 - the agent contract's path, on a tmpfs
+SECRETS = Path("/run/secrets/env")
+CA_BUNDLE = Path("/run/orchbox/ca.pem")
+SYSTEM_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
+NODE_PROXY = Path("/opt/orchbox/node-proxy.cjs")
+
+SETUP_FAILED = 97
+"""Exit status: the agent's own set-up (pip, npm) failed before its code ran."""
+BAD_MESSAGE = 98
+"""Exit status: the message on stdin could not be read, or the agent could not be started."""
+
+CA_VARIABLES = (
+    "AWS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "CURL_CA_BUNDLE",
+    "DENO_CERT",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "npm_config_cafile",
+)
+"""Where common clients look for trusted roots, none of which reads the others' name."""
+
+
+def read_exactly(stream: io.RawIOBase, size: int) -> bytes:
+    """Read `size` bytes. Raises EOFError when the stream ends before."""
+    parts = []
+    while size > 0:
+        part = stream.read(min(size, 1 << 20))
+        if not part:
+            raise EOFError("the message ended early")
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def read_line(stream: io.RawIOBase, limit: int = 4 << 20) -> bytes:
+    """Read to the newline, byte by byte, so that nothing behind it is taken."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        byte = stream.read(1)
+        if not byte or len(line) >= limit:
+            raise EOFError("the message ended early")
+        line += byte
+    return bytes(line)
+
+
+def trust(ca_pem: str) -> dict[str, str]:
+    """Write the CA bundle (the system's roots and the proxy's CA); the variables that point to it."""
+    CA_BUNDLE.parent.mkdir(parents=True, exist_ok=True)
+    roots = SYSTEM_ROOTS.read_text() if SYSTEM_ROOTS.exists() else ""
+    CA_BUNDLE.write_text(roots + "\n" + ca_pem)
+    return dict.fromkeys(CA_VARIABLES, str(CA_BUNDLE))
+
+
+def unpack(bundle: bytes, home: Path) -> None:
+    """Unpack the agent's files; tarfile's data filter refuses links and paths that lead outside."""
+    if bundle:
+        with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
+            archive.extractall(home, filter="data")
+
+
+def save_uploads(stream: io.RawIOBase, uploads: list[dict[str, object]]) -> None:
+    """Write the caller's files, by their base names."""
+    UPLOADS.mkdir(parents=True, exist_ok=True)
+    for upload in uploads:
+        name = Path(str(upload["name"])).name
+        (UPLOADS / name).write_bytes(read_exactly(stream, int(str(upload["size"]))))
+
+
+def save_secrets(secrets: dict[str, str]) -> None:
+    """Write the env file, readable by the agent's user only."""
+    SECRETS.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(SECRETS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(fd, "w") as file:
+        file.writelines(f"{name}={json.dumps(value)}\n" for name, value in secrets.items())
+
+
+def give_stdin(data: bytes) -> None:
+    """Make `data` the process's stdin: an unlinked file, so that any size ends with EOF."""
+    fd = os.memfd_create("input")
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.dup2(fd, 0)
+    os.close(fd)
+
+
+def main() -> int:
+    """Never returns once the agent runs; otherwise an exit status."""
+    stdin = io.FileIO(0, closefd=False)
+    try:
+        message = json.loads(read_line(stdin))
+        bundle = read_exactly(stdin, message["bundle"])
+        save_uploads(stdin, message["uploads"])
+        data = read_exactly(stdin, message["input"])
+        unpack(bundle, HOME)
+        environment = {**os.environ, **trust(message["ca_pem"]), **message["env"]}
+        if NODE_PROXY.exists():
+            environment["NODE_OPTIONS"] = f"--require {NODE_PROXY}"
+        save_secrets(message["secrets"])
+    except (EOFError, OSError, ValueError, KeyError, TypeError, tarfile.TarError) as exc:
+        sys.stderr.write(f"orchbox: the sandbox could not be set up: {type(exc).__name__}\n")
+        return BAD_MESSAGE
+    os.chdir(HOME)
+    if message["setup_argv"]:
+        status = subprocess.run(  # noqa: S603 - the agent's own command, in its own sandbox
+            message["setup_argv"], env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False
+        ).returncode
+        if status:
+            sys.stderr.write(f"orchbox: set-up failed with status {status}\n")
+            return SETUP_FAILED
+    environment.update(message["secrets"])
+    give_stdin(data)
+    try:
+        os.execvpe(message["argv"][0], message["argv"], environment)  # noqa: S606 - becoming the agent is the point
+    except OSError as exc:
+        sys.stderr.write(f"orchbox: {message['argv'][0]} could not be started: {exc.strerror}\n")
+        return BAD_MESSAGE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
