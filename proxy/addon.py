@@ -108,7 +108,7 @@ class EgressAddon:
             return await self._vet(session, grant.policy, host, port)
 
         def record(judged: Judged) -> None:
-            self._record(grant, session.entry, judged, method="TLS")
+            session.refusal_id = self._record(grant, session.entry, judged, method="TLS")
 
         await choose_layer(data, session, grant.policy, vet=vet, record=record)
 
@@ -168,7 +168,7 @@ class EgressAddon:
         is_readable = judged.port == SNI_PORT and judged.decision.reason_code is not ReasonCode.BAD_HOST
         if user and user.name == EXPLAIN_USER and is_readable:
             session.tunnel, session.refusal = (judged.host, judged.port), judged.decision
-            self._record(grant, session.entry, judged, method="CONNECT")
+            session.refusal_id = self._record(grant, session.entry, judged, method="CONNECT")
             return
         self._refuse(flow, grant, session, judged)
 
@@ -315,7 +315,7 @@ class EgressAddon:
         *,
         is_recorded: bool = False,
     ) -> None:
-        request_id = uuid.uuid4().hex
+        request_id = (session.refusal_id if is_recorded else None) or uuid.uuid4().hex
         problem = problem_for(
             judged.decision,
             host=judged.host,
@@ -343,7 +343,8 @@ class EgressAddon:
         path: str | None = None,
         request_id: str | None = None,
         sandbox_id: str | None = None,
-    ) -> None:
+    ) -> str:
+        request_id = request_id or uuid.uuid4().hex
         self._audit.record(
             decision_line(
                 judged.decision,
@@ -354,9 +355,10 @@ class EgressAddon:
                 host=judged.host,
                 port=judged.port or None,
                 path=path,
-                request_id=request_id or uuid.uuid4().hex,
+                request_id=request_id,
             )
         )
+        return request_id
 
 
 def _no_abort(client_id: str) -> None:

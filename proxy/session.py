@@ -30,5 +30,7 @@ class Session:
     """Where the connection leads once it is known: the CONNECT authority, or the server name and 443."""
     refusal: Decision | None = None
     """Set where TLS is ended here only to tell the client in-band that it was refused."""
+    refusal_id: str | None = None
+    """The audit line of that refusal, so that the in-band answer names the same request."""
     pins: dict[tuple[str, int], str] = field(default_factory=dict)
     """(host, port) -> the address that was resolved and checked: the only one that may be dialled."""

@@ -22,7 +22,12 @@ from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputEr
 
 CALL_TIMEOUT_S = 60
 _TAKEN = ("already exists", "already in use", "pool overlaps", "overlaps with", "conflicts with network")
-_RUNTIME = ("unknown or invalid runtime name", "unknown runtime specified", "oci runtime", "failed to create shim")
+_RUNTIME = (
+    "unknown or invalid runtime name",
+    "unknown runtime specified",
+    "oci runtime",
+    "failed to create shim",
+)
 
 
 def to_orch_error(exc: Exception) -> OrchError:
@@ -126,7 +131,7 @@ class DockerEngine:
         params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
         wrapped = await self._call(self._api.attach_socket, container, params=params)
         raw = getattr(wrapped, "_sock", wrapped)
-        raw.setblocking(False)
+        raw.setblocking(False)  # noqa: FBT003 - the socket API
         reader, writer = await asyncio.open_connection(sock=raw)
         return _DockerAttached(reader, writer, wrapped)
 

@@ -31,7 +31,9 @@ def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Li
     if status.code == SETUP_FAILED:
         return RunError("SANDBOX_ERROR", f"the agent's set-up failed: {said}", "setup_error", status.code)
     if status.code == BAD_MESSAGE:
-        return RunError("SANDBOX_ERROR", f"the agent could not be started: {said}", "setup_error", status.code)
+        return RunError(
+            "SANDBOX_ERROR", f"the agent could not be started: {said}", "setup_error", status.code
+        )
     if isinstance(result, dict) and isinstance(result.get("error"), str):
         return RunError("SANDBOX_ERROR", f"Agent error: {result['error']}", "code_error", status.code)
     text = f"the agent exited with status {status.code}" + (f": {said}" if said else "")

@@ -62,8 +62,9 @@ table inet {TABLE} {{
 # Runs on the host's network: listens everywhere, says where, proves to itself that it can be reached.
 _LISTENER = """
 import json, socket, subprocess, sys, threading
-server = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) if socket.has_dualstack_ipv6() \
-    else socket.create_server(("0.0.0.0", 0))
+dual = socket.has_dualstack_ipv6()
+server = socket.create_server(("::" if dual else "0.0.0.0", 0), dualstack_ipv6=dual,
+                              family=socket.AF_INET6 if dual else socket.AF_INET)
 port = server.getsockname()[1]
 def accept():
     while True:
@@ -153,7 +154,13 @@ class HostGuard:
                 targets = [[address, host["port"]] for address in host["addresses"]]
                 if [slot.gateway, host["port"]] not in targets:
                     return GuardStatus(detail="the proof's listener is not reachable even from the host")
-                argv = ["python3", "-c", _PROBE, json.dumps(targets), json.dumps([slot.proxy_address, proxy_port])]
+                argv = [
+                    "python3",
+                    "-c",
+                    _PROBE,
+                    json.dumps(targets),
+                    json.dumps([slot.proxy_address, proxy_port]),
+                ]
                 probe = helper_config(self._image, argv, labels=marks, network=slot.network)
                 result = await run_helper(self._engine, probe, name=name)
             return judge_proof(result.stdout, len(targets))
@@ -172,4 +179,4 @@ def judge_proof(output: str, tried: int) -> GuardStatus:
         return GuardStatus(detail=f"a sandbox reaches the host at {reached[0][0]}: the guard does not hold")
     if neighbour is not True:
         return GuardStatus(detail="the proof's container reached not even the proxy: nothing is proved")
-    return GuardStatus(True, f"a sandbox reaches none of the host's {tried} addresses")
+    return GuardStatus(is_proved=True, detail=f"a sandbox reaches none of the host's {tried} addresses")

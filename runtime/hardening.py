@@ -7,7 +7,7 @@ Every restriction stands here once. Source of the field names: Docker Engine API
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from runtime.engine import ContainerConfig
 from runtime.model import Isolation, Limits
@@ -27,8 +27,6 @@ class SandboxSpec:
     address: str
     dns: str
     """The proxy's address on the sandbox's network: the only resolver."""
-    proxy_url: str = field(repr=False)
-    """Holds the sandbox's token."""
     isolation: Isolation
     limits: Limits
     labels: Mapping[str, str]
@@ -44,7 +42,6 @@ def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
         "Hostname": HOSTNAME,
         "User": f"{SANDBOX_UID}:{SANDBOX_UID}",
         "WorkingDir": "/home/user",
-        "Env": [f"{name}={value}" for name, value in _proxy_environment(spec.proxy_url).items()],
         "Labels": dict(spec.labels),
         "AttachStdin": True,
         "AttachStdout": True,
@@ -93,13 +90,6 @@ def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
     }
 
 
-def _proxy_environment(url: str) -> dict[str, str]:
-    """Both spellings: curl reads only the lower-case `http_proxy`, others only the upper-case names."""
-    names = ("HTTP_PROXY", "HTTPS_PROXY")
-    environment = {name: url for upper in names for name in (upper, upper.lower())}
-    return {**environment, "NO_PROXY": "localhost,127.0.0.1", "no_proxy": "localhost,127.0.0.1"}
-
-
 @dataclass(frozen=True, slots=True)
 class ProxySpec:
     """The egress proxy's container."""
@@ -132,7 +122,7 @@ def proxy_config(spec: ProxySpec) -> ContainerConfig:
             "Memory": 1 << 30,
             "MemorySwap": 1 << 30,
             "Ulimits": [
-                {"Name": "nofile", "Soft": 65536, "Hard": 65536},
+                {"Name": "nofile", "Soft": 16384, "Hard": 16384},
                 {"Name": "core", "Soft": 0, "Hard": 0},  # it holds tokens and the CA's key
             ],
             "Sysctls": {

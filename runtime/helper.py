@@ -22,7 +22,9 @@ class HelperResult(NamedTuple):
 
 
 @asynccontextmanager
-async def started(engine: Engine, config: ContainerConfig, *, name: str) -> AsyncIterator[tuple[str, Attached]]:
+async def started(
+    engine: Engine, config: ContainerConfig, *, name: str
+) -> AsyncIterator[tuple[str, Attached]]:
     """A running helper with its streams attached; removed on the way out, whatever happened."""
     container = await engine.create(f"{name}-{uuid.uuid4().hex[:8]}", config)
     try:

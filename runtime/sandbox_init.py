@@ -133,7 +133,7 @@ def main() -> int:
         return BAD_MESSAGE
     os.chdir(HOME)
     if message["setup_argv"]:
-        status = subprocess.run(  # noqa: S603 - the agent's own command, in its own sandbox
+        status = subprocess.run(
             message["setup_argv"], env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False
         ).returncode
         if status:

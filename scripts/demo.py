@@ -22,6 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 from demo_checks import check_intruder, check_summary  # noqa: E402
 from demo_daemon import DemoDaemon, DemoError  # noqa: E402
 from rich.console import Console  # noqa: E402
+from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
 
 from tests.harness import CanaryNet, HarnessError, HostListener, UplinkWatch  # noqa: E402
@@ -40,7 +41,7 @@ def main() -> int:
     )
     parser.add_argument("--live", action="store_true", help="ask the real OpenAI API")
     live = parser.parse_args().live
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else 160)
     if live and not os.environ.get("OPENAI_API_KEY"):
         console.print("--live needs OPENAI_API_KEY in the environment")
         return 5
@@ -48,10 +49,10 @@ def main() -> int:
     try:
         problems = demo(console, live=live)
     except (DemoError, HarnessError) as error:
-        console.print(f"[bold red]the demo could not run:[/] {error}", highlight=False)
+        console.print(f"[bold red]the demo could not run:[/] {escape(str(error))}", highlight=False)
         return 1
     for problem in problems:
-        console.print(f"[bold red]FAILED[/] {problem}", highlight=False)
+        console.print(f"[bold red]FAILED[/] {escape(problem)}", highlight=False)
     if not problems:
         console.print("[bold green]PASSED[/] the summary is real, and nothing got out")
     return 1 if problems else 0
@@ -62,16 +63,15 @@ def demo(console: Console, *, live: bool) -> list[str]:
     key = os.environ["OPENAI_API_KEY"] if live else FAKE_KEY
     environment = {k: v for k, v in os.environ.items() if k not in KEYS} | {"OPENAI_API_KEY": key}
     console.rule("setting up")
-    with CanaryNet(token_delay_s=TOKEN_DELAY_S) as net, HostListener() as listener:
-        with DemoDaemon(ROOT, environment) as daemon:
-            if not live:
-                site = net.write_site_policy(daemon.directory)
-                daemon.environment |= {"ORCHBOX_SITE_POLICY": str(site), "ORCHBOX_PROXY_DNS": DNS}
-            daemon.start()
-            problems = summarize(console, daemon, net, live=live)
-            problems += intrude(console, daemon, net, listener)
-        problems += daemon.leftovers()
-    return problems
+    canaries = CanaryNet(token_delay_s=TOKEN_DELAY_S)
+    with canaries as net, HostListener() as listener, DemoDaemon(ROOT, environment) as daemon:
+        if not live:
+            site = net.write_site_policy(daemon.directory)
+            daemon.environment |= {"ORCHBOX_SITE_POLICY": str(site), "ORCHBOX_PROXY_DNS": DNS}
+        daemon.start()
+        problems = summarize(console, daemon, net, live=live)
+        problems += intrude(console, daemon, net, listener)
+    return problems + daemon.left_behind
 
 
 def summarize(console: Console, daemon: DemoDaemon, net: CanaryNet, *, live: bool) -> list[str]:
@@ -127,7 +127,7 @@ def show_decisions(console: Console, decisions: list[dict[str, Any]]) -> None:
     for line in decisions:
         colour = "green" if line.get("verdict") == "allow" else "red"
         names = ("reason_code", "entry", "method", "host", "port", "path", "rule_id")
-        cells = ["" if line.get(name) is None else str(line[name]) for name in names]
+        cells = ["" if line.get(name) is None else escape(str(line[name])) for name in names]
         table.add_row(f"[{colour}]{line.get('verdict')}[/]", *cells)
     console.print(table)
 
@@ -137,7 +137,7 @@ def show_attempts(console: Console, attempts: object) -> None:
     table = Table("attempt", "expected", "outcome", "detail", title="the intruder's own view")
     for line in attempts if isinstance(attempts, list) else []:
         outcome = "[bold red]GOT OUT[/]" if line["got_out"] else "[green]held[/]"
-        table.add_row(line["attempt"], line["expected"], outcome, line["detail"])
+        table.add_row(line["attempt"], line["expected"], outcome, escape(line["detail"]))
     console.print(table)
 
 

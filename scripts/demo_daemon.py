@@ -52,6 +52,7 @@ class DemoDaemon:
         }
         self._process: subprocess.Popen[bytes] | None = None
         self._engine = docker.from_env()
+        self.left_behind: list[str] = []
 
     def __enter__(self) -> Self:
         """Make its directories, from nothing."""
@@ -63,29 +64,26 @@ class DemoDaemon:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the daemon and remove what it made."""
-        if self._process is not None:
-            self._orch("down", timeout_s=60)
-            self._process.terminate()
-            try:
-                self._process.wait(timeout=60)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        """End the daemon; whatever it left, `left_behind` names, and is removed."""
+        try:
+            self._stop()
+        finally:
+            self.left_behind = self._reap()
+            self._engine.close()
 
     def start(self) -> None:
         """Start the daemon and wait until it is ready. Raises DemoError with its last words."""
-        log = (self.directory / "daemon.log").open("w+")
+        path = self.directory / "daemon.log"
         command = [*_ORCH, "up"]
         without_key = {k: v for k, v in self.environment.items() if not k.endswith("_API_KEY")}
-        self._process = subprocess.Popen(
-            command, cwd=self._root, env=without_key, stdout=log, stderr=log, start_new_session=True
-        )
+        with path.open("w") as log:
+            self._process = subprocess.Popen(
+                command, cwd=self._root, env=without_key, stdout=log, stderr=log, start_new_session=True
+            )
         until = time.monotonic() + START_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > until:
-                log.seek(0)
-                raise DemoError("`orch up` did not become ready:\n" + log.read()[-4000:])
+                raise DemoError("`orch up` did not become ready:\n" + path.read_text()[-4000:])
             time.sleep(0.1)
 
     def run(self, agent: str, *arguments: str, data: object | None = None) -> DemoRun:
@@ -106,8 +104,18 @@ class DemoDaemon:
         blocks = [b for n in networks for b in (n.attrs.get("IPAM") or {}).get("Config") or []]
         return sorted({b["Gateway"] for b in blocks if ":" not in b.get("Gateway", ":")})
 
-    def leftovers(self) -> list[str]:
-        """What is still there after the end, and is removed now."""
+    def _stop(self) -> None:
+        if self._process is None:
+            return
+        self._orch("down", timeout_s=60)
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _reap(self) -> list[str]:
         label = {"label": f"io.orchbox.instance={INSTANCE}"}
         found = []
         for container in self._engine.containers.list(all=True, filters=label):
@@ -116,7 +124,6 @@ class DemoDaemon:
         for network in self._engine.networks.list(filters=label):
             found.append(f"the network {network.name} was left behind")
             network.remove()
-        self._engine.close()
         return found
 
     def _is_ready(self) -> bool:

@@ -68,6 +68,7 @@ async def test_explained_refusal_reaches_the_client(rig: Rig):
     assert response.json()["reason_code"] == "not_allowed_host"
     assert response.json()["retry"] == "will not help"
     assert [line["reason_code"] for line in rig.lines] == ["not_allowed_host"]
+    assert response.json()["request_id"] == rig.lines[0]["request_id"]
     assert rig.upstream.accepts == 0
     assert rig.lookups == []
 

@@ -1,0 +1,156 @@
+"""One sandbox from network to removal: what is made here is removed here, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from proxy.policy.grant import Grant
+from proxy.policy.model import Policy
+from runtime import labels
+from runtime.engine import Attached, Engine, ExitStatus
+from runtime.hardening import SandboxSpec, sandbox_config
+from runtime.model import RunRequest, Secret
+from runtime.networks import NetworkSlots, Slot
+from runtime.ports import LinkPort
+from runtime.streams import Output
+
+GRANT_MARGIN_S = 60.0
+"""A grant outlives its run's limits by this; the revocation at the end is what ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox that has been created and attached to, not yet started."""
+
+    container: str
+    attached: Attached
+    proxy_token: Secret
+    environment: dict[str, str]
+    """How its clients find the proxy; not in the container's configuration, since it holds the token."""
+
+
+class SandboxMaker:
+    """Makes sandboxes; knows the proxy."""
+
+    def __init__(
+        self, engine: Engine, slots: NetworkSlots, link: LinkPort, *, instance: str, proxy_container: str
+    ) -> None:
+        self._engine = engine
+        self._slots = slots
+        self._link = link
+        self._instance = instance
+        self.proxy_container = proxy_container
+
+    @asynccontextmanager
+    async def sandbox(self, run_id: str, request: RunRequest, policy: Policy) -> AsyncIterator[Sandbox]:
+        """Network, grant (acknowledged), container; all gone on the way out."""
+        token = secrets.token_urlsafe(24)
+        limits = request.limits
+        slot = await self._slots.acquire(run_id)
+        container = None
+        attached = None
+        try:
+            await self._engine.connect(slot.network, self.proxy_container, slot.proxy_address)
+            grant = Grant(
+                sandbox_id=run_id,
+                revision=1,
+                policy=policy,
+                proxy_address=slot.proxy_address,
+                sandbox_address=slot.sandbox_address,
+                expires_in_s=limits.timeout_s + limits.grace_s + GRANT_MARGIN_S,
+                token=token,
+            )
+            await self._link.grant(grant)
+            spec = SandboxSpec(
+                image=request.image,
+                network=slot.network,
+                address=slot.sandbox_address,
+                dns=slot.proxy_address,
+                isolation=request.isolation,
+                limits=limits,
+                labels=labels.labels(self._instance, "sandbox", **{labels.RUN: run_id}),
+            )
+            container = await self._engine.create(f"orchbox-{self._instance}-{run_id}", sandbox_config(spec))
+            attached = await self._engine.attach(container)
+            yield Sandbox(container, attached, Secret(token), proxy_environment(slot, token))
+        finally:
+            steps: list[Awaitable[None]] = [self._link.revoke(run_id)]
+            if attached is not None:
+                steps.append(attached.close())
+            await asyncio.shield(self._clean_up(steps, container, slot.network))
+            await asyncio.shield(self._slots.release(slot))
+
+    async def _clean_up(self, steps: list[Awaitable[None]], container: str | None, network: str) -> None:
+        """Every step is tried; the network goes last, when nobody is on it."""
+        await asyncio.gather(*steps, return_exceptions=True)
+        if container is not None:
+            await self._engine.remove(container)
+        await self._engine.disconnect(network, self.proxy_container)
+
+
+def proxy_environment(slot: Slot, token: str) -> dict[str, str]:
+    """Both spellings: curl reads only the lower-case `http_proxy`, others only the upper-case names.
+
+    The user name asks the proxy for refusals that clients can show (docs/adr/0001).
+    """
+    url = f"http://explain:{token}@{slot.proxy_address}:8080"
+    values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "localhost,127.0.0.1"}
+    return {**values, **{name.lower(): value for name, value in values.items()}}
+
+
+def init_message(request: RunRequest, environment: dict[str, str], ca_pem: str) -> bytes:
+    """The one message that the sandbox's init reads (see `sandbox_init`)."""
+    head = {
+        "v": 1,
+        "argv": list(request.argv),
+        "setup_argv": list(request.setup_argv) if request.setup_argv else None,
+        "env": {**request.env, **environment},
+        "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
+        "ca_pem": ca_pem,
+        "bundle": len(request.bundle),
+        "uploads": [{"name": name, "size": len(data)} for name, data in request.uploads.items()],
+        "input": len(request.input),
+    }
+    message = io.BytesIO()
+    message.write(json.dumps(head).encode() + b"\n")
+    message.write(request.bundle)
+    for data in request.uploads.values():
+        message.write(data)
+    message.write(request.input)
+    return message.getvalue()
+
+
+async def converse(
+    engine: Engine,
+    sandbox: Sandbox,
+    message: bytes,
+    output: Output,
+    on_log: Callable[[str], Awaitable[None]],
+) -> ExitStatus:
+    """Start, hand over the message, read to the end. Bound it with a timeout."""
+    await engine.start(sandbox.container)
+    feeding = asyncio.create_task(_feed(sandbox.attached, message))
+    try:
+        async for stream, data in sandbox.attached.output():
+            for line in output.feed(stream, data):
+                await on_log(line)
+        for line in output.finish():
+            await on_log(line)
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+    return await engine.wait(sandbox.container)
+
+
+async def _feed(attached: Attached, message: bytes) -> None:
+    try:
+        await attached.write(message)
+        await attached.close_stdin()
+    except ConnectionError:
+        return  # the container ended without reading it all; its exit status tells why

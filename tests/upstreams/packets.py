@@ -1,0 +1,65 @@
+"""The packet watch: every packet that reaches the canary's interface, listened for or not."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from dataclasses import dataclass
+
+from tests.upstreams.seen import Packet
+from tests.upstreams.world import World
+
+_ETH_P_ALL = 3
+_PACKET_OUTGOING = 4
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+_LIMIT = 10_000
+"""Packets kept; a flood must not eat the simulator's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The parts of an IPv4 header that name a packet."""
+
+    protocol: str
+    source: str
+    address: str
+    port: int
+    is_attempt: bool
+    """False for the packets of a TCP connection after its SYN."""
+
+
+def parse_ipv4(data: bytes) -> Seen | None:
+    """Read an IPv4 packet; None for anything else."""
+    if len(data) < 20 or data[0] >> 4 != 4:
+        return None
+    number, header = data[9], (data[0] & 15) * 4
+    port, is_attempt = 0, True
+    if number in {6, 17} and len(data) >= header + 4:
+        (port,) = struct.unpack_from("!H", data, header + 2)
+    if number == 6 and len(data) >= header + 14:
+        is_attempt = data[header + 13] & 0x12 == 0x02  # SYN without ACK
+    source, address = (socket.inet_ntoa(data[at : at + 4]) for at in (12, 16))
+    return Seen(_PROTOCOLS.get(number, f"ip-{number}"), source, address, port, is_attempt)
+
+
+def watch_packets(world: World, interface: str) -> socket.socket:
+    """Record what arrives on an interface, also one that appears later. Needs CAP_NET_RAW."""
+    watcher = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
+    watcher.setblocking(False)
+
+    def read() -> None:
+        while True:
+            try:
+                data, origin = watcher.recvfrom(128)
+            except BlockingIOError:
+                return
+            seen = parse_ipv4(data) if origin[0] == interface and origin[2] != _PACKET_OUTGOING else None
+            if seen is None or not seen.is_attempt:
+                continue
+            if len(world.seen.packets) < _LIMIT:
+                packet = Packet(world.now(), seen.protocol, seen.source, seen.address, seen.port)
+                world.seen.packets.append(packet)
+
+    asyncio.get_running_loop().add_reader(watcher, read)
+    return watcher

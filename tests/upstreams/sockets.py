@@ -1,0 +1,75 @@
+"""Listening sockets that count every accept, and the canaries behind them that answer anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from tests.upstreams.seen import Accept
+from tests.upstreams.world import World
+
+CANARY_REPLY = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\ncanary\n"
+
+
+class CountingSocket(socket.socket):
+    """A listening socket whose `accept()` writes the connection down before anybody reads from it."""
+
+    world: World
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """Accept and record."""
+        connection, peer = super().accept()
+        address, port = self.getsockname()[:2]
+        seen = Accept(self.world.now(), address, port, f"{peer[0]}:{peer[1]}")
+        self.world.seen.accepts.append(seen)
+        return connection, peer
+
+
+def listen(world: World, address: str, port: int) -> CountingSocket:
+    """A bound and listening socket that counts into `world`."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = CountingSocket(family, socket.SOCK_STREAM)
+    listener.world = world
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(512)
+    listener.setblocking(False)
+    return listener
+
+
+def bind_udp(address: str, port: int) -> socket.socket:
+    """A bound datagram socket."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    bound.bind((address, port))
+    bound.setblocking(False)
+    return bound
+
+
+async def serve_canary(listener: socket.socket) -> None:
+    """Answer any connection, so that an escape succeeds in the attacker's eyes too."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.wait_for(reader.read(4096), timeout=2.0)
+            writer.write(CANARY_REPLY)
+            await writer.drain()
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    await asyncio.start_server(serve, sock=listener)
+
+
+class _Echo(asyncio.DatagramProtocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._transport.sendto(b"canary", addr)
+
+
+async def serve_udp_canary(bound: socket.socket) -> None:
+    """Answer any datagram; the packet watch is what counts it."""
+    await asyncio.get_running_loop().create_datagram_endpoint(_Echo, sock=bound)
