@@ -124,6 +124,10 @@ class HostGuard:
         self._log.info("guard", is_proved=self.status.is_proved, detail=self.status.detail)
         return self.status
 
+    def fail(self, detail: str) -> None:
+        """What came before the proof failed."""
+        self.status = GuardStatus(detail=detail)
+
     async def _install(self) -> None:
         argv = ["nft", rules(self._slot_count)]
         config = helper_config(

@@ -6,6 +6,7 @@ orch policy explain https://api.openai.com/v1/files --policy llm-only --method D
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -118,7 +119,7 @@ def check(file: Path, policy_dir: Path | None, site_policy: Path | None, as_json
     except PolicyError as exc:
         raise InvalidInputError(str(exc)) from None
     data = describe(loaded)
-    emit(data, lambda: _print_policy(data), as_json=as_json)
+    _emit(data, lambda: _print_policy(data), as_json=as_json)
 
 
 @policy.command("explain")
@@ -126,7 +127,7 @@ def check(file: Path, policy_dir: Path | None, site_policy: Path | None, as_json
 @click.option("--policy", "name", required=True, help="The policy's name.")
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
 @_sources
-def explain(  # noqa: PLR0913 - one parameter an option
+def explain(
     url: str,
     name: str,
     method: str,
@@ -155,7 +156,7 @@ def explain(  # noqa: PLR0913 - one parameter an option
         "tls": decision.tls and decision.tls.value,
         "detail": decision.detail or explanation.note,
     }
-    emit(data, lambda: _print_explanation(data), as_json=as_json)
+    _emit(data, lambda: _print_explanation(data), as_json=as_json)
 
 
 def describe(loaded: Policy) -> dict[str, Any]:
@@ -181,6 +182,13 @@ def _describe_rule(rule: AllowRule) -> dict[str, Any]:
         "paths": None if rule.paths is None else list(rule.paths),
         "tls": rule.tls.value,
     }
+
+
+def _emit(data: dict[str, Any], human: Callable[[], None], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(data, indent=2))
+    else:
+        emit(data, human)
 
 
 def _search_path(policy_dir: Path | None) -> list[Path]:

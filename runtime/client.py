@@ -1,0 +1,128 @@
+"""The daemon's API from the caller's side: httpx over the unix socket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from runtime.errors import DaemonUnreachableError, OrchError
+
+CALL_TIMEOUT_S = 60.0
+
+
+class ApiError(OrchError):
+    """What the daemon refused, with its own code; `exit_status` as the platform's CLI has it."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        super().__init__(str(body.get("detail")), hint=body.get("hint"), code=body.get("code"))
+        self.http_status = status
+
+    @property
+    def exit_status(self) -> int:
+        """2 for 401, 3 for 402 and 403, 4 for 404, 5 for 400, 6 for 429, 7 for 504, 8 for other 5xx."""
+        known = {400: 5, 401: 2, 402: 3, 403: 3, 404: 4, 429: 6, 504: 7}
+        return known.get(self.http_status, 8 if self.http_status >= 500 else 1)
+
+
+class ServerEvent(NamedTuple):
+    """One event of a run."""
+
+    seq: int
+    kind: str
+    data: dict[str, Any]
+
+
+class Client:
+    """One connection to a daemon. Every method raises DaemonUnreachableError and ApiError."""
+
+    def __init__(self, socket: Path, *, start_command: str = "orch up") -> None:
+        self._start_command = start_command
+        self._socket = socket
+        transport = httpx.HTTPTransport(uds=str(socket))
+        self._http = httpx.Client(transport=transport, base_url="http://orchbox", timeout=CALL_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as exc:
+            if isinstance(exc, httpx.ReadTimeout):
+                raise DaemonUnreachableError("the daemon did not answer in time", hint="orch doctor") from exc
+            raise DaemonUnreachableError(
+                f"no Orchbox daemon answers on {self._socket}", hint=f"start one: {self._start_command}"
+            ) from exc
+
+    def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        with self._reaching():
+            response = self._http.request(method, path, **kwargs)
+        body: dict[str, Any] = _object(response)
+        if response.is_error and path != "/readyz":
+            raise ApiError(response.status_code, body)
+        return body
+
+    def create_run(self, request: dict[str, Any], bundle: bytes, uploads: dict[str, bytes]) -> dict[str, Any]:
+        """Start a run."""
+        files: list[tuple[str, tuple[str, bytes]]] = [("bundle", ("bundle.tar", bundle))]
+        files += [("upload", (name, data)) for name, data in uploads.items()]
+        return self._json("POST", "/v1/runs", data={"request": json.dumps(request)}, files=files)
+
+    def get_run(self, run_id: str) -> dict[str, Any]:
+        """One run."""
+        return self._json("GET", f"/v1/runs/{run_id}")
+
+    def list_runs(self, limit: int) -> list[dict[str, Any]]:
+        """The newest runs first."""
+        return list(self._json("GET", "/v1/runs", params={"limit": limit})["runs"])
+
+    def cancel_run(self, run_id: str) -> dict[str, Any]:
+        """End a run."""
+        return self._json("POST", f"/v1/runs/{run_id}/cancel")
+
+    def decisions(self, run_id: str) -> list[dict[str, Any]]:
+        """What the proxy decided for a run."""
+        return list(self._json("GET", f"/v1/runs/{run_id}/decisions")["decisions"])
+
+    def ready(self) -> dict[str, Any]:
+        """`{"ready": bool, "checks": [...]}`."""
+        return self._json("GET", "/readyz")
+
+    def events(self, run_id: str) -> Iterator[ServerEvent]:
+        """A run's events until it has ended."""
+        timeout = httpx.Timeout(CALL_TIMEOUT_S, read=None)
+        with (
+            self._reaching(),
+            self._http.stream("GET", f"/v1/runs/{run_id}/events", timeout=timeout) as response,
+        ):
+            if response.is_error:
+                response.read()
+                raise ApiError(response.status_code, _object(response))
+            yield from _parse_events(response.iter_lines())
+
+
+def _object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {"detail": f"the daemon answered {response.status_code}"}
+
+
+def _parse_events(lines: Iterator[str]) -> Iterator[ServerEvent]:
+    """Server-Sent Events as our API writes them (one data line each)."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif "data" in fields:
+            yield ServerEvent(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            fields = {}
