@@ -44,6 +44,7 @@ from proxy.judge import (
     parse_proxy_authorization,
 )
 from proxy.names import NameAnswers
+from proxy.policy.hosts import is_ip_literal
 from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
 from proxy.problems import problem_for, upstream_problem
 from proxy.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
@@ -165,7 +166,12 @@ class EgressAddon:
             flow.request.data.host = judged.host
             return
         user = parse_proxy_authorization(flow.request.headers.get("proxy-authorization"))
-        is_readable = judged.port == SNI_PORT and judged.decision.reason_code is not ReasonCode.BAD_HOST
+        # No server name could be sent for an address, so there is no TLS to answer it in.
+        is_readable = (
+            judged.port == SNI_PORT
+            and judged.decision.reason_code is not ReasonCode.BAD_HOST
+            and not is_ip_literal(judged.host)
+        )
         if user and user.name == EXPLAIN_USER and is_readable:
             session.tunnel, session.refusal = (judged.host, judged.port), judged.decision
             session.refusal_id = self._record(grant, session.entry, judged, method="CONNECT")

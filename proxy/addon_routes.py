@@ -92,7 +92,8 @@ async def _route_tls(
         return
     judged = judge_server_name(policy, hello.sni, session.tunnel)
     if judged.decision.reason_code in _CANNOT_EXPLAIN:
-        record(judged)
+        if session.refusal is None:
+            record(judged)
         data.layer = RefuseLayer(context, farewell=TLS_ALERT_UNRECOGNIZED_NAME)
         return
     if session.refusal is None:
