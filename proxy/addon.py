@@ -296,20 +296,13 @@ class EgressAddon:
         return None
 
     def _is_authorized(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> bool:
-        """The proxy URL's token. Where none came it is asked for (407): libcurl sends it only then."""
+        """No token is no claim, and identity is the network; a wrong one is refused (docs/adr/0006)."""
         user = parse_proxy_authorization(flow.request.headers.get("proxy-authorization"))
-        if user is not None and is_token_of(grant, user.password):
+        is_absent = "proxy-authorization" not in flow.request.headers
+        if is_absent or (user is not None and is_token_of(grant, user.password)):
             return True
-        decision = deny(ReasonCode.NO_GRANT, "the proxy token is missing or is not this sandbox's")
-        if user is None:
-            problem = problem_for(
-                decision, host="", port=None, policy_name=grant.policy.name, request_id=flow.id
-            )
-            flow.response = to_response(problem, status=407)
-            flow.response.headers["proxy-authenticate"] = 'Basic realm="orchbox"'
-            flow.request.stream = flow.request.method != "CONNECT"
-        else:
-            self._refuse(flow, grant, session, Judged(flow.request.host, flow.request.port, decision))
+        decision = deny(ReasonCode.NO_GRANT, "the proxy token is not this sandbox's")
+        self._refuse(flow, grant, session, Judged(flow.request.host, flow.request.port, decision))
         return False
 
     def _refuse(

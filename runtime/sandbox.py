@@ -31,6 +31,9 @@ class Sandbox:
     container: str
     attached: Attached
     proxy_token: Secret
+    ca_pem: str
+    """What its clients trust beside the system's roots: the proxy's CA, and the operator's upstream CA
+    where a connection is passed through to an upstream that has its certificate from it."""
     environment: dict[str, str]
     """How its clients find the proxy; not in the container's configuration, since it holds the token."""
 
@@ -78,7 +81,8 @@ class SandboxMaker:
             )
             container = await self._engine.create(f"orchbox-{self._instance}-{run_id}", sandbox_config(spec))
             attached = await self._engine.attach(container)
-            yield Sandbox(container, attached, Secret(token), proxy_environment(slot, token))
+            ca_pem = self._link.ca_pem + (policy.upstream_ca_pem or "")
+            yield Sandbox(container, attached, Secret(token), ca_pem, proxy_environment(slot, token))
         finally:
             steps: list[Awaitable[None]] = [self._link.revoke(run_id)]
             if attached is not None:

@@ -197,7 +197,7 @@ class RunService:
         async def on_log(text: str) -> None:
             await journal.add("log", {"text": text})
 
-        message = init_message(request, sandbox.environment, self._link.ca_pem)
+        message = init_message(request, sandbox.environment, sandbox.ca_pem)
         limits = request.limits
         talking = asyncio.create_task(converse(self._engine, sandbox, message, output, on_log))
         try:

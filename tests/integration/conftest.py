@@ -1,7 +1,165 @@
-"""Fixtures of the integration tier. A session's canary network is one: import it in one conftest only."""
+"""Fixtures of the integration tier: one canary network and one daemon for the whole session."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import pytest
+
+from tests.harness.canary_net import CanaryNet
 from tests.harness.fixtures import canary_net, canary_session, host_listener, loopback_simulator
 
 __all__ = ["canary_net", "canary_session", "host_listener", "loopback_simulator"]
+
+ROOT = Path(__file__).resolve().parents[2]
+INSTANCE = "test"
+POLICIES = """
+version: 1
+name: lab
+extends: [llm-only]
+egress:
+  allow:
+    - host: ok.test
+      ports: [443, 80]
+      tls: inspect
+    - host: pip.mirror.example
+      tls: inspect
+    - host: npm.mirror.example
+    - host: git.mirror.example
+      tls: inspect
+"""
+
+
+@dataclass
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its stdout."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Lab:
+    """A daemon of the tests' own, and `orch` as its user calls it."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def orch(self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 120) -> Finished:
+        """Run one command with stdout and stderr apart."""
+        done = subprocess.run(
+            [sys.executable, "-m", "runtime.cli.main", *arguments],
+            env={**self.environment, **(env or {})},
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=self.folder,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def agent(self, name: str, code: str, *, entry: str = "main.py", **manifest: Any) -> Path:
+        """A fresh agent directory."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
+        (folder / entry).write_text(code)
+        document = {"name": "lab-agent", "type": "tool", "description": "a test", **manifest}
+        (folder / "orchagent.json").write_text(json.dumps(document))
+        return folder
+
+    def run(self, code: str, *arguments: str, data: Any = None, env: dict[str, str] | None = None, **manifest: Any) -> Finished:
+        """Run code as an agent under the `lab` policy."""
+        folder = self.agent("agent", code, **manifest)
+        given = ["--data", json.dumps(data)] if data is not None else []
+        return self.orch("run", str(folder), "--policy", "lab", *given, *arguments, env=env)
+
+    def decisions(self, run_id: str) -> list[dict[str, Any]]:
+        """What the proxy decided for a run."""
+        return list(self.orch("egress", run_id).json["decisions"])
+
+
+def engine_or_skip() -> docker.DockerClient:
+    """The engine; skipped without one locally, a failure in CI."""
+    try:
+        client = docker.from_env()
+        client.ping()
+    except docker.errors.DockerException as exc:
+        if os.environ.get("CI"):
+            pytest.fail(f"no Docker engine answers: {exc}")
+        pytest.skip("no Docker engine answers")
+    return client
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The real engine, for looking at what the daemon made."""
+    client = engine_or_skip()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Iterator[Lab]:
+    """The session's daemon; it leaves nothing behind, and that is asserted."""
+    before = inventory(engine)
+    folder = Path(tempfile.mkdtemp(prefix="orchlab-"))
+    (folder / "policies").mkdir()
+    (folder / "policies/lab.yaml").write_text(POLICIES)
+    site = canary_session.write_site_policy(folder)
+    lab = Lab(folder, lab_environment(folder, site=site, dns=canary_session.dns_address))
+    started = lab.orch("up", "--detach")
+    assert started.code == 0, started.out + started.err
+    yield lab
+    stopped = lab.orch("down")
+    shutil.rmtree(folder)
+    assert stopped.code == 0, stopped.out
+    assert inventory(engine) == before
+
+
+def lab_environment(folder: Path, *, site: Path, dns: str, instance: str = INSTANCE, pool: str = "10.233.0.0/20") -> dict[str, str]:
+    """The environment of a daemon that keeps everything in `folder`."""
+    return {
+        **{k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("ORCHBOX_")},
+        "ORCHBOX_HOME": str(folder / "home"),
+        "ORCHBOX_RUN_DIR": str(folder / "run"),
+        "ORCHBOX_INSTANCE": instance,
+        "ORCHBOX_POOL": pool,
+        "ORCHBOX_POLICY_DIR": str(folder / "policies"),
+        "ORCHBOX_SITE_POLICY": str(site),
+        "ORCHBOX_PROXY_DNS": dns,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+@pytest.fixture
+def lab(lab_session: Lab, canary_net: CanaryNet) -> Lab:
+    """The daemon, with an empty record at the canaries."""
+    return lab_session
+
+
+def inventory(engine: docker.DockerClient) -> dict[str, set[str]]:
+    """Everything of ours on the engine, by kind; anonymous volumes are anybody's, so all are counted."""
+    label = {"label": f"io.orchbox.instance={INSTANCE}"}
+    return {
+        "containers": {c.name for c in engine.containers.list(all=True, filters=label)},
+        "networks": {n.name for n in engine.networks.list(filters=label)},
+        "volumes": {v.name for v in engine.volumes.list()},
+    }

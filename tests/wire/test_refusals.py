@@ -171,17 +171,16 @@ async def test_tunnel_carries_only_tls_and_http(rig: Rig, host: str, sent: bytes
     writer.close()
 
 
-async def test_missing_token_is_asked_for_and_wrong_token_refused(rig: Rig):
-    """407 only for no token at all (libcurl waits for it); a wrong one is a 403 on record."""
-    none = await rig.raw(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\n")
+async def test_wrong_token_is_refused_and_no_token_is_no_claim(rig: Rig):
+    """Identity is the network: a client that sends no token is judged like any, a wrong token is refused."""
+    none = await rig.raw(b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n")
     wrong = await rig.raw(
         b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
     )
+    garbage = await rig.raw(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: x\r\n\r\n")
 
-    assert none.startswith(b"HTTP/1.1 407 ")
-    assert b"proxy-authenticate: Basic" in none
-    assert (wrong[:13], problem(wrong)["reason_code"]) == (b"HTTP/1.1 403 ", "no_grant")
-    assert [line["reason_code"] for line in rig.lines] == ["no_grant"]
+    assert [problem(raw)["reason_code"] for raw in (none, wrong, garbage)] == ["not_allowed_host", "no_grant", "no_grant"]
+    assert rig.upstream.accepts == 0
     assert TOKEN not in json.dumps(rig.lines)
 
 
