@@ -84,8 +84,8 @@ SPECIAL_IPV6 = tuple(
 def classify(address: str | Address) -> AddressClass:
     """The class of an address. Raises ValueError for what is none.
 
-    IPv4 inside IPv6 is unwrapped only to name metadata as such: no IPv6 form of an IPv4 address is
-    ever public.
+    IPv4 inside IPv6 is unwrapped only to name metadata as such: no IPv6 form of an IPv4 address
+    (mapped, translated, NAT64, 6to4, Teredo, ISATAP) is ever public.
     """
     if isinstance(address, str):
         address = ipaddress.ip_address(address)
@@ -98,7 +98,7 @@ def classify(address: str | Address) -> AddressClass:
         if embedded is not None and _is_metadata(embedded):
             return AddressClass.METADATA
         outside = address not in GLOBAL_UNICAST_IPV6 or address.scope_id is not None
-        is_special = outside or any(address in network for network in SPECIAL_IPV6)
+        is_special = outside or embedded is not None or any(address in network for network in SPECIAL_IPV6)
     return AddressClass.SPECIAL if is_special else AddressClass.PUBLIC
 
 

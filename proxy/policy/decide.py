@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import fnmatch
 import ipaddress
-import re
 
 from proxy.policy.addresses import AddressClass, classify
 from proxy.policy.hosts import is_ip_literal
-from proxy.policy.model import AllowRule, Decision, Policy, ReasonCode, Request, TlsMode, Verdict
-
-_AMBIGUOUS_PATH = re.compile(r"(^|/)\.{1,2}(/|;|$)|//|\\|%2e|%2f|%5c|%00|;", re.IGNORECASE)
-"""Paths that servers normalise differently: refused where a rule is about paths."""
+from proxy.policy.model import (
+    NEVER_CARRIED,
+    AllowRule,
+    Decision,
+    Policy,
+    ReasonCode,
+    Request,
+    TlsMode,
+    Verdict,
+)
+from proxy.policy.paths import is_ambiguous_path, is_path_match
 
 
 def decide(policy: Policy, request: Request) -> Decision:
     """May this be asked? Deny rules win, then every condition of one allow rule has to hold.
 
     Without method and path the question is whether anything may be asked of host and port; `tls` is then
-    INSPECT as soon as one rule that could apply needs to see the request.
+    INSPECT as soon as one rule that could apply needs to see the request. A host that a rule names is judged
+    by its rules only: `allow_any_public` opens nothing more of it.
     """
+    if request.method in NEVER_CARRIED:
+        return _deny(ReasonCode.METHOD, f"{request.method} is never carried here")
     for rule in policy.deny:
         if rule.host.matches(request.host):
             return _deny(ReasonCode.DENIED_RULE, f"{request.host} is denied by a rule", rule.id)
+    if is_ip_literal(request.host) and classify(request.host) is AddressClass.METADATA:
+        return _deny(ReasonCode.METADATA_ADDRESS, "cloud metadata is never reachable")
     rules = [rule for rule in policy.allow if rule.host.matches(request.host)]
     if not rules:
         return _decide_unlisted(policy, request)
@@ -43,17 +53,17 @@ def _decide_listed(rules: list[AllowRule], request: Request) -> Decision:
     if not by_method:
         return _deny(ReasonCode.METHOD, f"{method} is not allowed on {request.host}", rules[0].id)
     for rule in by_method:
-        if rule.paths is None:
-            return _allow(rule)
-        if not _AMBIGUOUS_PATH.search(path) and any(fnmatch.fnmatchcase(path, glob) for glob in rule.paths):
+        if rule.paths is None or _is_allowed_path(rule.paths, path):
             return _allow(rule)
     return _deny(ReasonCode.PATH, f"this path is not allowed on {request.host}", by_method[0].id)
 
 
+def _is_allowed_path(globs: tuple[str, ...], path: str) -> bool:
+    return not is_ambiguous_path(path) and any(is_path_match(glob, path) for glob in globs)
+
+
 def _decide_unlisted(policy: Policy, request: Request) -> Decision:
     if is_ip_literal(request.host):
-        if classify(request.host) is AddressClass.METADATA:
-            return _deny(ReasonCode.METADATA_ADDRESS, "cloud metadata is never reachable")
         return _deny(ReasonCode.IP_LITERAL, "an address is allowed only where the policy lists it")
     if not policy.allow_any_public:
         return _deny(ReasonCode.NOT_ALLOWED_HOST, f"{request.host} is not in policy {policy.name}")
@@ -64,7 +74,10 @@ def _decide_unlisted(policy: Policy, request: Request) -> Decision:
 
 def is_dialable(policy: Policy, host: str, address: str) -> Decision:
     """May this address, an answer for `host`, be dialled? Private ones only as the operator listed them."""
-    parsed = ipaddress.ip_address(address)
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return _deny(ReasonCode.DNS_FAILURE, f"{host} resolves to something that is no address")
     kind = classify(parsed)
     if kind is AddressClass.METADATA:
         return _deny(ReasonCode.METADATA_ADDRESS, f"{host} resolves to a cloud metadata address")

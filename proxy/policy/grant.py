@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from proxy.policy.model import Policy
 from proxy.policy.wire import policy_from_wire, policy_to_wire
 
+MAX_EXPIRES_IN_S = 366 * 24 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
@@ -46,8 +48,12 @@ def grant_from_wire(data: object) -> Grant:
         value = data[name]
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise ValueError(f"grant field {name}: expected {' or '.join(k.__name__ for k in kinds)}")
-    if not data["sandbox_id"] or not data["token"] or data["revision"] < 1 or not data["expires_in_s"] > 0:
-        raise ValueError("grant: sandbox_id and token are not empty, revision and expires_in_s are positive")
+    if not data["sandbox_id"] or not data["token"] or data["revision"] < 1:
+        raise ValueError("grant: sandbox_id and token are not empty, revision is positive")
+    if (
+        not 0 < data["expires_in_s"] <= MAX_EXPIRES_IN_S
+    ):  # refuses NaN and Infinity, which JSON readers accept
+        raise ValueError("grant field expires_in_s: expected seconds, more than 0 and at most a year")
     return Grant(
         sandbox_id=data["sandbox_id"],
         revision=data["revision"],

@@ -11,6 +11,9 @@ from typing import Literal
 
 from proxy.policy.hosts import HostPattern
 
+NEVER_CARRIED = frozenset({"CONNECT", "TRACE"})
+"""Methods that no rule can allow: one opens a tunnel, the other reflects what the proxy added."""
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -62,7 +65,10 @@ class ReasonCode(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AllowRule:
-    """Allows what matches all of it; None means "any"."""
+    """Allows what matches all of it; None means "any".
+
+    Raises ValueError for a rule that nobody could enforce: one about requests that are never seen.
+    """
 
     id: str
     """`<policy>.allow[<index>]`, as it stands in the file."""
@@ -73,7 +79,16 @@ class AllowRule:
     """Globs over the path without the query; `*` matches any run of characters."""
     tls: TlsMode = TlsMode.INSPECT
     credential: str | None = None
+    """Name of the secret that is swapped in here and nowhere else."""
     pin_credential: bool = False
+    """Refuse requests that carry any other credential."""
+
+    def __post_init__(self) -> None:
+        needs = (self.methods, self.paths, self.credential)
+        if self.tls is TlsMode.PASSTHROUGH and any(need is not None for need in needs):
+            raise ValueError(f"{self.id}: methods, paths and a credential need tls: inspect")
+        if self.pin_credential and self.credential is None:
+            raise ValueError(f"{self.id}: pin_credential needs a credential")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +101,10 @@ class DenyRule:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """What one sandbox may spend; None means no limit. Bytes are counted on the sandbox's side."""
+    """What one sandbox may spend; None means no limit. Bytes are counted on the sandbox's side.
+
+    Carried from the policy file to the proxy's grant. Enforced by this version: none yet.
+    """
 
     requests_per_minute: int | None = None
     bytes_out: int | None = None
@@ -103,9 +121,10 @@ class Policy:
     allow: tuple[AllowRule, ...] = ()
     deny: tuple[DenyRule, ...] = ()
     agents: tuple[str, ...] = ()
-    """Agents that may be called through the gateway (`org/name`, `org/*`)."""
+    """Agents it may call through the gateway (`org/name`, `org/*`, `*/*`); carried, not enforced yet."""
     budgets: Budgets = Budgets()
     allow_any_public: bool = False
+    """Hosts that no rule names are allowed on https/443 and http/80, at public addresses only."""
     resolve: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Operator's pins: normalised name -> addresses, instead of DNS."""
     allow_private: tuple[Network, ...] = ()

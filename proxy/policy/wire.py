@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
 from proxy.policy.hosts import HostPattern, normalize_host
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Network, Policy, TlsMode
+from proxy.policy.paths import check_path_glob
 
 
 def policy_to_wire(policy: Policy) -> dict[str, object]:
@@ -75,9 +77,24 @@ def _count(value: object, where: str) -> int:
 
 
 def _tls(value: object, where: str) -> TlsMode:
-    if value not in set(TlsMode):
-        raise ValueError(f"{where}: expected inspect or passthrough")
-    return TlsMode(str(value))
+    try:
+        return TlsMode(_text(value, where))
+    except ValueError:
+        raise ValueError(f"{where}: expected inspect or passthrough") from None
+
+
+def _method(value: object, where: str) -> str:
+    text = _text(value, where)
+    if not _METHOD.fullmatch(text):
+        raise ValueError(f"{where}: expected a method in capitals, such as GET")
+    return text
+
+
+def _path_glob(value: object, where: str) -> str:
+    try:
+        return check_path_glob(_text(value, where))
+    except ValueError as exc:
+        raise ValueError(f"{where}: {exc}") from None
 
 
 def _optional(read: Callable[[object, str], Any]) -> Callable[[object, str], Any]:
@@ -121,8 +138,22 @@ def _resolve(value: object, where: str) -> MappingProxyType[str, tuple[str, ...]
         raise ValueError(f"{where}: expected an object of names")
     read = _list(_address)
     return MappingProxyType(
-        {normalize_host(name): read(item, f"{where}.{name}") for name, item in value.items()}
+        {_name(name, where): read(item, f"{where}.{name}") for name, item in value.items()}
     )
+
+
+def _name(value: object, where: str) -> str:
+    text = _text(value, where)
+    if not _is_normalized(text):
+        raise ValueError(f"{where}: expected host names in their one spelling")
+    return text
+
+
+def _is_normalized(text: str) -> bool:
+    try:
+        return normalize_host(text) == text
+    except ValueError:
+        return False
 
 
 def _record(
@@ -135,13 +166,14 @@ def _record(
     return read
 
 
+_METHOD = re.compile(r"[A-Z][A-Z-]*")
 _BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
 _ALLOW = {
     "id": _text,
     "host": _host,
     "ports": _list(_port, frozenset),
-    "methods": _optional(_list(_text, frozenset)),
-    "paths": _optional(_list(_text)),
+    "methods": _optional(_list(_method, frozenset)),
+    "paths": _optional(_list(_path_glob)),
     "tls": _tls,
     "credential": _optional(_text),
     "pin_credential": _bool,

@@ -6,11 +6,10 @@ orch policy explain https://api.openai.com/v1/files --policy llm-only --method D
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -18,11 +17,11 @@ from proxy.loader import PolicyError, PolicyNotFoundError, load_policy, load_pol
 from proxy.policy.decide import decide, is_dialable
 from proxy.policy.hosts import BadHostError, is_ip_literal, split_authority
 from proxy.policy.model import AllowRule, Decision, Policy, ReasonCode, Request, TlsMode, Verdict
-from runtime.cli.output import emit
+from runtime.cli.daemon import settings
+from runtime.cli.output import emit, json_option
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.registries import LocalRegistries
 
-SHIPPED_POLICIES = Path(__file__).resolve().parents[2] / "policies"
 NOT_YET_ENFORCED = ("budgets", "agents")
 """Sections that are read and handed to the proxy, which does not enforce them in this version."""
 
@@ -42,7 +41,10 @@ def explain_request(policy: Policy, url: str, method: str) -> Explanation:
     """Judge a URL as the proxy would, without DNS. Raises InvalidInputError for what is no http(s) URL."""
     if not url.isascii() or any(not "!" <= char <= "~" for char in url):
         raise InvalidInputError("the URL has a space, a control character or one that is not ASCII")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is not closed, and the like
+        parts = SplitResult("", "", "", "", "")
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise InvalidInputError(
             "not an http(s) URL", hint="write it out, as in https://api.openai.com/v1/models"
@@ -82,66 +84,32 @@ def policy() -> None:
     """Check policy files and explain what they allow."""
 
 
-_Command = Callable[..., None]
-
-
-def _sources(command: _Command) -> _Command:
-    for option in (
-        click.option(
-            "--policy-dir",
-            envvar="ORCHBOX_POLICY_DIR",
-            type=click.Path(path_type=Path),
-            help="Where policies are looked for before the shipped ones.",
-        ),
-        click.option(
-            "--site-policy",
-            envvar="ORCHBOX_SITE_POLICY",
-            type=click.Path(path_type=Path),
-            help="The operator's file that is merged into every policy.",
-        ),
-        click.option("--json", "as_json", is_flag=True, help="Print JSON."),
-    ):
-        command = option(command)
-    return command
-
-
 @policy.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
-@_sources
-def check(file: Path, policy_dir: Path | None, site_policy: Path | None, as_json: bool) -> None:  # noqa: FBT001
+@json_option
+def check(*, file: Path) -> None:
     """Load FILE as the daemon would, and say what it allows."""
     if not file.is_file():
         raise NotFoundError(f"there is no file {file}", hint="name a policy's YAML file")
-    try:
-        loaded = load_policy_file(
-            file, _search_path(policy_dir), registries=LocalRegistries(), site=site_policy
-        )
-    except PolicyError as exc:
-        raise InvalidInputError(str(exc)) from None
+    own = settings()
+    loaded = _loading(
+        lambda: load_policy_file(file, own.policy_dirs, registries=LocalRegistries(), site=own.site_policy)
+    )
     data = describe(loaded)
-    _emit(data, lambda: _print_policy(data), as_json=as_json)
+    emit(data, lambda: _print_policy(data))
 
 
 @policy.command("explain")
 @click.argument("url")
 @click.option("--policy", "name", required=True, help="The policy's name.")
 @click.option("--method", default="GET", show_default=True, help="The request's method.")
-@_sources
-def explain(
-    url: str,
-    name: str,
-    method: str,
-    policy_dir: Path | None,
-    site_policy: Path | None,
-    as_json: bool,  # noqa: FBT001
-) -> None:
+@json_option
+def explain(*, url: str, name: str, method: str) -> None:
     """Say whether a request to URL would be allowed, by which rule, or why not."""
-    try:
-        loaded = load_policy(name, _search_path(policy_dir), registries=LocalRegistries(), site=site_policy)
-    except PolicyNotFoundError as exc:
-        raise NotFoundError(str(exc)) from None
-    except PolicyError as exc:
-        raise InvalidInputError(str(exc)) from None
+    own = settings()
+    loaded = _loading(
+        lambda: load_policy(name, own.policy_dirs, registries=LocalRegistries(), site=own.site_policy)
+    )
     explanation = explain_request(loaded, url, method.upper())
     decision = explanation.decision
     data = {
@@ -156,7 +124,16 @@ def explain(
         "tls": decision.tls and decision.tls.value,
         "detail": decision.detail or explanation.note,
     }
-    _emit(data, lambda: _print_explanation(data), as_json=as_json)
+    emit(data, lambda: _print_explanation(data))
+
+
+def _loading(load: Callable[[], Policy]) -> Policy:
+    try:
+        return load()
+    except PolicyNotFoundError as exc:
+        raise NotFoundError(str(exc)) from None
+    except PolicyError as exc:
+        raise InvalidInputError(str(exc)) from None
 
 
 def describe(loaded: Policy) -> dict[str, Any]:
@@ -182,17 +159,6 @@ def _describe_rule(rule: AllowRule) -> dict[str, Any]:
         "paths": None if rule.paths is None else list(rule.paths),
         "tls": rule.tls.value,
     }
-
-
-def _emit(data: dict[str, Any], human: Callable[[], None], *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(data, indent=2))
-    else:
-        emit(data, human)
-
-
-def _search_path(policy_dir: Path | None) -> list[Path]:
-    return [SHIPPED_POLICIES] if policy_dir is None else [policy_dir, SHIPPED_POLICIES]
 
 
 def _print_policy(data: dict[str, Any]) -> None:

@@ -1,0 +1,73 @@
+"""The grant's wire form: strict, and its token in no text."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from proxy.policy.grant import Grant, grant_from_wire
+from proxy.policy.model import Policy
+
+TOKEN = "token-that-must-not-show"
+GRANT = Grant(
+    sandbox_id="run-1",
+    revision=3,
+    policy=Policy(name="t"),
+    proxy_address="10.231.0.2",
+    sandbox_address="10.231.0.3",
+    expires_in_s=60.0,
+    token=TOKEN,
+)
+
+
+def test_a_grant_survives_the_wire() -> None:
+    """What the daemon sends is what the proxy enforces."""
+    assert grant_from_wire(json.loads(json.dumps(GRANT.to_wire()))) == GRANT
+
+
+def test_whole_seconds_are_seconds() -> None:
+    """JSON writers may drop the fraction."""
+    assert grant_from_wire({**GRANT.to_wire(), "expires_in_s": 60}) == GRANT
+
+
+def test_the_token_is_in_no_text_form() -> None:
+    """A logged grant gives nothing away."""
+    assert TOKEN not in f"{GRANT!r} {GRANT}"
+
+
+DEFECTS = {
+    "a grant that is no object": ([], "a grant has exactly the fields"),
+    "a field too few": ({"sandbox_id": "run-1"}, "a grant has exactly the fields"),
+    "a field too many": ({**GRANT.to_wire(), "x": 1}, "a grant has exactly the fields"),
+    "a revision that is text": ({**GRANT.to_wire(), "revision": "3"}, "grant field revision: expected int"),
+    "a revision that is true": ({**GRANT.to_wire(), "revision": True}, "grant field revision: expected int"),
+    "revision 0": ({**GRANT.to_wire(), "revision": 0}, "grant: sandbox_id and token are not empty, revision"),
+    "no sandbox": ({**GRANT.to_wire(), "sandbox_id": ""}, "grant: sandbox_id and token are not empty"),
+    "no token": ({**GRANT.to_wire(), "token": ""}, "grant: sandbox_id and token are not empty"),
+    "a token that is no text": ({**GRANT.to_wire(), "token": 7}, "grant field token: expected str"),
+    "an expiry that is text": (
+        {**GRANT.to_wire(), "expires_in_s": "60"},
+        "grant field expires_in_s: expected int or",
+    ),
+    "no time left": ({**GRANT.to_wire(), "expires_in_s": 0}, "grant field expires_in_s: expected seconds"),
+    "an expiry that is no number": (
+        {**GRANT.to_wire(), "expires_in_s": math.nan},
+        "grant field expires_in_s: expected seconds",
+    ),
+    "no end at all": (
+        {**GRANT.to_wire(), "expires_in_s": math.inf},
+        "grant field expires_in_s: expected seconds",
+    ),
+    "a broken policy": ({**GRANT.to_wire(), "policy": {}}, "policy: expected an object"),
+}
+
+
+@pytest.mark.parametrize(("data", "message"), DEFECTS.values(), ids=DEFECTS.keys())
+def test_a_defect_is_refused_without_the_token(data: object, message: str) -> None:
+    """ValueError names the field and never holds the token."""
+    with pytest.raises(ValueError, match=r".") as caught:
+        grant_from_wire(data)
+    assert str(caught.value).startswith(message)
+    assert TOKEN not in str(caught.value)
