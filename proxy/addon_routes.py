@@ -13,6 +13,7 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import layer
 from mitmproxy.proxy.layers import TCPLayer
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, parse_client_hello
+from mitmproxy.tls import ClientHello
 
 from proxy.addon_layers import TLS_ALERT_UNRECOGNIZED_NAME, GuardedHttpLayer, HTTPMode, RefuseLayer
 from proxy.judge import Judged, deny, judge_server_name
@@ -78,17 +79,12 @@ async def _route_tls(
     data: layer.NextLayer, session: Session, policy: Policy, *, vet: Vet, record: Record
 ) -> None:
     context, sent = data.context, data.data_client()
-    if len(sent) > 5 and sent[5] != 1:  # RFC 8446 section 4: a handshake begins with a ClientHello
-        _refuse(data, session, _NOT_HTTP, record)
-        return
     try:
-        hello = parse_client_hello(sent)
+        hello = _client_hello(sent)
     except ValueError:
         _refuse(data, session, _NOT_HTTP, record)
         return
     if hello is None:
-        if len(sent) > MAX_CLIENT_HELLO_BYTES:
-            _refuse(data, session, _NOT_HTTP, record)
         return
     judged = judge_server_name(policy, hello.sni, session.tunnel)
     if judged.decision.reason_code in _CANNOT_EXPLAIN:
@@ -97,8 +93,7 @@ async def _route_tls(
         data.layer = RefuseLayer(context, farewell=TLS_ALERT_UNRECOGNIZED_NAME)
         return
     if session.refusal is None:
-        if judged.decision.verdict is Verdict.ALLOW and (failure := await vet(judged.host, judged.port)):
-            judged = judged._replace(decision=failure)
+        judged = await _vetted(judged, vet)
         if judged.decision.verdict is not Verdict.ALLOW:
             record(judged)
             session.refusal = judged.decision
@@ -111,6 +106,23 @@ async def _route_tls(
         server_tls = ServerTLSLayer(context)
         server_tls.child_layer = ClientTLSLayer(context)
         data.layer = server_tls
+
+
+def _client_hello(sent: bytes) -> ClientHello | None:
+    """The ClientHello, or None while it is incomplete. Raises ValueError for anything else."""
+    if len(sent) > 5 and sent[5] != 1:  # RFC 8446 section 4: a handshake begins with a ClientHello
+        raise ValueError("not a ClientHello")
+    hello = parse_client_hello(sent)
+    if hello is None and len(sent) > MAX_CLIENT_HELLO_BYTES:
+        raise ValueError("a ClientHello without an end")
+    return hello
+
+
+async def _vetted(judged: Judged, vet: Vet) -> Judged:
+    """The same, or its refusal where no address of an allowed name may be dialled."""
+    if judged.decision.verdict is Verdict.ALLOW and (failure := await vet(judged.host, judged.port)):
+        return judged._replace(decision=failure)
+    return judged
 
 
 def _refuse(data: layer.NextLayer, session: Session, decision: Decision, record: Record) -> None:

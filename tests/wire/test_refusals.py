@@ -177,9 +177,15 @@ async def test_wrong_token_is_refused_and_no_token_is_no_claim(rig: Rig):
     wrong = await rig.raw(
         b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: Basic eDp5\r\n\r\n"
     )
-    garbage = await rig.raw(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: x\r\n\r\n")
+    garbage = await rig.raw(
+        b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: x\r\n\r\n"
+    )
 
-    assert [problem(raw)["reason_code"] for raw in (none, wrong, garbage)] == ["not_allowed_host", "no_grant", "no_grant"]
+    assert [problem(raw)["reason_code"] for raw in (none, wrong, garbage)] == [
+        "not_allowed_host",
+        "no_grant",
+        "no_grant",
+    ]
     assert rig.upstream.accepts == 0
     assert TOKEN not in json.dumps(rig.lines)
 
