@@ -139,3 +139,27 @@ async def test_refusal_speaks_the_clients_protocol(rig: Rig, alpn: list[str]):
 
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == alpn[0]
     writer.close()
+
+
+async def test_upload_streams_before_it_ends(rig: Rig):
+    """The head and the first chunk are upstream while the last chunk has not been sent."""
+    arrived = asyncio.Event()
+    done = asyncio.Event()
+
+    async def body():
+        yield b"first"
+        await asyncio.wait_for(arrived.wait(), 5)
+        done.set()
+        yield b"last"
+
+    async def watch():
+        while not rig.upstream.heads:
+            await asyncio.sleep(0.01)
+        arrived.set()
+
+    watching = asyncio.create_task(watch())
+    async with client(rig) as http:
+        await http.post(f"https://ok.test:{rig.upstream.tls_port}/", content=body())
+    await watching
+
+    assert done.is_set()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
 import ssl
 
 import httpx
 import pytest
 
+from proxy.addon_layers import MAX_DRAIN_BYTES
 from tests.wire.conftest import TOKEN, Rig
 
 
@@ -109,8 +112,6 @@ async def test_plain_request_whose_hosts_disagree_is_refused(rig: Rig, case: str
     """Fronting by the Host header never goes upstream."""
     target, host, reason = MISMATCHES[case]
     port = rig.upstream.plain_port
-    import base64
-
     auth = base64.b64encode(f"x:{TOKEN}".encode()).decode()
     host = host.replace("ok.test", f"ok.test:{port}")
     raw = await rig.raw(
@@ -126,8 +127,6 @@ async def tunnel(
     rig: Rig, authority: str, user: str = "plain"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """An open CONNECT tunnel."""
-    import base64
-
     reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
     auth = base64.b64encode(f"{user}:{TOKEN}".encode()).decode()
     writer.write(
@@ -216,7 +215,7 @@ async def test_expired_grant_denies(rig: Rig):
     """Time over means nothing passes, with its own reason."""
     await rig.link.grant(rig.grant(revision=2, expires_in_s=0.05))
     reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
-    while not rig.server.grants.expired():  # noqa: ASYNC110 - the clock is the event
+    while not rig.server.grants.expired():
         await asyncio.sleep(0.01)
 
     writer.write(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\n")
@@ -230,7 +229,7 @@ async def test_expired_grant_denies(rig: Rig):
 async def test_losing_the_daemon_drops_every_grant(rig: Rig):
     """Nobody reads the audit any more, so nothing is allowed any more."""
     await rig.link.close()
-    while rig.server.grants.held():  # noqa: ASYNC110 - waits for the proxy's own event
+    while rig.server.grants.held():
         await asyncio.sleep(0.01)
 
     assert await rig.raw(b"GET http://ok.test/ HTTP/1.1\r\n\r\n", until_close=True) == b""
@@ -256,8 +255,6 @@ async def test_endless_head_is_cut_off(rig: Rig):
 
 async def test_refused_body_is_answered_before_it_is_sent(rig: Rig):
     """The 403 comes after the head; the body is never waited for, nor a 100 Continue sent."""
-    import base64
-
     auth = base64.b64encode(f"x:{TOKEN}".encode()).decode()
     raw = await rig.raw(
         "POST http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\nContent-Length: 1000000000\r\n"
@@ -266,3 +263,23 @@ async def test_refused_body_is_answered_before_it_is_sent(rig: Rig):
 
     assert raw.startswith(b"HTTP/1.1 403 ")
     assert len(rig.lines) == 1
+
+
+async def test_endless_refused_body_is_cut_off(rig: Rig):
+    """What is still sent after a refusal is dropped, and beyond its bound the connection is closed."""
+    auth = base64.b64encode(f"x:{TOKEN}".encode()).decode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
+    writer.write(
+        "POST http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\nTransfer-Encoding: chunked\r\n"
+        f"Proxy-Authorization: Basic {auth}\r\n\r\n".encode()
+    )
+    sent, chunk = 0, b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
+    with contextlib.suppress(ConnectionError):
+        async with asyncio.timeout(20):
+            while sent < 200 << 20 and not writer.is_closing():
+                writer.write(chunk)
+                await writer.drain()
+                sent += 1 << 20
+
+    assert MAX_DRAIN_BYTES <= sent < 100 << 20
+    writer.close()

@@ -66,5 +66,5 @@ async def test_leaked_ca_options_refuse_to_start(safe: options.Options, name: st
 async def test_tls_without_a_ca_gives_no_certificate():
     """Until the daemon hands over its CA, no sandbox gets a TLS connection."""
     assert MemoryTlsConfig().certstore is None
-    with pytest.raises(ValueError, match="(?i)pem|load"):
+    with pytest.raises(ValueError, match=r"(?i)pem|load"):
         MemoryTlsConfig().set_ca("no pem", "no pem")
