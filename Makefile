@@ -1,6 +1,8 @@
 # Every target works from a fresh clone on a bare machine; V=1 shows what set-up does.
 
 PY := .venv/bin/python
+export PYTHONDONTWRITEBYTECODE := 1
+.NOTPARALLEL:
 .PHONY: setup images demo test test-unit lint clean
 
 setup:
@@ -13,13 +15,16 @@ demo: images
 	@$(PY) scripts/demo.py
 
 test: images lint
-	@$(PY) -m pytest tests --cov=proxy/policy --cov-report=term:skip-covered
+	@$(PY) -m pytest tests --cov --cov-report=term:skip-covered
 
 test-unit: setup
 	@$(PY) -m pytest tests/unit tests/wire
 
 lint: setup
-	@.venv/bin/ruff check . && .venv/bin/ruff format --check -q . && .venv/bin/mypy && .venv/bin/lint-imports
+	@.venv/bin/ruff check -q .
+	@.venv/bin/ruff format -q --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo
 
 clean:
 	rm -rf build .venv .run

@@ -9,10 +9,11 @@ sed -i "/^[^:]*:[^:]*:$uid:/d" /etc/passwd /etc/group
 echo "$user:x:$uid:$uid::$home:/bin/sh" >>/etc/passwd
 echo "$user:x:$uid:" >>/etc/group
 if [ "$home" != /nonexistent ]; then mkdir -p "$home"; chown "$uid:$uid" "$home"; fi
+# Agents written elsewhere say `python`.
+command -v python >/dev/null || ln -s "$(command -v python3)" /usr/local/bin/python
 # Bytecode now, since the root is read-only later: it is most of a Python agent's start.
-for folder in /usr/local/lib/python3/dist-packages /opt/orchbox /usr/lib/python3*; do
-  if [ -d "$folder" ]; then python3 -m compileall -q -j 0 "$folder" >/dev/null || true; fi
+for folder in $(python3 -c 'import site; print(*site.getsitepackages())') /opt/orchbox; do
+  if [ -d "$folder" ]; then python3 -m compileall -q -j 0 "$folder" >/dev/null 2>&1 || true; fi
 done
-rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /usr/share/doc/* /usr/share/man/* /root/.cache
 # No setuid program is of use in a container without capabilities and with no-new-privileges.
 find / -xdev -perm /6000 -type f -exec chmod ug-s {} +

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import httpx
 
@@ -24,8 +26,8 @@ class ApiError(OrchError):
 
     @property
     def exit_status(self) -> int:
-        """2 for 401, 3 for 402 and 403, 4 for 404, 5 for 400, 6 for 429, 7 for 504, 8 for other 5xx."""
-        known = {400: 5, 401: 2, 402: 3, 403: 3, 404: 4, 429: 6, 504: 7}
+        """2 for 401, 3 for 402 and 403, 4 for 404, 5 for bad input, 6 for 429, 7 for 504, 8 for other 5xx."""
+        known = {400: 5, 401: 2, 402: 3, 403: 3, 404: 4, 413: 5, 415: 5, 422: 5, 429: 6, 504: 7}
         return known.get(self.http_status, 8 if self.http_status >= 500 else 1)
 
 
@@ -40,7 +42,7 @@ class ServerEvent(NamedTuple):
 class Client:
     """One connection to a daemon. Every method raises DaemonUnreachableError and ApiError."""
 
-    def __init__(self, socket: Path, *, start_command: str = "orch up") -> None:
+    def __init__(self, socket: Path, *, start_command: str = "orch up --detach") -> None:
         self._start_command = start_command
         self._socket = socket
         transport = httpx.HTTPTransport(uds=str(socket))
@@ -55,11 +57,20 @@ class Client:
         try:
             yield
         except httpx.TransportError as exc:
-            if isinstance(exc, httpx.ReadTimeout):
-                raise DaemonUnreachableError("the daemon did not answer in time", hint="orch doctor") from exc
-            raise DaemonUnreachableError(
-                f"no Orchbox daemon answers on {self._socket}", hint=f"start one: {self._start_command}"
-            ) from exc
+            raise self._explain(exc) from None
+
+    def _explain(self, exc: httpx.TransportError) -> DaemonUnreachableError:
+        if isinstance(exc, httpx.TimeoutException):
+            return DaemonUnreachableError("the daemon did not answer in time", hint="orch doctor")
+        if not isinstance(exc, httpx.ConnectError):
+            return DaemonUnreachableError("the daemon went away while it answered", hint="orch doctor")
+        if self._socket.exists() and not os.access(self._socket, os.R_OK | os.W_OK):
+            return DaemonUnreachableError(
+                f"{self._socket} belongs to another user", hint="use the daemon's owner, or ORCHBOX_RUN_DIR"
+            )
+        return DaemonUnreachableError(
+            f"no Orchbox daemon answers on {self._socket}", hint=f"start one: {self._start_command}"
+        )
 
     def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         with self._reaching():
@@ -77,7 +88,7 @@ class Client:
 
     def get_run(self, run_id: str) -> dict[str, Any]:
         """One run."""
-        return self._json("GET", f"/v1/runs/{run_id}")
+        return self._json("GET", _run_path(run_id))
 
     def list_runs(self, limit: int) -> list[dict[str, Any]]:
         """The newest runs first."""
@@ -85,27 +96,37 @@ class Client:
 
     def cancel_run(self, run_id: str) -> dict[str, Any]:
         """End a run."""
-        return self._json("POST", f"/v1/runs/{run_id}/cancel")
+        return self._json("POST", _run_path(run_id, "cancel"))
 
     def decisions(self, run_id: str) -> list[dict[str, Any]]:
         """What the proxy decided for a run."""
-        return list(self._json("GET", f"/v1/runs/{run_id}/decisions")["decisions"])
+        return list(self._json("GET", _run_path(run_id, "decisions"))["decisions"])
 
     def ready(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": [...]}`."""
         return self._json("GET", "/readyz")
 
-    def events(self, run_id: str) -> Iterator[ServerEvent]:
-        """A run's events until it has ended."""
-        timeout = httpx.Timeout(CALL_TIMEOUT_S, read=None)
+    def events(self, run_id: str, *, after: int = 0) -> Iterator[ServerEvent]:
+        """A run's events behind number `after`, until it has ended.
+
+        A log may rest for any time, so nothing limits the wait but the server's pings.
+        """
+        timeout = httpx.Timeout(CALL_TIMEOUT_S)
+        headers = {"Last-Event-ID": str(after)}
+        path = _run_path(run_id, "events")
         with (
             self._reaching(),
-            self._http.stream("GET", f"/v1/runs/{run_id}/events", timeout=timeout) as response,
+            self._http.stream("GET", path, headers=headers, timeout=timeout) as response,
         ):
             if response.is_error:
                 response.read()
                 raise ApiError(response.status_code, _object(response))
             yield from _parse_events(response.iter_lines())
+
+
+def _run_path(run_id: str, what: str = "") -> str:
+    """A run's address; whatever the caller typed stays one segment."""
+    return "/".join(["/v1/runs", quote(run_id, safe="") or "-", *([what] if what else [])])
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:

@@ -19,6 +19,10 @@ from runtime.networks import PREFIX_LENGTH
 
 SHIPPED_POLICIES = Path(__file__).resolve().parent.parent / "policies"
 DEFAULT_POOL = "10.231.0.0/16"
+_POOL_RANGES = tuple(
+    ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+"""Where networks of one's own belong (RFC 1918, RFC 6598); loopback and link-local do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,16 @@ class Settings:
     def api_socket(self) -> Path:
         """The API's unix socket."""
         return self.run_dir / "api.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Held by the daemon while it lives."""
+        return self.run_dir / "daemon.pid"
+
+    @property
+    def log_file(self) -> Path:
+        """What a detached daemon writes."""
+        return self.home / "daemon.log"
 
     @property
     def control_dir(self) -> Path:
@@ -127,7 +141,7 @@ def _pool(value: str) -> ipaddress.IPv4Network:
         pool = ipaddress.IPv4Network(value)
     except ValueError:
         raise _bad("ORCHBOX_POOL", f"expected an IPv4 network such as {DEFAULT_POOL}") from None
-    if pool.prefixlen > PREFIX_LENGTH or not pool.is_private:
+    if pool.prefixlen > PREFIX_LENGTH or not any(pool.subnet_of(known) for known in _POOL_RANGES):
         raise _bad("ORCHBOX_POOL", f"expected a private network of at least a /{PREFIX_LENGTH}")
     return pool
 

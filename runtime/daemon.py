@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import logging
 import os
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO
 
 import structlog
 import uvicorn
@@ -18,10 +18,11 @@ from fastapi import FastAPI
 
 from proxy.loader import PolicyError, PolicyNotFoundError, load_policy
 from proxy.policy.model import Policy
+from runtime import pidfile
 from runtime.api import make_api
 from runtime.config import Settings
 from runtime.docker_engine import DockerEngine
-from runtime.errors import ConflictError, InvalidInputError, NotFoundError, NotReadyError, OrchError
+from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
 from runtime.guard import HostGuard
 from runtime.networks import NetworkSlots, slot_count
 from runtime.proxy_link import ProxyLink
@@ -32,6 +33,7 @@ from runtime.store import Store
 from runtime.supervisor import ProxySupervisor
 
 PROXY_START_TIMEOUT_S = 30.0
+PROXY_RETRY_S = 1.0
 
 
 def configure_logs() -> None:
@@ -44,6 +46,17 @@ def configure_logs() -> None:
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    server_log = logging.getLogger("uvicorn")
+    server_log.handlers = [_ServerLog(logging.WARNING)]
+    server_log.propagate = False
+
+
+class _ServerLog(logging.Handler):
+    """uvicorn's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        first = record.getMessage().partition("\n")[0]
+        structlog.get_logger().warning("server", detail=first[:200])
 
 
 class PolicySource:
@@ -72,7 +85,7 @@ class Daemon:
     """Everything one daemon holds."""
 
     def __init__(self, settings: Settings) -> None:
-        engine = DockerEngine()
+        engine = self._engine = DockerEngine()
         instance = settings.instance
         self._settings = settings
         self._store = Store(settings.home / "orchbox.sqlite3")
@@ -104,35 +117,66 @@ class Daemon:
             policies=PolicySource(settings),
             instance=instance,
         )
+        self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 
-    @asynccontextmanager
-    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        """Serve at once; the proxy and the guard come up behind it, and runs are refused until then."""
+    async def start(self) -> None:
+        """Reap, then prepare in the background: the API answers at once, runs are refused until ready.
+
+        Raises EngineUnavailableError without an engine.
+        """
         await self.service.start()
-        preparing = asyncio.create_task(self._prepare())
-        try:
-            yield
-        finally:
-            preparing.cancel()
-            await asyncio.gather(preparing, return_exceptions=True)
-            await self.service.close()
-            await self._link.close()
-            if self._settings.proxy_mode == "managed":
-                await self.supervisor.remove()
-            await self._store.close()
+        self._preparing = asyncio.create_task(self._prepare())
+
+    async def close(self) -> None:
+        """End the runs and remove what was made; every step is tried."""
+        steps: list[Callable[[], Awaitable[None]]] = [
+            self._stop_preparing,
+            self.service.close,
+            self._link.close,
+        ]
+        if self._settings.proxy_mode == "managed":
+            steps.append(self.supervisor.remove)
+        for step in (*steps, self._engine.close, self._store.close):
+            try:
+                await step()
+            except OrchError as exc:
+                self._log.error("not-closed", detail=exc.message)
+            except Exception as exc:  # noqa: BLE001 - the next step must be tried
+                self._log.error("not-closed", error=type(exc).__name__)
+
+    async def _stop_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
 
     async def _prepare(self) -> None:
         try:
-            managed = self._settings.proxy_mode == "managed"
-            proxy = await (self.supervisor.ensure() if managed else self.supervisor.find())
+            proxy = await self._find_proxy()
             self._maker.proxy_container = proxy
             await self._link.start()
             await self._link.wait_connected(PROXY_START_TIMEOUT_S)
-            await self._guard.establish(proxy)
+            status = await self._guard.establish(proxy)
         except OrchError as exc:
             self._guard.fail(exc.message)
             self._log.error("not-ready", detail=exc.message, hint=exc.hint)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
+            self._guard.fail(f"the daemon could not prepare itself ({type(exc).__name__})")
+            self._log.error("not-ready", error=type(exc).__name__)
+        else:
+            if status.is_proved:
+                self._log.info("ready", socket=str(self._settings.api_socket))
+
+    async def _find_proxy(self) -> str:
+        """The proxy's container: ours, made now, or the one that Compose starts in its own time."""
+        if self._settings.proxy_mode == "managed":
+            return await self.supervisor.ensure()
+        while True:
+            try:
+                return await self.supervisor.find()
+            except NotReadyError as exc:
+                self._guard.fail(exc.message)
+                await asyncio.sleep(PROXY_RETRY_S)
 
 
 def serve(settings: Settings) -> None:
@@ -141,31 +185,53 @@ def serve(settings: Settings) -> None:
     Raises ConflictError when another daemon of this run directory lives, and what the parts raise.
     """
     configure_logs()
-    settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = _lock(settings.run_dir / "daemon.pid")
-    try:
+    # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
+    signal.signal(signal.SIGTERM, _leave)
+    make_run_dir(settings)
+    with pidfile.held(settings.pid_file):
         daemon = Daemon(settings)
-        app = make_api(daemon.service, lifespan=daemon.lifespan)
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
-        uvicorn.Server(config).run(sockets=[_bind(settings.api_socket)])
-    finally:
-        settings.api_socket.unlink(missing_ok=True)
-        (settings.run_dir / "daemon.pid").unlink(missing_ok=True)
-        lock.close()
+        try:
+            _serve(daemon, _bind(settings.api_socket))
+        finally:
+            settings.api_socket.unlink(missing_ok=True)
 
 
-def _lock(path: Path) -> IO[str]:
-    """Hold the pid file for as long as the daemon lives; the kernel lets go when it dies."""
-    file = path.open("a+")
+def make_run_dir(settings: Settings) -> None:
+    """The folder of the sockets. Raises NotReadyError where it cannot be made."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise ConflictError(f"a daemon is already running (pid file {path})", hint="orch down") from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+        settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise NotReadyError(
+            f"{settings.run_dir}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
+        ) from None
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _serve(daemon: Daemon, listener: socket.socket) -> None:
+    failures: list[OrchError] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await daemon.start()
+        except OrchError as exc:
+            failures.append(exc)
+            server.should_exit = True
+        try:
+            yield
+        finally:
+            await daemon.close()
+
+    app = make_api(daemon.service, lifespan=lifespan)
+    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    server = uvicorn.Server(config)
+    with listener:
+        server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
 
 
 def _bind(path: Path) -> socket.socket:

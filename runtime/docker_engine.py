@@ -1,6 +1,9 @@
 """The Docker engine. The only importer of the Docker SDK: it blocks, so every call runs in a thread.
 
 What the engine says is turned into our errors here, and nowhere else.
+
+A call that changes something is finished even where its task is cancelled: whoever cancels can then
+remove what was made, by name. A thread cannot be stopped, so anything else would leak.
 """
 
 from __future__ import annotations
@@ -19,8 +22,16 @@ import requests.exceptions
 
 from runtime.engine import Attached, ContainerConfig, EngineInfo, ExitStatus, Labelled, NetworkSpec
 from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError, OrchError
+from runtime.uninterrupted import uninterrupted
 
 CALL_TIMEOUT_S = 60
+WRITE_BYTES = 1 << 18
+"""Written at once, so that a large bundle does not hold up the event loop."""
+SDK_ERRORS = (
+    docker.errors.DockerException,
+    docker.errors.StreamParseError,  # the one that is no DockerException (docker 7.2)
+    requests.exceptions.RequestException,
+)
 _TAKEN = ("already exists", "already in use", "pool overlaps", "overlaps with", "conflicts with network")
 _RUNTIME = (
     "unknown or invalid runtime name",
@@ -69,22 +80,32 @@ class DockerEngine:
             raise to_orch_error(exc) from exc
         self._api = client.api
 
-    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def close(self) -> None:
+        """Let go of the connections."""
+        self._threads.shutdown(wait=False)
+        self._api.close()
+
+    async def _ask(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call; abandoned when cancelled, since it changes nothing."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, functools.partial(function, *args, **kwargs))
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as exc:
+        except SDK_ERRORS as exc:
             raise to_orch_error(exc) from exc
+
+    async def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call; finished, one way or the other, before a cancellation is let through."""
+        return await uninterrupted(self._ask(function, *args, **kwargs))
 
     async def info(self) -> EngineInfo:
         """Version and runtimes."""
-        data = await self._call(self._api.info)
+        data = await self._ask(self._api.info)
         return EngineInfo(data["ServerVersion"], frozenset(data.get("Runtimes") or ()))
 
     async def image_id(self, reference: str) -> str | None:
         """The image's id, or None."""
         try:
-            return str((await self._call(self._api.inspect_image, reference))["Id"])
+            return str((await self._ask(self._api.inspect_image, reference))["Id"])
         except NotFoundError:
             return None
 
@@ -107,7 +128,7 @@ class DockerEngine:
     async def remove_network(self, name: str) -> None:
         """Remove a network and whoever is still connected."""
         with contextlib.suppress(NotFoundError):
-            data = await self._call(self._api.inspect_network, name)
+            data = await self._ask(self._api.inspect_network, name)
             for container in data.get("Containers") or {}:
                 await self.disconnect(name, container)
             await self._call(self._api.remove_network, name)
@@ -118,8 +139,12 @@ class DockerEngine:
 
     async def disconnect(self, network: str, container: str) -> None:
         """Disconnect by force."""
-        with contextlib.suppress(NotFoundError, InvalidInputError, OrchError):
+        try:
             await self._call(self._api.disconnect_container_from_network, container, network, force=True)
+        except OrchError as exc:
+            # 20.10 says 500 "is not connected to [the] network", also for a network that is gone.
+            if not isinstance(exc, NotFoundError) and "is not connected to" not in exc.message:
+                raise
 
     async def create(self, name: str, config: ContainerConfig) -> str:
         """Create a container from an API body."""
@@ -141,8 +166,8 @@ class DockerEngine:
 
     async def wait(self, container: str) -> ExitStatus:
         """Wait for the end and ask how it came."""
-        status = await self._call(self._api.wait, container, timeout=CALL_TIMEOUT_S)
-        state = (await self._call(self._api.inspect_container, container))["State"]
+        status = await self._ask(self._api.wait, container, timeout=CALL_TIMEOUT_S)
+        state = (await self._ask(self._api.inspect_container, container))["State"]
         return ExitStatus(int(status["StatusCode"]), bool(state.get("OOMKilled")))
 
     async def signal(self, container: str, name: str) -> None:
@@ -157,17 +182,17 @@ class DockerEngine:
 
     async def containers(self, labels: Mapping[str, str]) -> list[Labelled]:
         """Containers by label."""
-        found = await self._call(self._api.containers, all=True, filters={"label": _label_filter(labels)})
+        found = await self._ask(self._api.containers, all=True, filters={"label": _label_filter(labels)})
         return [Labelled(item["Id"], item["Names"][0].lstrip("/"), item["Labels"] or {}) for item in found]
 
     async def networks(self, labels: Mapping[str, str]) -> list[Labelled]:
         """Networks by label."""
-        found = await self._call(self._api.networks, filters={"label": _label_filter(labels)})
+        found = await self._ask(self._api.networks, filters={"label": _label_filter(labels)})
         return [Labelled(item["Id"], item["Name"], item["Labels"] or {}) for item in found]
 
     async def inspect(self, container: str) -> dict[str, Any]:
         """The engine's record of a container."""
-        return dict(await self._call(self._api.inspect_container, container))
+        return dict(await self._ask(self._api.inspect_container, container))
 
 
 def _label_filter(labels: Mapping[str, str]) -> list[str]:
@@ -183,8 +208,10 @@ class _DockerAttached:
         self._keep = keep  # the SDK's response owns the socket: collected, it would close it
 
     async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
+        view = memoryview(data)
+        for start in range(0, len(view), WRITE_BYTES):
+            self._writer.write(view[start : start + WRITE_BYTES])
+            await self._writer.drain()
 
     async def close_stdin(self) -> None:
         self._writer.write_eof()
@@ -202,3 +229,7 @@ class _DockerAttached:
 
     async def close(self) -> None:
         self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+        # The SDK's response holds the descriptor open until it is closed too (docker 7.2).
+        getattr(self._keep, "_response", self._keep).close()

@@ -69,7 +69,14 @@ class Attached(Protocol):
 
 
 class Engine(Protocol):
-    """Every method raises EngineUnavailableError when the engine does not answer in time."""
+    """Every method raises EngineUnavailableError when the engine does not answer in time.
+
+    A cancelled call that changes something has happened or has failed by the time CancelledError comes:
+    what it may have made can then be removed by name.
+    """
+
+    async def close(self) -> None:
+        """Let go of the engine."""
 
     async def info(self) -> EngineInfo:
         """Version and runtimes."""

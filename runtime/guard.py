@@ -5,34 +5,30 @@ the host's other addresses (measured, engine 20.10). The guard drops whatever co
 bridge for the host, and whatever would be forwarded between one and anything else. It is installed by a
 one-shot container with host networking, so the Docker API is all it needs.
 
-The proof is a real container on a real `orb*` network that tries to reach a listener opened on the host;
-it counts only if the listener is reachable from the host itself and the container's network works.
+The proof (`guard_proof.py`) is a real container on a real `orb*` network that tries to reach a listener
+opened on the host, over IPv4 and IPv6; it counts only if the listener is reachable from the host itself
+and the container reaches its neighbours.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass
+import uuid
+from contextlib import AsyncExitStack
 
 import structlog
 
 from runtime import labels
-from runtime.engine import Engine
+from runtime.engine import Attached, Engine
 from runtime.errors import OrchError
+from runtime.guard_proof import GuardStatus, has_ipv6, judge, listener_argv, neighbour_argv, plan
 from runtime.hardening import helper_config
 from runtime.helper import run_helper, started
-from runtime.networks import BRIDGE_PREFIX, NetworkSlots
+from runtime.networks import BRIDGE_PREFIX, MAX_SLOTS, NetworkSlots, Slot
+from runtime.uninterrupted import uninterrupted
 
 TABLE = "orbguard"
-
-
-@dataclass(frozen=True, slots=True)
-class GuardStatus:
-    """Whether the host is out of reach, with a sentence; unproved is the zero value."""
-
-    is_proved: bool = False
-    detail: str = "the guard has not been proved yet"
+PROOF_TIMEOUT_S = 60.0
 
 
 def rules(slots: int) -> str:
@@ -59,57 +55,18 @@ table inet {TABLE} {{
 """
 
 
-# Runs on the host's network: listens everywhere, says where, proves to itself that it can be reached.
-_LISTENER = """
-import json, socket, subprocess, sys, threading
-dual = socket.has_dualstack_ipv6()
-server = socket.create_server(("::" if dual else "0.0.0.0", 0), dualstack_ipv6=dual,
-                              family=socket.AF_INET6 if dual else socket.AF_INET)
-port = server.getsockname()[1]
-def accept():
-    while True:
-        connection, _ = server.accept()
-        connection.sendall(b"host"); connection.close()
-threading.Thread(target=accept, daemon=True).start()
-found = json.loads(subprocess.run(["ip", "-json", "addr"], capture_output=True, check=True).stdout)
-addresses = [a["local"] for link in found for a in link["addr_info"] if a["scope"] == "global"]
-def reaches(address):
-    try:
-        with socket.create_connection((address, port), 2) as c: return c.recv(4) == b"host"
-    except OSError: return False
-print(json.dumps({"port": port, "addresses": [a for a in addresses if reaches(a)]}), flush=True)
-sys.stdin.read()
-"""
-
-# Runs on a sandbox's network: says which of the given addresses it reached.
-_PROBE = """
-import json, socket, sys, threading
-targets, neighbour = json.loads(sys.argv[1]), json.loads(sys.argv[2])
-reached = []
-def attempt(target, into):
-    try:
-        with socket.create_connection(tuple(target), 2): into.append(target)
-    except OSError: pass
-alive = []
-threads = [threading.Thread(target=attempt, args=(t, reached)) for t in targets]
-threads.append(threading.Thread(target=attempt, args=(neighbour, alive)))
-for t in threads: t.start()
-for t in threads: t.join()
-print(json.dumps({"reached": reached, "neighbour": bool(alive)}))
-"""
-
-
 class HostGuard:
     """Installs the guard and proves it."""
 
     def __init__(
-        self, engine: Engine, slots: NetworkSlots, *, instance: str, image: str, slot_count: int
+        self, engine: Engine, slots: NetworkSlots, *, instance: str, image: str, slot_count: int = MAX_SLOTS
     ) -> None:
         self._engine = engine
         self._slots = slots
         self._instance = instance
         self._image = image
-        self._slot_count = slot_count
+        # The table is the host's: it must hold for the slots of every daemon, not only for our pool's.
+        self._slot_count = max(slot_count, MAX_SLOTS)
         self.status = GuardStatus()
         self._log = structlog.get_logger()
 
@@ -119,8 +76,9 @@ class HostGuard:
         try:
             await self._install()
             self.status = await self._prove(proxy, proxy_port)
-        except (OrchError, TimeoutError, ValueError, KeyError) as exc:
-            self.status = GuardStatus(detail=f"the guard could not be proved: {exc or type(exc).__name__}")
+        except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
+            said = str(exc) if isinstance(exc, (OrchError, ValueError)) else type(exc).__name__
+            self.status = GuardStatus(detail=f"the guard could not be proved: {said}")
         self._log.info("guard", is_proved=self.status.is_proved, detail=self.status.detail)
         return self.status
 
@@ -130,57 +88,54 @@ class HostGuard:
 
     async def _install(self) -> None:
         argv = ["nft", rules(self._slot_count)]
-        config = helper_config(
-            self._image,
-            argv,
-            labels=labels.labels(self._instance, "helper"),
-            network="host",
-            needs_net_admin=True,
-        )
+        marks = labels.labels(self._instance, "helper")
+        config = helper_config(self._image, argv, labels=marks, network="host", needs_net_admin=True)
         result = await run_helper(self._engine, config, name=f"orchbox-{self._instance}-nft")
         if result.code != 0:
             raise OrchError(f"nftables refused the guard's rules: {result.stderr.strip()[:300]}")
 
     async def _prove(self, proxy: str, proxy_port: int) -> GuardStatus:
-        slot = await self._slots.acquire("guard-proof")
+        slot = await self._slots.acquire(f"proof-{uuid.uuid4().hex[:8]}")
         try:
             await self._engine.connect(slot.network, proxy, slot.proxy_address)
-            marks = labels.labels(self._instance, "probe")
-            listener = helper_config(self._image, ["python3", "-c", _LISTENER], labels=marks, network="host")
-            name = f"orchbox-{self._instance}-proof"
-            async with asyncio.timeout(30), started(self._engine, listener, name=name) as (_, attached):
-                said = b""
-                async for _, data in attached.output():
-                    said += data
-                    if said.endswith(b"\n"):
-                        break
-                host = json.loads(said or b"{}")
-                targets = [[address, host["port"]] for address in host["addresses"]]
-                if [slot.gateway, host["port"]] not in targets:
-                    return GuardStatus(detail="the proof's listener is not reachable even from the host")
-                argv = [
-                    "python3",
-                    "-c",
-                    _PROBE,
-                    json.dumps(targets),
-                    json.dumps([slot.proxy_address, proxy_port]),
-                ]
-                probe = helper_config(self._image, argv, labels=marks, network=slot.network)
-                result = await run_helper(self._engine, probe, name=name)
-            return judge_proof(result.stdout, len(targets))
+            async with asyncio.timeout(PROOF_TIMEOUT_S), AsyncExitStack() as stack:
+                return await self._try_host(slot, stack, (slot.proxy_address, proxy_port))
         finally:
-            await asyncio.shield(self._slots.release(slot))
+            await uninterrupted(self._slots.release(slot))
+
+    async def _try_host(self, slot: Slot, stack: AsyncExitStack, proxy: tuple[str, int]) -> GuardStatus:
+        name = f"orchbox-{self._instance}-proof"
+        marks = labels.labels(self._instance, "probe")
+        config = helper_config(self._image, listener_argv(slot.bridge), labels=marks, network="host")
+        _, attached = await stack.enter_async_context(started(self._engine, config, name=name))
+        listener = await _first_line(attached)
+        ipv6 = has_ipv6(listener)
+        config = helper_config(
+            self._image,
+            neighbour_argv(),
+            labels=marks,
+            network=slot.network,
+            address=slot.sandbox_address,
+            ipv6=ipv6,
+        )
+        _, attached = await stack.enter_async_context(started(self._engine, config, name=name))
+        attempt = plan(
+            listener,
+            await _first_line(attached),
+            gateway=slot.gateway,
+            neighbour_address=slot.sandbox_address,
+            proxy=proxy,
+        )
+        config = helper_config(self._image, attempt.argv(), labels=marks, network=slot.network, ipv6=ipv6)
+        result = await run_helper(self._engine, config, name=name)
+        return judge(attempt, result.stdout)
 
 
-def judge_proof(output: str, tried: int) -> GuardStatus:
-    """What a probe's output proves; only a working network that reached nothing proves the guard."""
-    try:
-        said = json.loads(output)
-        reached, neighbour = list(said["reached"]), said["neighbour"]
-    except (ValueError, KeyError, TypeError):
-        return GuardStatus(detail="the proof's container said nothing: nothing is proved")
-    if reached:
-        return GuardStatus(detail=f"a sandbox reaches the host at {reached[0][0]}: the guard does not hold")
-    if neighbour is not True:
-        return GuardStatus(detail="the proof's container reached not even the proxy: nothing is proved")
-    return GuardStatus(is_proved=True, detail=f"a sandbox reaches none of the host's {tried} addresses")
+async def _first_line(attached: Attached) -> str:
+    """What a proof's container says first; its end where it ends without."""
+    said = b""
+    async for _, data in attached.output():
+        said += data
+        if said.endswith(b"\n"):
+            break
+    return said.decode(errors="replace")

@@ -14,6 +14,7 @@ from runtime.model import Isolation, Limits
 
 SANDBOX_UID = 1000
 HOSTNAME = "sandbox"
+HELPER_MEMORY_BYTES = 256 << 20
 _NO_LOG = {"Type": "none", "Config": {}}
 """The engine writes nothing of an agent's output to the host's disk."""
 
@@ -140,13 +141,26 @@ def proxy_config(spec: ProxySpec) -> ContainerConfig:
 
 
 def helper_config(
-    image: str, argv: list[str], *, labels: Mapping[str, str], network: str, needs_net_admin: bool = False
+    image: str,
+    argv: list[str],
+    *,
+    labels: Mapping[str, str],
+    network: str,
+    address: str | None = None,
+    needs_net_admin: bool = False,
+    ipv6: bool = False,
 ) -> ContainerConfig:
-    """A one-shot container of ours: `network` is `host` or a network's name."""
+    """A one-shot container of ours: `network` is `host` or a network's name.
+
+    `ipv6` switches IPv6 on where the network has none, which no sandbox can: for the guard's proof.
+    """
+    endpoint = {"IPAMConfig": {"IPv4Address": address}} if address else {}
     return {
         "Image": image,
         "Entrypoint": argv[:1],
         "Cmd": argv[1:],
+        # A capability counts for root only; what needs none runs as nobody.
+        "User": "0:0" if needs_net_admin else "65534:65534",
         "Labels": dict(labels),
         "AttachStdin": True,
         "AttachStdout": True,
@@ -160,6 +174,11 @@ def helper_config(
             "CapAdd": ["NET_ADMIN"] if needs_net_admin else [],
             "SecurityOpt": ["no-new-privileges:true"],
             "PidsLimit": 64,
+            "Memory": HELPER_MEMORY_BYTES,
+            "MemorySwap": HELPER_MEMORY_BYTES,
+            "Sysctls": {"net.ipv6.conf.all.disable_ipv6": "0"} if ipv6 else {},
+            "IpcMode": "private",
             "LogConfig": _NO_LOG,
         },
+        "NetworkingConfig": {"EndpointsConfig": {network: endpoint} if address else {}},
     }

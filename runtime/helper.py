@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from runtime.engine import STDOUT, Attached, ContainerConfig, Engine
+from runtime.uninterrupted import uninterrupted
 
 HELPER_TIMEOUT_S = 30.0
 
@@ -26,8 +27,9 @@ async def started(
     engine: Engine, config: ContainerConfig, *, name: str
 ) -> AsyncIterator[tuple[str, Attached]]:
     """A running helper with its streams attached; removed on the way out, whatever happened."""
-    container = await engine.create(f"{name}-{uuid.uuid4().hex[:8]}", config)
+    unique = f"{name}-{uuid.uuid4().hex[:8]}"
     try:
+        container = await engine.create(unique, config)
         attached = await engine.attach(container)
         await engine.start(container)
         try:
@@ -35,7 +37,7 @@ async def started(
         finally:
             await attached.close()
     finally:
-        await asyncio.shield(engine.remove(container))
+        await uninterrupted(engine.remove(unique))  # by name: creating it may have been interrupted
 
 
 async def run_helper(engine: Engine, config: ContainerConfig, *, name: str) -> HelperResult:

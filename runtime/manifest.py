@@ -1,49 +1,89 @@
-"""`orchagent.json` (docs.orchagent.io/building-agents/manifest-format) and what it makes of a directory.
+"""`orchagent.json` (docs.orchagent.io/building-agents/manifest-format), read strictly.
 
-Only type `tool` runs here: an entry file that reads JSON on stdin and prints JSON.
+A field that the platform does not know is refused, so that a misspelt `required_secrets` is an error and
+not an agent without its secrets. Fields that this version does not act on are accepted.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from runtime.errors import InvalidInputError, NotFoundError
 
 MANIFEST = "orchagent.json"
 SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
-PYTHON_ENTRIES = ("main.py", "app.py", "agent.py", "run.py", "__main__.py")
-NODE_ENTRIES = ("main.js", "index.js", "agent.js", "main.mjs", "index.mjs")
-"""In the platform's order of detection; TypeScript needs a build step, so it is not run as it is."""
 MAX_TIMEOUT_S = 900
+MAX_MANIFEST_BYTES = 1 << 20
+SERVICE_KEY = "ORCHAGENT_SERVICE_KEY"
 
 
-class RuntimeSection(BaseModel):
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class RuntimeSection(_Strict):
     """How the agent is started where no entry file says it."""
 
-    model_config = ConfigDict(extra="forbid")
     command: str = Field(min_length=1)
 
 
-class Manifest(BaseModel):
-    """The fields this version acts on; other fields of the platform are kept and ignored."""
+class BundleSection(_Strict):
+    """What is packed; `include` wins over `exclude` and over what is left out anyway."""
 
-    model_config = ConfigDict(extra="allow", hide_input_in_errors=True)
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    @field_validator("include", "exclude", mode="before")
+    @classmethod
+    def _globs(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Manifest(_Strict):
+    """An agent's manifest; what stands below the line is accepted and not acted on."""
 
     name: str
     type: Literal["tool", "code", "prompt", "agent", "agentic", "skill"] = "prompt"
     description: str = ""
     supported_providers: list[Literal["openai", "anthropic", "gemini", "any", "ollama"]] = []
-    entrypoint: str | None = None
+    run_mode: Literal["on_demand", "always_on"] = "on_demand"
+    entrypoint: str | None = Field(default=None, min_length=1)
     runtime: RuntimeSection | None = None
-    timeout_seconds: int | None = Field(default=None, ge=1, le=MAX_TIMEOUT_S)
+    loop: dict[str, Any] | None = None
+    timeout_seconds: float | None = Field(default=None, ge=1, le=MAX_TIMEOUT_S, allow_inf_nan=False)
     required_secrets: list[str] = []
     optional_secrets: list[str] = []
     default_models: dict[str, str] = {}
+    bundle: BundleSection = BundleSection()
+    # -- not acted on in this version ----------------------------------------------------------
+    schema_: Any = Field(default=None, alias="$schema")
+    callable: Any = None
+    custom_tools: Any = None
+    default_endpoint: Any = None
+    default_skills: Any = None
+    input_schema: Any = None
+    is_public: Any = None
+    llm: Any = None
+    llm_config: Any = None
+    manifest: Any = None
+    max_turns: Any = None
+    model: Any = None
+    model_tasks: Any = None
+    output_schema: Any = None
+    pip_package: Any = None
+    prompt: Any = None
+    prompt_template: Any = None
+    run_command: Any = None
+    skills_locked: Any = None
+    source_url: Any = None
+    tags: Any = None
 
     @field_validator("name")
     @classmethod
@@ -55,18 +95,12 @@ class Manifest(BaseModel):
     @field_validator("required_secrets", "optional_secrets")
     @classmethod
     def _secret_names(cls, value: list[str]) -> list[str]:
-        for name in value:
-            if not SECRET_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no secret name (letters A-Z, digits, underscores)")
+        for number, name in enumerate(value, 1):
+            if not SECRET_NAME.fullmatch(name):  # not repeated here: it may be a key put in the wrong place
+                raise ValueError(f"entry {number} is no secret name (letters A-Z, digits, underscores)")
+            if name == SERVICE_KEY:
+                raise ValueError(f"{SERVICE_KEY} is given by the gateway, never by the caller: remove it")
         return value
-
-
-class Launch(NamedTuple):
-    """What to start in which image."""
-
-    image: Literal["agent-python", "agent-node"]
-    argv: tuple[str, ...]
-    setup_argv: tuple[str, ...] | None
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -75,73 +109,58 @@ def load_manifest(folder: Path) -> Manifest:
     Raises NotFoundError without one, InvalidInputError naming file, field and remedy.
     """
     path = folder / MANIFEST
+    data = _read(path)
     try:
-        data: Any = json.loads(path.read_text())
+        manifest = Manifest.model_validate(data)
+    except ValidationError as exc:
+        raise _explain(path, exc.errors(include_input=False, include_url=False)[0]) from None
+    _refuse_what_is_not_run(path, manifest)
+    return manifest
+
+
+def _read(path: Path) -> object:
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise InvalidInputError(f"{path}: more than 1 MiB", hint="move data out of the manifest")
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFoundError(
-            f"{folder} holds no {MANIFEST}", hint=f"add {MANIFEST} with name and type"
+            f"{path.parent} holds no {MANIFEST}", hint=f"add {MANIFEST} with name and type"
         ) from None
+    except OSError as exc:
+        raise InvalidInputError(f"{path}: {exc.strerror}", hint="make it a file you may read") from None
     except UnicodeDecodeError:
         raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None
     except json.JSONDecodeError as exc:
         raise InvalidInputError(
             f"{path}:{exc.lineno}: not JSON: {exc.msg}", hint="correct the line named"
         ) from None
-    try:
-        manifest = Manifest.model_validate(data)
-    except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the document"
-        raise InvalidInputError(
-            f"{path}: {field}: {first['msg']}", hint=f"correct {field} in {path}"
-        ) from None
+    except (RecursionError, ValueError):
+        raise InvalidInputError(f"{path}: not JSON that can be read", hint="simplify it") from None
+
+
+def _explain(path: Path, error: ErrorDetails) -> InvalidInputError:
+    field = ".".join(str(part) for part in error["loc"]) or "the document"
+    if error["type"] == "extra_forbidden":
+        known = [info.alias or name for name, info in Manifest.model_fields.items()]
+        near = difflib.get_close_matches(field, known, n=1) if "." not in field else []
+        hint = f"did you mean {near[0]}?" if near else f"remove {field}"
+        return InvalidInputError(f"{path}: {field}: no field of {MANIFEST}", hint=hint)
+    return InvalidInputError(f"{path}: {field}: {error['msg']}", hint=f"correct {field} in {path}")
+
+
+def _refuse_what_is_not_run(path: Path, manifest: Manifest) -> None:
     if manifest.type not in {"tool", "code"}:
         raise InvalidInputError(
             f"{path}: type: agents of type {manifest.type} are not run by this version",
             hint='only "type": "tool" (an entry file or runtime.command) is run',
         )
-    return manifest
-
-
-def launch_of(folder: Path, manifest: Manifest) -> Launch:
-    """The image and commands of a directory. Raises InvalidInputError where there is nothing to start."""
-    if manifest.runtime is not None:
-        image: Literal["agent-python", "agent-node"] = "agent-python"
-        if not (folder / "requirements.txt").exists() and (folder / "package.json").exists():
-            image = "agent-node"
-        return Launch(image, ("/bin/sh", "-c", manifest.runtime.command), _setup(folder, image))
-    entry = manifest.entrypoint or _detect(folder)
-    path = (folder / entry).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    if manifest.run_mode != "on_demand":
         raise InvalidInputError(
-            f"{folder / MANIFEST}: entrypoint: {entry} is no file of this agent", hint="name an existing file"
+            f"{path}: run_mode: {manifest.run_mode} services are not run by this version",
+            hint='only "run_mode": "on_demand" is run',
         )
-    match path.suffix:
-        case ".py":
-            return Launch("agent-python", ("python3", entry), _setup(folder, "agent-python"))
-        case ".js" | ".mjs" | ".cjs":
-            return Launch("agent-node", ("node", entry), _setup(folder, "agent-node"))
-        case suffix:
-            raise InvalidInputError(
-                f"{folder / MANIFEST}: entrypoint: {suffix or 'a file without ending'} is not run",
-                hint="use a .py, .js, .mjs or .cjs file, or runtime.command",
-            )
-
-
-def _detect(folder: Path) -> str:
-    for name in (*PYTHON_ENTRIES, *NODE_ENTRIES):
-        if (folder / name).is_file():
-            return name
-    raise InvalidInputError(
-        f"{folder}: nothing to start: none of {', '.join((*PYTHON_ENTRIES, *NODE_ENTRIES))}",
-        hint=f"add one, or set entrypoint or runtime.command in {MANIFEST}",
-    )
-
-
-def _setup(folder: Path, image: str) -> tuple[str, ...] | None:
-    """The platform's set-up: pip for requirements.txt, npm for package.json."""
-    if image == "agent-python" and (folder / "requirements.txt").is_file():
-        return ("python3", "-m", "pip", "install", "--quiet", "-r", "requirements.txt")
-    if image == "agent-node" and (folder / "package.json").is_file():
-        return ("npm", "ci" if (folder / "package-lock.json").is_file() else "install", "--no-progress")
-    return None
+    if manifest.loop is not None:
+        raise InvalidInputError(
+            f"{path}: loop: managed loops are not run by this version", hint="remove loop from a tool"
+        )

@@ -9,12 +9,14 @@ Slots are counted across all instances on the host, since subnets and bridge nam
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from dataclasses import dataclass
 
 from runtime import labels
 from runtime.engine import Engine, NetworkSpec
-from runtime.errors import ConflictError, NotReadyError
+from runtime.errors import ConflictError, NotReadyError, OrchError
+from runtime.uninterrupted import uninterrupted
 
 BRIDGE_PREFIX = "orb"
 PREFIX_LENGTH = 29
@@ -74,7 +76,9 @@ class NetworkSlots:
             except ConflictError:  # another daemon was faster, or something else has the subnet
                 self._taken.discard(index)
                 tried.add(index)
-            except BaseException:
+            except BaseException:  # a cancelled creation may have happened
+                with contextlib.suppress(OrchError):
+                    await uninterrupted(self._engine.remove_network(slot.network))
                 self._taken.discard(index)
                 raise
             else:
@@ -91,7 +95,8 @@ class NetworkSlots:
 
     async def _free_index(self, tried: set[int]) -> int:
         known = await self._engine.networks({labels.SLOT: ""})
-        used = {int(network.labels[labels.SLOT]) for network in known} | self._taken | tried
+        marks = [network.labels[labels.SLOT] for network in known]
+        used = {int(mark) for mark in marks if mark.isdecimal()} | self._taken | tried
         for index in range(slot_count(self._pool)):
             if index not in used:
                 return index

@@ -1,18 +1,33 @@
-"""Errors over HTTP: problem+json (RFC 9457), with the status that each OrchError carries."""
+"""Errors over HTTP: problem+json (RFC 9457), with the status that each OrchError carries.
+
+Every answer has an `X-Request-Id`, which a problem repeats and the daemon's log names for a failure of ours.
+No problem and no log line echoes what was sent.
+"""
 
 from __future__ import annotations
 
+import traceback
+import uuid
+from http import HTTPStatus
+
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.errors import OrchError
 
 MEDIA_TYPE = "application/problem+json"
+_HTTP_CODES = {404: "NOT_FOUND", 405: "INVALID_INPUT"}
+SHOWN_FRAMES = 5
 
 
-def problem(status: int, code: str, detail: str, *, hint: str | None = None) -> JSONResponse:
+def problem(
+    status: int, code: str, detail: str, *, hint: str | None = None, request_id: str | None = None
+) -> JSONResponse:
     """One error; `code` is orchagent's word for it."""
     body = {
         "type": f"urn:orchbox:error:{code.lower()}",
@@ -21,28 +36,69 @@ def problem(status: int, code: str, detail: str, *, hint: str | None = None) -> 
         "code": code,
         "detail": detail,
         **({"hint": hint} if hint else {}),
+        **({"request_id": request_id} if request_id else {}),
     }
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the app in this form. None of them echoes what was sent."""
+    """Answer every error of the app in this form."""
 
     @app.exception_handler(OrchError)
-    async def on_orch_error(_request: Request, exc: OrchError) -> JSONResponse:
-        return problem(exc.status, exc.reported_code, exc.message, hint=exc.hint)
+    async def on_orch_error(request: Request, exc: OrchError) -> JSONResponse:
+        return problem(
+            exc.status, exc.reported_code, exc.message, hint=exc.hint, request_id=request.state.request_id
+        )
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(_request: Request, exc: RequestValidationError) -> JSONResponse:
+    async def on_invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return problem(400, "INVALID_INPUT", f"{where}: {first['msg']}")
+        return problem(400, "INVALID_INPUT", f"{where}: {first['msg']}", request_id=request.state.request_id)
 
     @app.exception_handler(HTTPException)
-    async def on_http(_request: Request, exc: HTTPException) -> JSONResponse:
-        code = {404: "NOT_FOUND", 405: "INVALID_INPUT"}.get(exc.status_code, "GENERAL_ERROR")
-        return problem(exc.status_code, code, str(exc.detail))
+    async def on_http(request: Request, exc: HTTPException) -> JSONResponse:
+        code = _HTTP_CODES.get(exc.status_code, "GENERAL_ERROR")
+        phrase = HTTPStatus(exc.status_code).phrase  # not `exc.detail`: a library may quote what was sent
+        return problem(exc.status_code, code, phrase, request_id=request.state.request_id)
 
-    @app.exception_handler(Exception)
-    async def on_bug(_request: Request, _exc: Exception) -> JSONResponse:
-        return problem(500, "INTERNAL_ERROR", "the daemon failed on this request; its log says more")
+    app.add_middleware(_LastResort)
+
+
+class _LastResort:
+    """Numbers requests; a bug becomes a 500 and a log line without the exception's text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        has_started = False
+
+        async def numbered(message: Message) -> None:
+            nonlocal has_started
+            if message["type"] == "http.response.start":
+                has_started = True
+                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, numbered)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the caller gets a problem and we a line
+            where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(exc.__traceback__)]
+            self._log.error(
+                "request-failed",
+                request_id=request_id,
+                path=scope["path"],
+                error=type(exc).__name__,
+                where=where[-SHOWN_FRAMES:],
+            )
+            if not has_started:
+                detail = "the daemon failed on this request; its log says more"
+                answer = problem(500, "INTERNAL_ERROR", detail, request_id=request_id)
+                await answer(scope, receive, numbered)

@@ -6,9 +6,12 @@ import asyncio
 import io
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+
+import structlog
 
 from proxy.policy.grant import Grant
 from proxy.policy.model import Policy
@@ -19,6 +22,7 @@ from runtime.model import RunRequest, Secret
 from runtime.networks import NetworkSlots, Slot
 from runtime.ports import LinkPort
 from runtime.streams import Output
+from runtime.uninterrupted import uninterrupted
 
 GRANT_MARGIN_S = 60.0
 """A grant outlives its run's limits by this; the revocation at the end is what ends it."""
@@ -49,6 +53,7 @@ class SandboxMaker:
         self._link = link
         self._instance = instance
         self.proxy_container = proxy_container
+        self._log = structlog.get_logger()
 
     @asynccontextmanager
     async def sandbox(self, run_id: str, request: RunRequest, policy: Policy) -> AsyncIterator[Sandbox]:
@@ -56,7 +61,7 @@ class SandboxMaker:
         token = secrets.token_urlsafe(24)
         limits = request.limits
         slot = await self._slots.acquire(run_id)
-        container = None
+        name = f"orchbox-{self._instance}-{run_id}"
         attached = None
         try:
             await self._engine.connect(slot.network, self.proxy_container, slot.proxy_address)
@@ -79,23 +84,27 @@ class SandboxMaker:
                 limits=limits,
                 labels=labels.labels(self._instance, "sandbox", **{labels.RUN: run_id}),
             )
-            container = await self._engine.create(f"orchbox-{self._instance}-{run_id}", sandbox_config(spec))
+            container = await self._engine.create(name, sandbox_config(spec))
             attached = await self._engine.attach(container)
             ca_pem = self._link.ca_pem + (policy.upstream_ca_pem or "")
             yield Sandbox(container, attached, Secret(token), ca_pem, proxy_environment(slot, token))
         finally:
-            steps: list[Awaitable[None]] = [self._link.revoke(run_id)]
-            if attached is not None:
-                steps.append(attached.close())
-            await asyncio.shield(self._clean_up(steps, container, slot.network))
-            await asyncio.shield(self._slots.release(slot))
+            steps: list[Callable[[], Awaitable[None]]] = [
+                partial(self._link.revoke, run_id),
+                *([attached.close] if attached is not None else []),
+                partial(self._engine.remove, name),  # by name: creating it may have been interrupted
+                partial(self._engine.disconnect, slot.network, self.proxy_container),
+                partial(self._slots.release, slot),
+            ]
+            await uninterrupted(self._clean_up(run_id, steps))
 
-    async def _clean_up(self, steps: list[Awaitable[None]], container: str | None, network: str) -> None:
-        """Every step is tried; the network goes last, when nobody is on it."""
-        await asyncio.gather(*steps, return_exceptions=True)
-        if container is not None:
-            await self._engine.remove(container)
-        await self._engine.disconnect(network, self.proxy_container)
+    async def _clean_up(self, run_id: str, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        """Every step is tried, whatever became of the one before; what fails is reaped at the next start."""
+        for step in steps:
+            try:
+                await step()
+            except Exception as exc:  # noqa: BLE001 - the steps behind it still have to be done
+                self._log.error("clean-up-failed", run=run_id, error=type(exc).__name__)
 
 
 def proxy_environment(slot: Slot, token: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 HOME = Path("/home/user")
 UPLOADS = Path("/tmp/uploads")  # noqa: S108 - the agent contract's path, on a tmpfs
@@ -84,7 +85,7 @@ def trust(ca_pem: str) -> dict[str, str]:
 def unpack(bundle: bytes, home: Path) -> None:
     """Unpack the agent's files; tarfile's data filter refuses links and paths that lead outside."""
     if bundle:
-        with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(bundle), mode="r:") as archive:
             archive.extractall(home, filter="data")
 
 
@@ -115,36 +116,54 @@ def give_stdin(data: bytes) -> None:
     os.close(fd)
 
 
+def receive(stdin: io.RawIOBase) -> tuple[dict[str, Any], bytes, dict[str, str]]:
+    """Read the message and put its files in place: the message's head, the input, the environment."""
+    message = json.loads(read_line(stdin))
+    bundle = read_exactly(stdin, message["bundle"])
+    save_uploads(stdin, message["uploads"])
+    data = read_exactly(stdin, message["input"])
+    unpack(bundle, HOME)
+    environment = {**os.environ, **trust(message["ca_pem"]), **message["env"]}
+    for name in (
+        "ALL_PROXY",
+        "all_proxy",
+    ):  # it would take precedence over the proxy's variables in some clients
+        environment.pop(name, None)
+    if NODE_PROXY.exists():
+        environment["NODE_OPTIONS"] = f"--require {NODE_PROXY}"
+    save_secrets(message["secrets"])
+    os.chdir(HOME)
+    return message, data, environment
+
+
+def set_up(argv: list[str], environment: dict[str, str]) -> bool:
+    """Run the agent's own set-up, without its secrets and its input; whether it succeeded."""
+    try:
+        done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False)
+    except OSError as exc:
+        sys.stderr.write(f"orchbox: {argv[0]} could not be started: {exc.strerror}\n")
+        return False
+    if done.returncode:
+        sys.stderr.write(f"orchbox: set-up failed with status {done.returncode}\n")
+    return done.returncode == 0
+
+
 def main() -> int:
     """Never returns once the agent runs; otherwise an exit status."""
-    stdin = io.FileIO(0, closefd=False)
     try:
-        message = json.loads(read_line(stdin))
-        bundle = read_exactly(stdin, message["bundle"])
-        save_uploads(stdin, message["uploads"])
-        data = read_exactly(stdin, message["input"])
-        unpack(bundle, HOME)
-        environment = {**os.environ, **trust(message["ca_pem"]), **message["env"]}
-        if NODE_PROXY.exists():
-            environment["NODE_OPTIONS"] = f"--require {NODE_PROXY}"
-        save_secrets(message["secrets"])
+        message, data, environment = receive(io.FileIO(0, closefd=False))
+        argv, setup_argv = message["argv"], message["setup_argv"]
     except (EOFError, OSError, ValueError, KeyError, TypeError, tarfile.TarError) as exc:
         sys.stderr.write(f"orchbox: the sandbox could not be set up: {type(exc).__name__}\n")
         return BAD_MESSAGE
-    os.chdir(HOME)
-    if message["setup_argv"]:
-        status = subprocess.run(
-            message["setup_argv"], env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False
-        ).returncode
-        if status:
-            sys.stderr.write(f"orchbox: set-up failed with status {status}\n")
-            return SETUP_FAILED
+    if setup_argv and not set_up(setup_argv, environment):
+        return SETUP_FAILED
     environment.update(message["secrets"])
-    give_stdin(data)
     try:
-        os.execvpe(message["argv"][0], message["argv"], environment)  # noqa: S606 - becoming the agent is the point
+        give_stdin(data)
+        os.execvpe(argv[0], argv, environment)  # noqa: S606 - becoming the agent is the point
     except OSError as exc:
-        sys.stderr.write(f"orchbox: {message['argv'][0]} could not be started: {exc.strerror}\n")
+        sys.stderr.write(f"orchbox: {argv[0]} could not be started: {exc.strerror}\n")
         return BAD_MESSAGE
 
 

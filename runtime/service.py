@@ -22,6 +22,7 @@ from runtime.model import Event, Run, RunError, RunRequest, RunState
 from runtime.ports import Check, DecisionLine, LinkPort, StorePort
 from runtime.sandbox import Sandbox, SandboxMaker, converse, init_message
 from runtime.streams import Output, Redactor
+from runtime.uninterrupted import uninterrupted
 
 PROXY_LOST = RunError(
     "PROXY_LOST", "the egress proxy went away while the agent ran: it had no way out any more and was stopped"
@@ -54,6 +55,8 @@ class RunService:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._ends: dict[str, RunError] = {}
         """Why a running task was cancelled from outside."""
+        self._cancellable: set[str] = set()
+        """Runs whose task is between its first step and its end; any other only takes note."""
         self._writes: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger()
 
@@ -172,6 +175,9 @@ class RunService:
         redact = Redactor(secret.reveal() for secret in request.secrets.values())
         output = Output(redact, stdout_bytes=request.limits.output_bytes, log_bytes=request.limits.log_bytes)
         try:
+            self._cancellable.add(run.id)
+            if run.id in self._ends:  # ended before the task's first step, which cancel() would have skipped
+                raise asyncio.CancelledError  # noqa: TRY301
             run = await self._set(run, journal, RunState.STARTING)
             async with self._maker.sandbox(run.id, request, policy) as sandbox:
                 run = await self._set(run, journal, RunState.RUNNING, started_at=time.time())
@@ -187,7 +193,8 @@ class RunService:
             self._log.error("run-failed", run=run.id, error=type(exc).__name__)
             error = RunError("INTERNAL_ERROR", "the runner failed; its log names the run")
             run = dataclasses.replace(run, state=RunState.FAILED, error=error)
-        await asyncio.shield(self._finish(run, output, journal))
+        self._cancellable.discard(run.id)
+        await uninterrupted(self._finish(run, output, journal))
 
     async def _converse(
         self, run: Run, request: RunRequest, sandbox: Sandbox, output: Output, journal: Journal
@@ -207,7 +214,7 @@ class RunService:
             error = RunError("SANDBOX_TIMEOUT", f"the agent was stopped after its {limits.timeout_s:g} s")
             return dataclasses.replace(run, state=RunState.TIMEOUT, error=error)
         except asyncio.CancelledError:
-            await asyncio.shield(self._stop(sandbox, talking, limits.grace_s))
+            await uninterrupted(self._stop(sandbox, talking, limits.grace_s))
             raise
         return self._judge(run, request, status, output)
 
@@ -222,7 +229,7 @@ class RunService:
         await asyncio.gather(talking, return_exceptions=True)
 
     def _judge(self, run: Run, request: RunRequest, status: ExitStatus, output: Output) -> Run:
-        result = parse_result(output.stdout)
+        result = None if output.is_stdout_too_long else parse_result(output.stdout)
         error = classify_exit(status, result=result, stderr=output.stderr, limits=request.limits)
         if error is None and output.is_stdout_too_long:
             text = f"the agent's result is longer than {request.limits.output_bytes} bytes"
@@ -257,7 +264,8 @@ class RunService:
         task = self._tasks.get(run_id)
         if task is not None and run_id not in self._ends:
             self._ends[run_id] = error
-            task.cancel()
+            if run_id in self._cancellable:
+                task.cancel()
 
     # -- the proxy's news ----------------------------------------------------------------------
 

@@ -6,8 +6,11 @@ SQLAlchemy's calls block, so each runs in a thread of one worker: SQLite has one
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
+import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +19,10 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 
 from runtime.errors import OrchError
+from runtime.json_value import writable
 from runtime.model import Isolation, Run, RunError, RunState
 from runtime.ports import DecisionLine
 
@@ -57,16 +62,19 @@ class Store:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._counts: dict[str, int] = {}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._engine = sa.create_engine(f"sqlite:///{path}")
+            _make_private(path)
+            self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
             sa.event.listen(self._engine, "connect", _set_pragmas)
             with self._engine.begin() as connection:
                 _migrate(connection)
-            path.chmod(0o600)
-        except (OSError, sa.exc.SQLAlchemyError) as exc:
+        except (OSError, sa.exc.SQLAlchemyError, CommandError) as exc:
+            self._thread.shutdown()
+            with contextlib.suppress(AttributeError):
+                self._engine.dispose()
             raise OrchError(
                 f"{path}: the run database cannot be used ({type(exc).__name__})",
-                hint="check the folder's rights and free space, or move the file away",
+                hint="check the folder's rights and free space, or move the file away"
+                " (one written by a newer Orchbox is refused)",
             ) from exc
 
     async def close(self) -> None:
@@ -81,6 +89,8 @@ class Store:
     async def update(self, run: Run) -> None:
         """Record a run's new state."""
         await self._execute(_runs.update().where(_runs.c.id == run.id).values(**_to_row(run)))
+        if run.state.is_final:
+            self._counts.pop(run.id, None)
 
     async def get(self, run_id: str) -> Run | None:
         """A run by id, or None."""
@@ -93,9 +103,9 @@ class Store:
         return [_to_run(row) for row in rows]
 
     async def fail_unfinished(self, reason: str) -> int:
-        """Mark what a dead daemon left unfinished."""
+        """Mark what a dead daemon left unfinished; how many."""
         error = dataclasses.asdict(RunError("INTERNAL_ERROR", reason))
-        values = {"state": RunState.FAILED.value, "error": error}
+        values = {"state": RunState.FAILED.value, "error": error, "finished_at": time.time()}
         return await self._execute(_runs.update().where(_runs.c.state.in_(_UNFINISHED)).values(**values))
 
     async def add_decision(self, run_id: str, line: DecisionLine) -> None:
@@ -128,6 +138,13 @@ class Store:
         return list(await self._call(run))
 
 
+def _make_private(path: Path) -> None:
+    """The file with its owner's rights from the start: SQLite gives its journals the same ones."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
 def _set_pragmas(connection: Any, _record: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
         connection.execute(f"PRAGMA {pragma}")
@@ -143,6 +160,7 @@ def _migrate(connection: sa.Connection) -> None:
 def _to_row(run: Run) -> dict[str, object]:
     row = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
     row["isolation"], row["state"] = run.isolation.value, run.state.value
+    row["result"] = writable(run.result, run.stdout)
     row["error"] = dataclasses.asdict(run.error) if run.error else None
     return row
 

@@ -6,6 +6,7 @@ put it into the record.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from runtime.engine import STDOUT
@@ -25,9 +26,13 @@ class Redactor:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """Mask this value too. Longest first: a value that holds another is masked whole."""
-        if len(value) >= MIN_SECRET_CHARS and value not in self._values:
-            self._values = sorted([*self._values, value], key=len, reverse=True)
+        """Mask this value too, as it is, as JSON writes it, and each of its lines.
+
+        Longest first: a value that holds another is masked whole.
+        """
+        forms = {value, json.dumps(value)[1:-1], *value.splitlines()}
+        known = {form for form in forms if len(form) >= MIN_SECRET_CHARS}.union(self._values)
+        self._values = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """The text with every value masked."""

@@ -3,11 +3,12 @@
 # `lock.sh --upgrade` takes the newest releases that pyproject.toml allows; without it pins stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export UV_PYTHON_DOWNLOADS=never
-uv=$(command -v uv || echo build/uv/bin/uv)
-lock() { "$uv" pip compile -q --python-version 3.12 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links "$@"; }
-lock pyproject.toml --extra daemon --extra proxy --extra dev -o requirements/dev.txt "${@}"
+lock() {
+  bash scripts/uv.sh pip compile -q --python-version 3.12 --generate-hashes --no-header \
+    --no-emit-index-url --no-emit-find-links "$@"
+}
+lock pyproject.toml --extra daemon --extra proxy --extra dev -o requirements/dev.txt "$@"
 # The images take the very versions that were tested.
-lock pyproject.toml --extra daemon -c requirements/dev.txt -o requirements/daemon.txt "${@}"
-lock pyproject.toml --extra proxy -c requirements/dev.txt -o requirements/proxy.txt "${@}"
-lock requirements/agent-python.in -o requirements/agent-python.txt "${@}"
+lock pyproject.toml --extra daemon -c requirements/dev.txt -o requirements/daemon.txt "$@"
+lock pyproject.toml --extra proxy -c requirements/dev.txt -o requirements/proxy.txt "$@"
+lock requirements/agent-python.in -o requirements/agent-python.txt "$@"

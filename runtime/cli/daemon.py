@@ -1,4 +1,4 @@
-"""`orch up`, `orch down`, `orch doctor`."""
+"""`orch up` and `orch down`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,26 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import click
 
-from runtime.cli.output import emit, is_json, json_option
+from runtime import pidfile
+from runtime.cli.output import emit, json_option
 from runtime.client import Client
 from runtime.config import Settings
-from runtime.docker_engine import DockerEngine
-from runtime.errors import DaemonUnreachableError, NotReadyError, OrchError
+from runtime.errors import (
+    ConflictError,
+    DaemonUnreachableError,
+    NotReadyError,
+    PermissionDeniedError,
+)
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 60.0
-IMAGES = ("agent-python", "agent-node", "proxy", "daemon")
+POLL_S = 0.05
+_PACKAGES = Path(__file__).resolve().parents[2]
 
 
 def settings() -> Settings:
@@ -40,72 +46,135 @@ def up(*, detach: bool) -> None:
 
         serve(found)
         return
-    _start_detached(found)
-    client = Client(found.api_socket)
-    pid = int(_pid_file(found).read_text())
-    emit(
-        {"ready": True, "pid": pid, "socket": str(found.api_socket)}, lambda: click.echo(f"ready (pid {pid})")
-    )
-    client.close()
+    pid = _start_detached(found)
+    shown = {"ready": True, "pid": pid, "socket": str(found.api_socket), "log": str(found.log_file)}
+    emit(shown, lambda: click.echo(f"ready (pid {pid}, log {found.log_file})"))
 
 
-def _start_detached(found: Settings) -> None:
-    found.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    log = found.home / "daemon.log"
-    with log.open("ab") as file:
+def _start_detached(found: Settings) -> int:
+    """Start `orch up` in a session of its own and wait until it is ready; its pid.
+
+    One that does not become ready is stopped. Raises ConflictError, NotReadyError.
+    """
+    if running := pidfile.holder(found.pid_file):
+        raise ConflictError(f"a daemon is already running (pid {running.pid})", hint="orch down")
+    try:
+        found.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = os.open(found.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise NotReadyError(
+            f"{found.log_file}: {exc.strerror}", hint="set ORCHBOX_HOME to a writable path"
+        ) from None
+    try:
+        start = os.fstat(log).st_size
         process = subprocess.Popen(
             [sys.executable, "-m", "runtime.cli.main", "up"],
             stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
+            stdout=log,
+            stderr=log,
             start_new_session=True,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            env=_daemon_environment(found),
         )
-    client = Client(found.api_socket)
+    finally:
+        os.close(log)
+    try:
+        _wait_ready(found, process, start)
+    except BaseException:
+        _stop(process)
+        raise
+    return process.pid
+
+
+def _daemon_environment(found: Settings) -> dict[str, str]:
+    """Ours, with the paths made absolute, since the daemon works in `/`."""
+    own = {"PYTHONPATH": str(_PACKAGES), "ORCHAGENT_OUTPUT": "text"}
+    if os.environ.get("ORCHBOX_POLICY_DIR"):
+        own["ORCHBOX_POLICY_DIR"] = str(found.policy_dirs[0].resolve())
+    if found.site_policy is not None:
+        own["ORCHBOX_SITE_POLICY"] = str(found.site_policy.resolve())
+    return {**os.environ, **own}
+
+
+def _wait_ready(found: Settings, process: subprocess.Popen[bytes], log_start: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    checks: list[dict[str, object]] = []
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise NotReadyError(f"the daemon ended at once: {_tail(log)}", hint=f"read {log}")
-        try:
-            said = client.ready()
-        except DaemonUnreachableError:
-            said = {"ready": False, "checks": []}
-        if said["ready"]:
-            client.close()
-            return
-        checks = said["checks"] or checks
-        time.sleep(0.1)
-    wrong = "; ".join(f"{c['name']}: {c['detail']}" for c in checks if not c["ok"]) or "it does not answer"
-    raise NotReadyError(f"the daemon is not ready after {START_TIMEOUT_S:g} s: {wrong}", hint=f"read {log}")
+    wrong = "it does not answer"
+    with closing(Client(found.api_socket)) as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise NotReadyError(
+                    f"the daemon ended: {_last_words(found.log_file, log_start)}",
+                    hint=f"correct that; the log is {found.log_file}",
+                )
+            try:
+                said = client.ready()
+            except DaemonUnreachableError:
+                time.sleep(POLL_S)
+                continue
+            if said["ready"]:
+                return
+            failing = [f"{c['name']}: {c['detail']}" for c in said["checks"] if not c["ok"]]
+            wrong = "; ".join(failing)
+            time.sleep(POLL_S)
+    raise NotReadyError(
+        f"the daemon was not ready after {START_TIMEOUT_S:g} s and was stopped: {wrong}",
+        hint=f"correct that; the log is {found.log_file}",
+    )
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "its log is empty"
+def _last_words(log: Path, start: int) -> str:
+    """The error that the daemon printed, else the last line of what it wrote."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return [*lines, *errors][-1] if lines else "it wrote nothing"
 
 
-def _pid_file(found: Settings) -> Path:
-    return found.run_dir / "daemon.pid"
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @click.command()
 @json_option
 def down() -> None:
-    """Stop the daemon: ends its runs and removes what it made."""
+    """Stop the daemon: ends its runs and removes the instance's containers and networks."""
     found = settings()
+    running = pidfile.holder(found.pid_file)
+    if running is not None:
+        _end(found, running)
+    removed = asyncio.run(_sweep(found))
+    if running is None and not removed:
+        raise DaemonUnreachableError(f"no daemon runs for {found.run_dir}", hint="orch up --detach")
+    pid = running.pid if running else None
+    what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things it had left"
+    emit({"stopped": running is not None, "pid": pid, "removed": removed}, lambda: click.echo(what))
+
+
+def _end(found: Settings, running: pidfile.Holder) -> None:
+    if not running.is_here:
+        raise NotReadyError(f"the daemon of {found.run_dir} runs in a container", hint="docker compose down")
     try:
-        pid = int(_pid_file(found).read_text())
-        os.kill(pid, signal.SIGTERM)
-    except (FileNotFoundError, ValueError, ProcessLookupError):
-        raise DaemonUnreachableError(f"no daemon runs for {found.run_dir}", hint="orch up") from None
+        os.kill(running.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise PermissionDeniedError(
+            f"the daemon (pid {running.pid}) is another user's", hint="run orch down as that user"
+        ) from None
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while _is_alive(pid):
+    while _is_alive(running.pid):
         if time.monotonic() > deadline:
-            raise NotReadyError(f"the daemon (pid {pid}) does not stop", hint=f"kill -9 {pid}, then orch up")
-        time.sleep(0.05)
-    emit({"stopped": True, "pid": pid}, lambda: click.echo("stopped"))
+            raise NotReadyError(
+                f"the daemon (pid {running.pid}) does not stop",
+                hint=f"kill -9 {running.pid}, then orch down",
+            )
+        time.sleep(POLL_S)
 
 
 def _is_alive(pid: int) -> bool:
@@ -116,55 +185,12 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-@click.command()
-@json_option
-def doctor() -> int:
-    """Look at everything a run needs, each with its remedy. Exit status 8 when something is missing."""
-    found = settings()
-    checks = asyncio.run(_engine_checks(found))
-    client = Client(found.api_socket)
+async def _sweep(found: Settings) -> int:
+    from runtime.docker_engine import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
+    from runtime.sweep import sweep  # noqa: PLC0415
+
+    engine = DockerEngine()
     try:
-        checks += [
-            {"name": c["name"], "ok": c["ok"], "detail": c["detail"], "remedy": c["remedy"]}
-            for c in client.ready()["checks"]
-            if c["name"] != "engine"
-        ]
-    except DaemonUnreachableError as exc:
-        checks.append({"name": "daemon", "ok": False, "detail": exc.message, "remedy": "orch up --detach"})
+        return await sweep(engine, found.instance, with_proxy=found.proxy_mode == "managed")
     finally:
-        client.close()
-    is_ok = all(check["ok"] for check in checks)
-    emit({"ok": is_ok, "checks": checks}, _printer(checks))
-    return 0 if is_ok else 8
-
-
-def _printer(checks: list[dict[str, object]]) -> Callable[[], None]:
-    def show() -> None:
-        for check in checks:
-            mark = "ok  " if check["ok"] else "FAIL"
-            click.echo(f"{mark}  {check['name']}: {check['detail']}")
-            if not check["ok"] and check["remedy"]:
-                click.echo(f"      try: {check['remedy']}")
-
-    return show
-
-
-async def _engine_checks(found: Settings) -> list[dict[str, object]]:
-    try:
-        engine = DockerEngine()
-        info = await engine.info()
-        checks: list[dict[str, object]] = [
-            {"name": "engine", "ok": True, "detail": f"Docker {info.version}", "remedy": None}
-        ]
-        for name in IMAGES:
-            reference = found.image(name)
-            is_here = await engine.image_id(reference) is not None
-            detail = reference if is_here else f"{reference} is not built"
-            remedy = None if is_here else "make images"
-            checks.append({"name": f"image {name}", "ok": is_here, "detail": detail, "remedy": remedy})
-    except OrchError as exc:
-        return [{"name": "engine", "ok": False, "detail": exc.message, "remedy": "start Docker (dockerd)"}]
-    return checks
-
-
-__all__ = ["doctor", "down", "is_json", "settings", "up"]
+        await engine.close()

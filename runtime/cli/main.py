@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from typing import Any
 
 import click
 
-from runtime.cli import daemon, policy, run, runs
+from runtime.cli import daemon, doctor, policy, run, runs
 from runtime.cli.output import JSON_FLAG, fail
 from runtime.errors import InvalidInputError, OrchError
+from runtime.version import VERSION
+
+OUTPUT_VARIABLE = "ORCHAGENT_OUTPUT"
+INTERRUPTED = 130
 
 
 @click.group()
-@click.version_option("0.1.0", prog_name="orch")
+@click.version_option(VERSION, prog_name="orch")
 def cli() -> None:
     """Run agents in sandboxes whose only way out is an allowlist proxy."""
 
 
 cli.add_command(daemon.up)
 cli.add_command(daemon.down)
-cli.add_command(daemon.doctor)
+cli.add_command(doctor.doctor)
 cli.add_command(run.run)
 cli.add_command(runs.runs)
 cli.add_command(runs.logs)
@@ -32,23 +38,48 @@ cli.add_command(policy.policy)
 def main(argv: list[str] | None = None) -> None:
     """Run the command and exit."""
     arguments = sys.argv[1:] if argv is None else argv
+    output = os.environ.get(OUTPUT_VARIABLE)
     meta: dict[str, Any] = {JSON_FLAG: "--json" in arguments}
-    with click.Context(cli, info_name="orch") as context:
+    with click.Context(cli, info_name="orch", obj=output) as context:
         context.meta.update(meta)
-        sys.exit(_invoke(arguments))
+        sys.exit(_invoke(arguments, output))
 
 
-def _invoke(arguments: list[str]) -> int:
+def _invoke(arguments: list[str], output: str | None) -> int:
     try:
-        status = cli.main(arguments, prog_name="orch", standalone_mode=False)
-    except click.UsageError as exc:
-        where = exc.ctx.command_path if exc.ctx else "orch"
-        return fail(InvalidInputError(exc.format_message(), hint=f"{where} --help"))
+        _check_output(output)
+        status = cli.main(arguments, prog_name="orch", standalone_mode=False, obj=output)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        click.echo(exc.format_message(), err=True)
+        return InvalidInputError.exit_code
+    except click.ClickException as exc:
+        context = getattr(exc, "ctx", None)
+        hint = f"{context.command_path if context else 'orch'} --help"
+        return fail(InvalidInputError(exc.format_message(), hint=hint))
     except (click.Abort, KeyboardInterrupt):
-        return 130
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        return 1
     except OrchError as exc:
         return fail(exc)
+    except Exception as exc:  # noqa: BLE001 - a bug of ours: where it is, not what it held
+        return fail(_bug(exc))
     return status if isinstance(status, int) else 0
+
+
+def _check_output(output: str | None) -> None:
+    if output not in {None, "", "json", "text"}:
+        raise InvalidInputError(
+            f"environment variable {OUTPUT_VARIABLE}: expected json or text",
+            hint=f"set or unset {OUTPUT_VARIABLE}",
+        )
+
+
+def _bug(exc: Exception) -> OrchError:
+    frames = traceback.extract_tb(exc.__traceback__)[-3:]
+    where = ", ".join(f"{os.path.basename(f.filename)}:{f.lineno}" for f in frames)  # noqa: PTH119
+    return OrchError(f"orch itself failed: {type(exc).__name__} at {where}", hint="please report this")
 
 
 if __name__ == "__main__":

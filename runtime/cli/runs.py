@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from runtime.cli.daemon import settings
-from runtime.cli.output import emit, is_json, json_option
+from runtime.cli.output import emit, emit_line, is_json, json_option, printable, write_log
 from runtime.client import Client
 
 
 @contextmanager
 def daemon_client() -> Iterator[Client]:
     """A client to this environment's daemon."""
-    client = Client(settings().api_socket)
-    try:
+    with closing(Client(settings().api_socket)) as client:
         yield client
-    finally:
-        client.close()
 
 
 @click.command()
@@ -35,16 +32,18 @@ def runs(*, limit: int) -> None:
     """List the newest runs."""
     with daemon_client() as client:
         found = client.list_runs(limit)
+    emit({"runs": found}, lambda: Console().print(run_table(found)))
 
-    def show() -> None:
-        table = Table("run", "agent", "policy", "state", "started", "error")
-        for run in found:
-            started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))
-            error = (run["error"] or {}).get("code", "")
-            table.add_row(run["id"], run["agent_ref"], run["policy_name"], run["state"], started, error)
-        Console().print(table)
 
-    emit({"runs": found}, show)
+def run_table(found: list[dict[str, Any]]) -> Table:
+    """Runs for a person."""
+    table = Table("run", "agent", "policy", "state", "started", "error")
+    for run in found:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))
+        error = (run["error"] or {}).get("code", "")
+        cells = (run["id"], run["agent_ref"], run["policy_name"], run["state"], started, error)
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+    return table
 
 
 @click.command()
@@ -56,13 +55,14 @@ def logs(*, run: str, live: bool) -> None:
     with daemon_client() as client:
         if live:
             for event in client.events(run):
-                if event.kind == "log":
-                    sys.stdout.write(str(event.data["text"]))
-                    sys.stdout.flush()
+                if event.kind == "log" and is_json():
+                    emit_line({"seq": event.seq, **event.data})
+                elif event.kind == "log":
+                    write_log(str(event.data["text"]), sys.stdout)
             return
         found = client.get_run(run)
     shown = {key: found[key] for key in ("id", "state", "error", "stdout", "stderr")}
-    emit(shown, lambda: click.echo(found["stderr"], nl=False))
+    emit(shown, lambda: write_log(str(found["stderr"]), sys.stdout))
 
 
 @click.command()
@@ -75,24 +75,23 @@ def egress(*, run: str, live: bool) -> None:
         if live:
             for event in client.events(run):
                 if event.kind == "decision":
-                    click.echo(json.dumps(event.data))
+                    emit_line(event.data)
             return
         decisions = client.decisions(run)
-    if is_json():
-        click.echo(json.dumps({"decisions": decisions}, indent=2))
-    else:
-        Console().print(decision_table(decisions))
+    emit({"decisions": decisions}, lambda: Console().print(decision_table(decisions)))
 
 
 def decision_table(decisions: list[dict[str, Any]]) -> Table:
-    """Decisions for a person."""
+    """Decisions for a person. Hosts, paths and details are an agent's words, so nothing in them is markup."""
     table = Table("verdict", "reason or rule", "via", "request", "detail")
     for line in decisions:
-        port = f":{line['port']}" if line["port"] else ""
-        request = f"{line['method'] or ''} {line['host']}{port}{line['path'] or ''}".strip()
-        why = line["reason_code"] or line["rule_id"] or ""
-        style = "green" if line["verdict"] == "allow" else "red"
-        table.add_row(f"[{style}]{line['verdict']}[/]", why, line["entry"], request, line["detail"])
+        port = f":{line['port']}" if line.get("port") else ""
+        request = f"{line.get('method') or ''} {line.get('host') or ''}{port}{line.get('path') or ''}".strip()
+        why = line.get("reason_code") or line.get("rule_id") or ""
+        style = "green" if line.get("verdict") == "allow" else "red"
+        cells = (why, line.get("entry") or "", request, line.get("detail") or "")
+        verdict = Text(printable(str(line.get("verdict"))), style=style)
+        table.add_row(verdict, *(Text(printable(str(cell))) for cell in cells))
     return table
 
 

@@ -62,7 +62,9 @@ class Lab:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def orch(self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 120) -> Finished:
+    def orch(
+        self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 120
+    ) -> Finished:
         """Run one command with stdout and stderr apart."""
         done = subprocess.run(
             [sys.executable, "-m", "runtime.cli.main", *arguments],
@@ -84,7 +86,9 @@ class Lab:
         (folder / "orchagent.json").write_text(json.dumps(document))
         return folder
 
-    def run(self, code: str, *arguments: str, data: Any = None, env: dict[str, str] | None = None, **manifest: Any) -> Finished:
+    def run(
+        self, code: str, *arguments: str, data: Any = None, env: dict[str, str] | None = None, **manifest: Any
+    ) -> Finished:
         """Run code as an agent under the `lab` policy."""
         folder = self.agent("agent", code, **manifest)
         given = ["--data", json.dumps(data)] if data is not None else []
@@ -133,10 +137,14 @@ def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Itera
     assert inventory(engine) == before
 
 
-def lab_environment(folder: Path, *, site: Path, dns: str, instance: str = INSTANCE, pool: str = "10.233.0.0/20") -> dict[str, str]:
+def lab_environment(
+    folder: Path, *, site: Path, dns: str, instance: str = INSTANCE, pool: str = "10.233.0.0/20"
+) -> dict[str, str]:
     """The environment of a daemon that keeps everything in `folder`."""
     return {
-        **{k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("ORCHBOX_")},
+        **{
+            k: v for k, v in os.environ.items() if not k.endswith("_API_KEY") and not k.startswith("ORCHBOX_")
+        },
         "ORCHBOX_HOME": str(folder / "home"),
         "ORCHBOX_RUN_DIR": str(folder / "run"),
         "ORCHBOX_INSTANCE": instance,

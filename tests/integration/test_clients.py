@@ -97,7 +97,12 @@ def shell(command: str) -> str:
 
 TOOLS = {
     "curl": ("curl -sS https://ok.test/echo", '"method"', "curl -sS https://evil.test/x", "not_allowed_host"),
-    "curl, plain http": ("curl -sS http://ok.test/echo", '"method"', "curl -sS http://evil.test/x", "not_allowed_host"),
+    "curl, plain http": (
+        "curl -sS http://ok.test/echo",
+        '"method"',
+        "curl -sS http://evil.test/x",
+        "not_allowed_host",
+    ),
     "pip": (
         "pip install -q --index-url https://pip.mirror.example/simple/ orchdemo && python3 -c 'import orchdemo; print(orchdemo.MESSAGE)'",
         "orchdemo works",

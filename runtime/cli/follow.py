@@ -1,0 +1,132 @@
+"""Following a run to its end: its log on stderr, its result on stdout, Ctrl-C as its cancellation."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import click
+
+from runtime.cli.output import fail, is_json, printable, write_log
+from runtime.client import ApiError, Client
+from runtime.errors import OrchError, RunTimeoutError, SandboxFailedError
+from runtime.model import RunState
+
+REFOLLOW_S = 0.2
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SHOWN = ("id", "agent_ref", "policy_name", "isolation", "state", "created_at", "finished_at", "result")
+
+
+class InterruptedRunError(OrchError):
+    """The caller ended the run."""
+
+    code = "CANCELLED"
+    exit_code = 130
+
+
+class RunnerFailedError(OrchError):
+    """The run ended by a failure of the platform's, not of the agent's."""
+
+    code = "SERVER_ERROR"
+    exit_code = 8
+
+
+class Interrupts:
+    """Ctrl-C, a termination and a lost terminal, as KeyboardInterrupt.
+
+    While a run is being created the first one waits, so that a run is never started and forgotten.
+    """
+
+    def __init__(self) -> None:
+        self.is_deferred = True
+        self._count = 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Take over the signals."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give them back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def release(self) -> None:
+        """From now on they interrupt at once, as one that waited does here."""
+        self.is_deferred = False
+        if self._count:
+            raise KeyboardInterrupt
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._count += 1
+        if not self.is_deferred or self._count > 1:
+            raise KeyboardInterrupt
+
+
+def follow(client: Client, run_id: str, interrupts: Interrupts, *, is_quiet: bool) -> int:
+    """Until the run has ended; the exit status. An interruption cancels it."""
+    try:
+        interrupts.release()
+        return _report(_wait(client, run_id, is_quiet=is_quiet))
+    except KeyboardInterrupt:
+        click.echo(f"cancelling {run_id}", err=True)
+        return _report(_cancel(client, run_id), was_interrupted=True)
+
+
+def _wait(client: Client, run_id: str, *, is_quiet: bool) -> dict[str, Any]:
+    seen = 0
+    while True:
+        for event in client.events(run_id, after=seen):
+            seen = event.seq
+            if event.kind == "log" and not is_quiet:
+                write_log(str(event.data["text"]), sys.stderr)
+        done = client.get_run(run_id)
+        if RunState(done["state"]).is_final:
+            return done
+        time.sleep(REFOLLOW_S)
+
+
+def _cancel(client: Client, run_id: str) -> dict[str, Any]:
+    try:
+        return client.cancel_run(run_id)
+    except ApiError as exc:
+        if exc.http_status != 409:
+            raise
+    return client.get_run(run_id)  # it had ended by itself
+
+
+def _report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
+    took = max(0.0, (done["finished_at"] or done["created_at"]) - done["created_at"])
+    if not is_json() or sys.stderr.isatty():
+        click.echo(f"{done['state']} in {took:.1f} s - run {done['id']} - orch egress {done['id']}", err=True)
+    if done["state"] != RunState.COMPLETED.value:
+        more = {} if done["result"] in (None, "") else {"result": done["result"]}
+        error = _error_of(done, was_interrupted=was_interrupted)
+        return fail(error, run_id=done["id"], state=done["state"], **more)
+    if is_json():
+        click.echo(json.dumps({key: done[key] for key in _SHOWN}, indent=2))
+    else:
+        result = done["result"]
+        click.echo(printable(result) if isinstance(result, str) else json.dumps(result, indent=2))
+    return 0
+
+
+def _error_of(done: dict[str, Any], *, was_interrupted: bool) -> OrchError:
+    error = done["error"] or {"code": "GENERAL_ERROR", "message": f"the run is {done['state']}"}
+    kind: type[OrchError] = SandboxFailedError
+    if done["state"] == RunState.TIMEOUT.value:
+        kind = RunTimeoutError
+    elif was_interrupted:
+        kind = InterruptedRunError
+    elif error["code"] in {"INTERNAL_ERROR", "PROXY_LOST"}:
+        kind = RunnerFailedError
+    return kind(error["message"], hint=f"orch logs {done['id']}", code=error["code"])

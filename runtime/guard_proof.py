@@ -1,0 +1,158 @@
+"""The guard's proof: the programs that run in its three containers, and what their words prove. Pure.
+
+    listener   host network    opens a port on every address, says which of them answer the host itself
+    neighbour  proof network   opens a port there: the positive control, over IPv4 and IPv6
+    probe      proof network   tries the host's addresses, the neighbour and the proxy
+
+A bridge without an IPv6 subnet still has a link-local address, and a container that switches IPv6 on
+reaches the host there (measured, engine 20.10). A sandbox cannot switch it on; the probe has it on, so
+that the rule is proved for IPv6 as well.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+# Shared by the three: a port on all addresses, and an interface's link-local address once it is usable.
+_COMMON = """
+import json, os, socket, subprocess, sys, threading, time
+def serve(word):
+    dual = socket.has_dualstack_ipv6()
+    server = socket.create_server(("::" if dual else "0.0.0.0", 0), dualstack_ipv6=dual,
+                                  family=socket.AF_INET6 if dual else socket.AF_INET)
+    def accept():
+        while True:
+            connection, _ = server.accept()
+            connection.sendall(word); connection.close()
+    threading.Thread(target=accept, daemon=True).start()
+    return server.getsockname()[1]
+def reaches(address, port, word):
+    try:
+        with socket.create_connection((address, port), 2) as c: return c.recv(16) == word
+    except OSError: return False
+def links():
+    return json.loads(subprocess.run(["ip", "-json", "addr"], capture_output=True, check=True).stdout)
+def link_local(device):
+    if not os.path.exists("/proc/sys/net/ipv6"): return None
+    for _ in range(50):
+        for link in links():
+            for a in link["addr_info"] if link["ifname"] == device else ():
+                if a["scope"] == "link" and a["family"] == "inet6" and not a.get("tentative"):
+                    return a["local"]
+        time.sleep(0.1)
+    return None
+"""
+
+LISTENER = (
+    _COMMON
+    + """
+bridge = sys.argv[1]
+port = serve(b"host")
+local = link_local(bridge)
+found = [a["local"] for link in links() for a in link["addr_info"] if a["scope"] == "global"]
+print(json.dumps({
+    "port": port,
+    "addresses": [a for a in found if reaches(a, port, b"host")],
+    "link_local": local if local and reaches(local + "%" + bridge, port, b"host") else None,
+}), flush=True)
+sys.stdin.read()
+"""
+)
+
+NEIGHBOUR = (
+    _COMMON
+    + """
+port = serve(b"neighbour")
+print(json.dumps({"port": port, "link_local": link_local("eth0")}), flush=True)
+sys.stdin.read()
+"""
+)
+
+PROBE = (
+    _COMMON
+    + """
+targets = json.loads(sys.argv[1])
+link_local("eth0")
+def attempt(target):
+    try:
+        with socket.create_connection((target[0], target[1]), 2): reached.append(target)
+    except OSError: pass
+reached = []
+threads = [threading.Thread(target=attempt, args=(t,)) for t in targets]
+for t in threads: t.start()
+for t in threads: t.join()
+print(json.dumps(reached))
+"""
+)
+
+Target = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class GuardStatus:
+    """Whether the host is out of reach, with a sentence; unproved is the zero value."""
+
+    is_proved: bool = False
+    detail: str = "the guard has not been proved yet"
+
+
+@dataclass(frozen=True, slots=True)
+class ProofPlan:
+    """Whom the probe tries: the host must not answer, the controls must."""
+
+    host: tuple[Target, ...]
+    controls: tuple[Target, ...]
+
+    def argv(self) -> list[str]:
+        """The probe's command."""
+        return ["python3", "-c", PROBE, json.dumps([*self.host, *self.controls])]
+
+
+def listener_argv(bridge: str) -> list[str]:
+    """The listener's command."""
+    return ["python3", "-c", LISTENER, bridge]
+
+
+def neighbour_argv() -> list[str]:
+    """The neighbour's command."""
+    return ["python3", "-c", NEIGHBOUR]
+
+
+def has_ipv6(listener: str) -> bool:
+    """Whether the host answers itself at the bridge's link-local address."""
+    return bool(json.loads(listener)["link_local"])
+
+
+def plan(listener: str, neighbour: str, *, gateway: str, neighbour_address: str, proxy: Target) -> ProofPlan:
+    """From what the listener and the neighbour said to what the probe tries.
+
+    Raises ValueError, KeyError or TypeError where nothing could be proved.
+    """
+    host, peer = json.loads(listener), json.loads(neighbour)
+    if gateway not in host["addresses"]:
+        raise ValueError("the proof's listener is not reachable even from the host")
+    targets = [(str(address), int(host["port"])) for address in host["addresses"]]
+    controls = [(neighbour_address, int(peer["port"])), proxy]
+    if host["link_local"]:
+        if not peer["link_local"]:
+            raise ValueError("the proof's containers have no IPv6 although the host has: nothing is proved")
+        targets.append((f"{host['link_local']}%eth0", int(host["port"])))
+        controls.append((f"{peer['link_local']}%eth0", int(peer["port"])))
+    return ProofPlan(tuple(targets), tuple(controls))
+
+
+def judge(plan: ProofPlan, output: str) -> GuardStatus:
+    """What the probe's output proves; only a working network that reached nothing proves the guard."""
+    try:
+        reached = {(str(address), int(port)) for address, port in json.loads(output)}
+    except (ValueError, TypeError):
+        return GuardStatus(detail="the proof's container said nothing: nothing is proved")
+    for address, _ in (target for target in plan.host if target in reached):
+        return GuardStatus(detail=f"a sandbox reaches the host at {address}: the guard does not hold")
+    for address, port in (target for target in plan.controls if target not in reached):
+        neighbour = f"{address} port {port}"
+        return GuardStatus(detail=f"the proof's container did not reach {neighbour}: nothing is proved")
+    six = sum(":" in address for address, _ in plan.host)
+    tried = f"{len(plan.host) - six} IPv4 and {six} IPv6 addresses"
+    return GuardStatus(is_proved=True, detail=f"a sandbox reaches none of the host's {tried}")

@@ -1,0 +1,84 @@
+"""One daemon per run directory: a pid file that the kernel unlocks when its holder dies.
+
+The number alone proves nothing, since pids are used again and a daemon in a container has one of its own
+namespace: only a lock that is held does, by a process here that has the file open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from runtime.errors import ConflictError, NotReadyError
+
+
+class Holder(NamedTuple):
+    """The daemon that holds a pid file."""
+
+    pid: int
+    is_here: bool
+    """Whether the pid means the holder in this pid namespace; not so for a daemon in a container."""
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the file while the daemon lives.
+
+    Raises ConflictError when another one does, NotReadyError when it cannot be written.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as exc:
+        raise NotReadyError(
+            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
+        ) from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise ConflictError(f"a daemon is already running (pid file {path})", hint="orch down") from None
+    try:
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        os.close(fd)
+
+
+def holder(path: Path) -> Holder | None:
+    """The daemon that holds the file, or None where none does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        text = os.read(fd, 32).decode(errors="replace").strip()
+        return Holder(int(text), _has_open(int(text), os.fstat(fd))) if text.isdecimal() else None
+    else:
+        return None  # nobody holds it: its writer is dead
+    finally:
+        os.close(fd)
+
+
+def _has_open(pid: int, file: os.stat_result) -> bool:
+    """Whether this process has the file open; assumed of one that we may not look at, or signal."""
+    try:
+        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            if os.path.samestat(descriptor.stat(), file):
+                return True
+    return False

@@ -1,0 +1,97 @@
+"""One real sandbox without a daemon: the configuration of `hardening.py`, the image's own init, no proxy."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from runtime import labels
+from runtime.docker_engine import DockerEngine
+from runtime.engine import STDOUT, ExitStatus
+from runtime.errors import OrchError
+from runtime.hardening import SandboxSpec, sandbox_config
+from runtime.model import Isolation, Limits, RunRequest, Secret
+from runtime.networks import NetworkSlots
+from runtime.sandbox import init_message
+from runtime.uninterrupted import uninterrupted
+
+IMAGE = os.environ.get("ORCHBOX_TEST_IMAGE", "orchbox/agent-python:local")
+POOL = ipaddress.IPv4Network("10.238.8.0/24")
+LIMITS = Limits(memory_bytes=256 << 20, cpus=0.5, pids=64, nofile=512, tmpfs_bytes=16 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came out of a sandbox, and the engine's record of it while it ran."""
+
+    status: ExitStatus
+    stdout: str
+    stderr: str
+    record: dict[str, Any]
+
+    @property
+    def report(self) -> Any:
+        """Its stdout as JSON."""
+        return json.loads(self.stdout)
+
+
+async def open_engine(image: str = IMAGE) -> DockerEngine:
+    """The real engine; without it, or without the image, the test is skipped, and fails in CI."""
+    engine = DockerEngine()
+    try:
+        reason = None if await engine.image_id(image) else f"the image {image} is not built"
+    except OrchError as exc:
+        reason = exc.message
+    if reason is None:
+        return engine
+    await engine.close()
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+async def see(code: str, *, limits: Limits = LIMITS, secrets: dict[str, str] | None = None) -> Seen:
+    """Run Python code as an agent in a sandbox; everything is removed."""
+    engine = await open_engine()
+    instance = f"hardening-{uuid.uuid4().hex[:8]}"
+    slots = NetworkSlots(engine, instance=instance, pool=POOL)
+    name = f"orchbox-{instance}-sandbox"
+    slot = await slots.acquire("sandbox")
+    try:
+        spec = SandboxSpec(
+            image=IMAGE,
+            network=slot.network,
+            address=slot.sandbox_address,
+            dns=slot.proxy_address,
+            isolation=Isolation.RUNC,
+            limits=limits,
+            labels=labels.labels(instance, "sandbox"),
+        )
+        container = await engine.create(name, sandbox_config(spec))
+        attached = await engine.attach(container)
+        await engine.start(container)
+        record = await engine.inspect(container)
+        await attached.write(init_message(_request(code, limits, secrets or {}), {}, "PROXY CA\n"))
+        await attached.close_stdin()
+        out, err = b"", b""
+        async for stream, data in attached.output():
+            out, err = (out + data, err) if stream == STDOUT else (out, err + data)
+        status = await engine.wait(container)
+        await attached.close()
+        return Seen(status, out.decode(), err.decode(), record)
+    finally:
+        await uninterrupted(engine.remove(name))
+        await uninterrupted(slots.release(slot))
+        await engine.close()
+
+
+def _request(code: str, limits: Limits, secrets: dict[str, str]) -> RunRequest:
+    request = RunRequest("test", IMAGE, ("python3", "-c", code), b"", b"{}", "none", limits=limits)
+    return dataclasses.replace(request, secrets={name: Secret(value) for name, value in secrets.items()})

@@ -1,0 +1,129 @@
+"""A run service in memory, and the real API in front of it: by ASGI, or on a real unix socket in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from runtime.api import make_api
+from runtime.errors import ConflictError, NotFoundError
+from runtime.model import Event, Run, RunError, RunRequest, RunState
+from runtime.ports import Check
+
+RUN_ID = "0b0e0000-0000-4000-8000-000000000001"
+READY = [Check(name, is_ok=True, detail="fine") for name in ("engine", "proxy", "guard")]
+ALLOWED = {
+    "verdict": "allow",
+    "reason_code": None,
+    "rule_id": "llm-only.allow[0]",
+    "entry": "explicit",
+    "method": "POST",
+    "host": "api.example",
+    "port": 443,
+    "path": "/v1/[/]",
+    "detail": "",
+}
+
+
+class FakeService:
+    """A `ports.RunServicePort` that answers what a test has set."""
+
+    def __init__(self) -> None:
+        self.requests: list[RunRequest] = []
+        self.error: Exception | None = None
+        """Raised by `create`."""
+        self.checks_now: list[Check] = READY
+        self.final: dict[str, Any] = {"state": RunState.COMPLETED, "result": {"ok": True}}
+        """How every run ends."""
+        self.log: list[str] = ["working\n"]
+        self.stays: bool = False
+        """Whether runs go on until they are cancelled."""
+        self.lines: list[dict[str, Any]] = [ALLOWED]
+        self.is_following = threading.Event()
+        self.runs: dict[str, Run] = {}
+        self._cancelled: dict[str, asyncio.Event] = {}
+
+    async def create(self, request: RunRequest) -> Run:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        run = Run(
+            id=RUN_ID,
+            agent_ref=request.agent_ref,
+            policy_name=request.policy_name,
+            isolation=request.isolation,
+            state=RunState.RUNNING,
+            created_at=1000.0,
+        )
+        self._cancelled[run.id] = asyncio.Event()
+        return self.put(run)
+
+    def put(self, run: Run) -> Run:
+        """Record a run."""
+        self.runs[run.id] = run
+        return run
+
+    async def get(self, run_id: str) -> Run:
+        try:
+            return self.runs[run_id]
+        except KeyError:
+            raise NotFoundError(f"no run {run_id}", hint="orch runs") from None
+
+    async def recent(self, limit: int = 20) -> list[Run]:
+        return list(reversed(self.runs.values()))[:limit]
+
+    async def cancel(self, run_id: str) -> Run:
+        run = await self.get(run_id)
+        if run.state.is_final:
+            raise ConflictError(f"run {run_id} has ended")
+        error = RunError("CANCELLED", "the run was cancelled")
+        self._cancelled[run_id].set()
+        return self.put(dataclasses.replace(run, state=RunState.CANCELLED, error=error, finished_at=1002.0))
+
+    async def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        story = [("state", {"state": "running"}), *(("log", {"text": text}) for text in self.log)]
+        story += [("decision", line) for line in self.lines]
+        for seq, (kind, data) in enumerate(story, 1):
+            if seq > after:
+                yield Event(seq, kind, data, 1000.0 + seq)
+        self.is_following.set()
+        if self.stays:
+            await self._cancelled[run_id].wait()
+        elif not self.runs[run_id].state.is_final:
+            self.put(dataclasses.replace(self.runs[run_id], finished_at=1001.5, **self.final))
+
+    async def decisions(self, run_id: str) -> list[dict[str, Any]]:
+        await self.get(run_id)
+        return self.lines
+
+    async def checks(self) -> list[Check]:
+        return self.checks_now
+
+
+@contextlib.contextmanager
+def serving(service: FakeService, path: Path) -> Iterator[None]:
+    """The real API on a real unix socket, in a thread of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen()  # a client that comes before the server waits in the backlog
+        config = uvicorn.Config(make_api(service), log_config=None, access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            path.unlink()
+
+

@@ -1,0 +1,115 @@
+"""Docker's errors as ours, with the engine's own words as captured. The rest is tests/contract."""
+
+from __future__ import annotations
+
+import inspect
+
+import docker.errors
+import pytest
+import requests.exceptions
+
+from runtime.docker_engine import SDK_ERRORS, DockerEngine, to_orch_error
+from runtime.errors import (
+    ConflictError,
+    EngineUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    OrchError,
+)
+
+
+def api_error(status: int, text: str) -> docker.errors.APIError:
+    """What the SDK raises for an answer of the engine."""
+    response = requests.Response()
+    response.status_code = status
+    kind = docker.errors.APIError
+    if status == 404:
+        kind = docker.errors.ImageNotFound if "image" in text.lower() else docker.errors.NotFound
+    return kind(text, response=response, explanation=text)
+
+
+CAPTURED = {
+    # engine 20.10.24, runc 1.1.5
+    "an image that is not here": (404, "No such image: orchbox/none:local", NotFoundError),
+    "a container that is not here": (404, "No such container: x", NotFoundError),
+    "a network that is not here": (404, "network x not found", NotFoundError),
+    "a runtime it does not know": (400, "Unknown runtime specified runsc", InvalidInputError),
+    "a command that is not there": (
+        400,
+        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container "
+        'process: exec: "/nope": stat /nope: no such file or directory: unknown',
+        InvalidInputError,
+    ),
+    "a container's name that is taken": (
+        409,
+        'Conflict. The container name "/x" is already in use by container "e4".',
+        ConflictError,
+    ),
+    "a network's name that is taken": (409, "network with name x already exists", ConflictError),
+    "a subnet that is taken": (403, "Pool overlaps with other one on this address space", ConflictError),
+    "a bridge that is taken": (
+        403,
+        "cannot create network 2f (orb70): conflicts with network 68 (orb70): networks have same bridge name",
+        ConflictError,
+    ),
+    "an endpoint that is there": (403, "endpoint with name x already exists in network n", ConflictError),
+    "a signal to what does not run": (
+        409,
+        "Cannot kill container: x: Container e4 is not running",
+        ConflictError,
+    ),
+    "an address outside the network": (
+        500,
+        "Invalid address 10.99.0.1: It does not belong to any of this network's subnets",
+        OrchError,
+    ),
+    "a name it cannot read": (400, "no such image: A B: invalid reference format", InvalidInputError),
+    # engine 28
+    "a runtime that newer engines do not know": (
+        400,
+        "unknown or invalid runtime name: runsc",
+        InvalidInputError,
+    ),
+    "an internal error": (500, "something broke", OrchError),
+}
+
+
+@pytest.mark.parametrize("case", CAPTURED)
+def test_captured_answers(case: str):
+    """Each answer of the engine is the one error that says what to do."""
+    status, text, expected = CAPTURED[case]
+    error = to_orch_error(api_error(status, text))
+    assert type(error) is expected
+    assert text in error.message
+
+
+SDK_CLASSES = [
+    found
+    for _, found in inspect.getmembers(docker.errors, inspect.isclass)
+    if issubclass(found, Exception) and found.__module__ == docker.errors.__name__
+]
+
+
+@pytest.mark.parametrize("kind", SDK_CLASSES, ids=lambda kind: kind.__name__)
+def test_every_error_of_the_sdk_is_mapped(kind: type[Exception]):
+    """A class of the SDK that the engine would let through fails here, also a future one."""
+    assert issubclass(kind, SDK_ERRORS)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [requests.exceptions.ConnectionError("refused"), requests.exceptions.ReadTimeout("60 s")],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_silent_engine_is_unavailable_and_its_words_are_not_repeated(error: Exception):
+    """A dead or hanging engine is told apart from a refusing one."""
+    mapped = to_orch_error(error)
+    assert type(mapped) is EngineUnavailableError
+    assert mapped.hint
+    assert str(error) not in mapped.message
+
+
+def test_an_address_that_is_none_is_unavailable():
+    """DOCKER_HOST with nonsense is one clear error."""
+    with pytest.raises(EngineUnavailableError):
+        DockerEngine(base_url="nonsense://x")

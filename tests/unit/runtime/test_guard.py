@@ -1,0 +1,202 @@
+"""The guard on an engine in memory: each step that fails leaves it unproved. The real proof is integration."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from runtime.engine import STDERR, STDOUT
+from runtime.errors import EngineUnavailableError
+from runtime.fake_engine import FakeEngine, FakeProcess
+from runtime.guard import HostGuard, rules
+from runtime.networks import NetworkSlots
+
+POOL = ipaddress.IPv4Network("10.231.0.0/24")
+IMAGE = "orchbox/daemon:local"
+
+
+class World:
+    """What the guard's containers say and do."""
+
+    def __init__(self) -> None:
+        self.nft_code = 0
+        self.rules = ""
+        self.listener: object = {"port": 1, "addresses": ["10.231.0.1"], "link_local": "fe80::1"}
+        self.neighbour: object = {"port": 2, "link_local": "fe80::3"}
+        self.leaks: list[list[object]] = []
+        self.probed: list[list[object]] = []
+
+    async def run(self, process: FakeProcess) -> int:
+        """Play the container."""
+        argv = process.argv
+        if argv[0] == "nft":
+            self.rules = argv[1]
+            process.write(STDERR, b"no permission" if self.nft_code else b"")
+            return self.nft_code
+        words = argv[2]
+        if 'b"host")\nlocal' in words:
+            return await self._serve(process, self.listener)
+        if 'serve(b"neighbour")' in words:
+            return await self._serve(process, self.neighbour)
+        self.probed = json.loads(argv[3])
+        controls = [t for t in self.probed if t[1] in {2, 8080}]
+        process.write(STDOUT, json.dumps([*controls, *self.leaks]).encode() + b"\n")
+        return 0
+
+    async def _serve(self, process: FakeProcess, said: object) -> int:
+        process.write(STDOUT, json.dumps(said).encode() + b"\n")
+        await process.stdin.read()
+        return 0
+
+
+class GuardEngine(FakeEngine):
+    """Runs the guard's containers, whatever their command."""
+
+    def __init__(self, run: Callable[[FakeProcess], Awaitable[int]]) -> None:
+        super().__init__({IMAGE: None, "proxy": None})
+        self.play = run
+
+    async def create(self, name: str, config: dict) -> str:
+        """Keep a container that the world plays."""
+        container = await super().create(name, config)
+        self.by_name[name].program = self.play
+        return container
+
+
+@pytest.fixture
+def world() -> World:
+    """A host whose guard holds."""
+    return World()
+
+
+async def established(world: World, engine: FakeEngine | None = None, image: str = IMAGE) -> HostGuard:
+    """A guard that has been established, on an engine that is then empty but for the proxy."""
+    engine = engine or GuardEngine(world.run)
+    await engine.create("the-proxy", {"Image": "proxy"})
+    slots = NetworkSlots(engine, instance="default", pool=POOL)
+    guard = HostGuard(engine, slots, instance="default", image=image)
+    assert not guard.status.is_proved
+    status = await guard.establish("the-proxy")
+    assert status is guard.status
+    assert set(engine.by_name) == {"the-proxy"}
+    assert engine.by_network == {}
+    return guard
+
+
+async def test_proved(world: World):
+    """A sound host is proved, by its gateway and by IPv6, and nothing is left behind."""
+    guard = await established(world)
+    assert guard.status.is_proved, guard.status.detail
+    assert ["10.231.0.1", 1] in world.probed
+    assert ["fe80::1%eth0", 1] in world.probed
+
+
+async def test_a_leak_disproves(world: World):
+    """A probe that reaches the host is told with the address."""
+    world.leaks = [["10.231.0.1", 1]]
+    guard = await established(world)
+    assert not guard.status.is_proved
+    assert "reaches the host at 10.231.0.1" in guard.status.detail
+
+
+async def test_rules_that_are_refused_disprove(world: World):
+    """nft's own words are kept."""
+    world.nft_code = 1
+    guard = await established(world)
+    assert not guard.status.is_proved
+    assert "no permission" in guard.status.detail
+
+
+async def test_a_listener_that_nobody_reaches_disproves(world: World):
+    """Without its positive control the proof is none."""
+    world.listener = {"port": 1, "addresses": [], "link_local": None}
+    guard = await established(world)
+    assert not guard.status.is_proved
+    assert "not reachable even from the host" in guard.status.detail
+
+
+@pytest.mark.parametrize("said", [{}, [], "x", None])
+async def test_a_listener_that_says_nonsense_disproves(world: World, said: object):
+    """Whatever a helper prints, nothing but a proof proves."""
+    world.listener = said
+    assert not (await established(world)).status.is_proved
+
+
+async def test_a_missing_image_disproves(world: World):
+    """Without the daemon image there is no guard, and the status names it."""
+    guard = await established(world, image="orchbox/daemon:none")
+    assert not guard.status.is_proved
+    assert "orchbox/daemon:none" in guard.status.detail
+
+
+@pytest.mark.parametrize("call", ["create", "attach", "start", "wait", "create_network", "connect"])
+@pytest.mark.parametrize("error", [EngineUnavailableError("down"), RuntimeError("bug"), OSError("gone")])
+async def test_any_failure_on_the_way_disproves(world: World, call: str, error: Exception):
+    """An engine that fails at any step leaves the guard unproved, and the daemon alive."""
+    engine = GuardEngine(world.run)
+
+    async def fail(name: str) -> None:
+        if name == call and any(c.startswith("info") for c in engine.calls):
+            raise error
+
+    engine.before = fail
+    await engine.create("the-proxy", {"Image": "proxy"})
+    await engine.info()
+    guard = HostGuard(
+        engine, NetworkSlots(engine, instance="default", pool=POOL), instance="default", image=IMAGE
+    )
+    status = await guard.establish("the-proxy")
+    assert not status.is_proved
+    assert set(engine.by_name) == {"the-proxy"}
+    assert engine.by_network == {}
+
+
+async def test_a_proof_that_hangs_disproves(world: World, monkeypatch: pytest.MonkeyPatch):
+    """The proof has a time limit."""
+    monkeypatch.setattr("runtime.guard.PROOF_TIMEOUT_S", 0.05)
+
+    async def hang(process: FakeProcess) -> int:
+        return await (world.run(process) if process.argv[0] == "nft" else asyncio.Event().wait())
+
+    assert not (await established(world, GuardEngine(hang))).status.is_proved
+
+
+async def test_failing_afterwards(world: World):
+    """A later failure takes the proof back."""
+    guard = await established(world)
+    guard.fail("the proxy is gone")
+    assert not guard.status.is_proved
+
+
+async def test_the_table_covers_the_slots_of_every_daemon_on_the_host(world: World):
+    """The table is the host's: a daemon with a small pool must not cut the pairs of another's slots."""
+    await established(world)
+    assert '"orb1023" . "orb1023"' in world.rules
+
+
+def test_rules_close_input_and_forwarding_for_both_families():
+    """`inet` is IPv4 and IPv6; input from a sandbox and forwarding to and from one are dropped."""
+    text = rules(2)
+    assert "table inet orbguard" in text
+    assert 'iifname "orb*" counter drop' in text.partition("chain input")[2].partition("chain forward")[0]
+    forward = text.partition("chain forward")[2]
+    assert 'iifname "orb*" counter drop' in forward
+    assert 'oifname "orb*" counter drop' in forward
+
+
+def test_rules_let_only_a_bridge_talk_within_itself():
+    """br_netfilter sends a bridge's own frames through the forward hook: each bridge is paired with itself."""
+    text = rules(2)
+    assert 'elements = { "orb0" . "orb0", "orb1" . "orb1" }' in text
+    forward = text.partition("chain forward")[2]
+    assert forward.index("@same_bridge accept") < forward.index("drop")
+
+
+def test_rules_replace_the_old_table_in_one_step():
+    """Loading twice works, and there is no moment without rules."""
+    lines = rules(1).splitlines()
+    assert lines[:2] == ["table inet orbguard", "delete table inet orbguard"]
