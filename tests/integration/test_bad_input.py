@@ -16,7 +16,9 @@ def broken(lab: Lab, name: str) -> list[str]:
     """The command line of one bad case."""
     good = str(lab.agent("good", "print(1)"))
     policies = Path(lab.environment["ORCHBOX_POLICY_DIR"])
-    (policies / "broken.yaml").write_text("version: 1\nname: broken\negress:\n  allow:\n    - hots: ok.test\n")
+    (policies / "broken.yaml").write_text(
+        "version: 1\nname: broken\negress:\n  allow:\n    - hots: ok.test\n"
+    )
     manifest = lab.agent("manifest", "print(1)")
     (manifest / "orchagent.json").write_text('{"name": "x",\n oops}')
     bad_field = lab.agent("field", "print(1)", timeout_seconds="soon")

@@ -95,7 +95,7 @@ async def test_the_proof_fails_without_the_proxy(host: Host):
 
 def _ipv6_only(*args: str, **kwargs: object):
     whole = plan(*args, **kwargs)
-    return ProofPlan(tuple(t for t in whole.host if t[0].startswith("fe80")), whole.controls)
+    return ProofPlan(tuple(t for t in whole.host if t[0].startswith("fe80")), (), whole.controls)
 
 
 def _host_has_ipv6() -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from tests.integration.conftest import ROOT, Lab, inventory
+from tests.integration.conftest import Lab, inventory
 
 pytestmark = pytest.mark.docker
 
@@ -54,7 +54,10 @@ def sandboxes(engine: docker.DockerClient) -> list:
 
 def test_input_output_and_log(lab: Lab):
     """stdin is the input document, stdout the result, stderr the log."""
-    done = lab.run("import json,sys; print('to the log', file=sys.stderr); print(json.dumps({'got': json.load(sys.stdin)}))", data={"a": [1]})
+    done = lab.run(
+        "import json,sys; print('to the log', file=sys.stderr); print(json.dumps({'got': json.load(sys.stdin)}))",
+        data={"a": [1]},
+    )
 
     assert done.code == 0
     assert done.json["result"] == {"got": {"a": [1]}}
@@ -64,7 +67,10 @@ def test_input_output_and_log(lab: Lab):
 def test_upload_is_where_the_contract_says(lab: Lab):
     """FILE lands in /tmp/uploads and is named in the input document."""
     (lab.folder / "note.txt").write_text("hello upload")
-    folder = lab.agent("upload", "import json,sys; d=json.load(sys.stdin); f=d['files'][0]; print(json.dumps([f['path'], open(f['path']).read(), d['metadata']]))")
+    folder = lab.agent(
+        "upload",
+        "import json,sys; d=json.load(sys.stdin); f=d['files'][0]; print(json.dumps([f['path'], open(f['path']).read(), d['metadata']]))",
+    )
 
     done = lab.orch("run", str(folder), str(lab.folder / "note.txt"), "--data", '{"k": 1}')
 
@@ -75,7 +81,9 @@ def test_large_input_and_result(lab: Lab):
     """Megabytes go both ways."""
     text = "x" * 3_000_000
     (lab.folder / "big.json").write_text(json.dumps({"text": text}))
-    folder = lab.agent("big", "import json,sys; t=json.load(sys.stdin)['text']; print(json.dumps({'n': len(t), 't': t}))")
+    folder = lab.agent(
+        "big", "import json,sys; t=json.load(sys.stdin)['text']; print(json.dumps({'n': len(t), 't': t}))"
+    )
 
     done = lab.orch("run", str(folder), "--data", f"@{lab.folder / 'big.json'}")
 
@@ -83,7 +91,11 @@ def test_large_input_and_result(lab: Lab):
 
 
 FAILURES = {
-    "a non-zero exit with JSON": ("print('{\"error\": \"no luck\"}'); exit(1)", "SANDBOX_ERROR", "Agent error: no luck"),
+    "a non-zero exit with JSON": (
+        'print(\'{"error": "no luck"}\'); exit(1)',
+        "SANDBOX_ERROR",
+        "Agent error: no luck",
+    ),
     "a traceback": ("raise KeyError('oops')", "SANDBOX_ERROR", "oops"),
     "too much memory": ("x = b'x' * (2 << 30); print(len(x))", "SANDBOX_ERROR", "memory|137|status"),
     "a result that is too long": ("print('y' * (11 << 20))", "SANDBOX_ERROR", "longer than"),
@@ -116,7 +128,9 @@ def test_time_limit(lab: Lab, engine: docker.DockerClient):
     """A run that ignores SIGTERM is gone after limit and grace, with exit status 7."""
     started = time.monotonic()
 
-    done = lab.run("import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", "--timeout", "2")
+    done = lab.run(
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", "--timeout", "2"
+    )
 
     assert (done.code, done.json["code"]) == (7, "SANDBOX_TIMEOUT")
     assert time.monotonic() - started < 30
@@ -156,7 +170,8 @@ def test_runs_leave_nothing(lab: Lab, engine: docker.DockerClient):
 def test_two_runs_have_networks_of_their_own(lab: Lab, engine: docker.DockerClient):
     """Two sandboxes at once never share a network, and neither is on one that is not internal."""
     both = [start_in_background(lab, "import time; time.sleep(60)") for _ in range(2)]
-    found = wait_for(lambda: (s := sandboxes(engine)) if len(s := sandboxes(engine)) == 2 else None)
+    wait_for(lambda: len(sandboxes(engine)) == 2)
+    found = sandboxes(engine)
     networks = [set(s.attrs["NetworkSettings"]["Networks"]) for s in found]
     internal = [engine.networks.get(name).attrs["Internal"] for names in networks for name in names]
     for sandbox in found:
@@ -205,9 +220,9 @@ def test_secret_value_is_nowhere(lab: Lab, engine: docker.DockerClient):
     seen["files on the host"] = written.stdout
 
     assert json.loads(out)["result"] == {"is": True, "v": "***"}
-    assert {where: MARKER in text for where, text in seen.items() if where != "files on the host"} == dict.fromkeys(
-        (w for w in seen if w != "files on the host"), False
-    )
+    assert {
+        where: MARKER in text for where, text in seen.items() if where != "files on the host"
+    } == dict.fromkeys((w for w in seen if w != "files on the host"), False)
     assert seen["files on the host"] == ""
 
 
