@@ -39,7 +39,7 @@ async def _run(settings: ProxySettings) -> None:
 
 
 def _check(control: Path, table: Path = Path("/proc/net/tcp")) -> int:
-    """Looks at the kernel's table of listeners (proc(5)): a connection would be one more refusal on record."""
+    """Look at the kernel's listeners (proc(5)): a connection would be one more refusal on record."""
     wanted = f":{EXPLICIT_PORT:04X}"
     rows = [line.split() for line in table.read_text().splitlines()[1:]]
     is_listening = any(row[1].endswith(wanted) and row[3] == "0A" for row in rows)

