@@ -129,7 +129,8 @@ def _add(archive: tarfile.TarFile, path: Path, name: str, *, room: int) -> None:
         raise InvalidInputError(f"{path}: {exc.strerror}", hint=hint) from None
     if content is None or len(content) > room:
         raise InvalidInputError(
-            f"{path.parent}: more than 50 MB of files", hint="move data out of the agent, or use bundle.exclude"
+            f"{path.parent}: more than 50 MB of files",
+            hint="move data out of the agent, or use bundle.exclude",
         )
     info = tarfile.TarInfo(name)
     info.size, info.mtime = len(content), int(state.st_mtime)

@@ -1,7 +1,7 @@
 """An engine in memory that passes the same contract suite as the Docker one: for tests without Docker.
 
 An image is a name and a program; a program is a coroutine that reads its standard input, writes to its
-output and returns an exit status. `cat`, `false`, `sleep`, `tee` and `true` are built in, as `Entrypoint`.
+output and returns an exit status. `fake_programs.py` has those that an `Entrypoint` may name.
 
     engine = FakeEngine({"agent:test": program})
 
@@ -19,8 +19,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.engine import (
-    STDERR,
-    STDOUT,
     Attached,
     ContainerConfig,
     EngineInfo,
@@ -29,67 +27,9 @@ from runtime.engine import (
     NetworkSpec,
 )
 from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError
+from runtime.fake_programs import PROGRAMS, FakeProcess, Program, missing
 
 SIGNALS = {"SIGTERM": 15, "SIGKILL": 9}
-
-
-class FakeProcess:
-    """What a program sees of its container."""
-
-    def __init__(self, config: ContainerConfig) -> None:
-        self.config = config
-        self.stdin = asyncio.StreamReader()
-        self.output: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
-        self.on_sigterm: Callable[[], None] | None = None
-        """A handler keeps the process alive; without one SIGTERM ends it."""
-
-    @property
-    def argv(self) -> list[str]:
-        """Entrypoint and command."""
-        return [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
-
-    def write(self, stream: int, data: bytes) -> None:
-        """Write to STDOUT or STDERR."""
-        self.output.put_nowait((stream, data))
-
-
-Program = Callable[[FakeProcess], Awaitable[int]]
-
-
-async def _cat(process: FakeProcess) -> int:
-    while data := await process.stdin.read(1 << 16):
-        process.write(STDOUT, data)
-    return 0
-
-
-async def _tee(process: FakeProcess) -> int:
-    """`tee /dev/stderr`."""
-    while data := await process.stdin.read(1 << 16):
-        process.write(STDOUT, data)
-        process.write(STDERR, data)
-    return 0
-
-
-async def _true(_process: FakeProcess) -> int:
-    return 0
-
-
-async def _false(_process: FakeProcess) -> int:
-    return 1
-
-
-async def _sleep(process: FakeProcess) -> int:
-    await asyncio.sleep(float(process.argv[1]))
-    return 0
-
-
-async def _missing(process: FakeProcess) -> int:
-    """What docker-init does with a command that is not there."""
-    process.write(STDERR, f"exec {process.argv[0]} failed: No such file or directory\n".encode())
-    return 127
-
-
-PROGRAMS: dict[str, Program] = {"cat": _cat, "false": _false, "sleep": _sleep, "tee": _tee, "true": _true}
 
 
 @dataclass(slots=True)
@@ -213,7 +153,7 @@ class FakeEngine:
         argv = process.argv
         program = PROGRAMS.get(argv[0]) if argv else self._images[image]
         if program is None and argv and host.get("Init"):
-            program = _missing
+            program = missing
         container = _Container(next(self._ids), name, config, process, program)
         self.by_name[name] = container
         network = host.get("NetworkMode")
@@ -276,7 +216,18 @@ class FakeEngine:
         await self._enter("inspect", container)
         found = self._container(container)
         state = {"Running": found.is_running, "ExitCode": found.status.code}
-        return {"Id": found.id, "Name": f"/{found.name}", "Config": found.config, "State": state}
+        networks = {
+            name: {"IPAddress": network.members[found.name]}
+            for name, network in self.by_network.items()
+            if found.name in network.members
+        }
+        return {
+            "Id": found.id,
+            "Name": f"/{found.name}",
+            "Config": found.config,
+            "State": state,
+            "NetworkSettings": {"Networks": networks},
+        }
 
     # -- inside --------------------------------------------------------------------------------
 

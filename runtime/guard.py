@@ -19,16 +19,17 @@ from contextlib import AsyncExitStack
 import structlog
 
 from runtime import labels
-from runtime.engine import Attached, Engine
+from runtime.engine import Attached, ContainerConfig, Engine
 from runtime.errors import OrchError
-from runtime.guard_proof import GuardStatus, has_ipv6, judge, listener_argv, neighbour_argv, plan
+from runtime.guard_proof import GuardStatus, behind_the_host, judge, listener_argv, neighbour_argv, plan
 from runtime.hardening import helper_config
 from runtime.helper import run_helper, started
-from runtime.networks import BRIDGE_PREFIX, MAX_SLOTS, NetworkSlots, Slot
+from runtime.networks import BRIDGE_PREFIX, MAX_SLOTS, NetworkSlots
 from runtime.uninterrupted import uninterrupted
 
 TABLE = "orbguard"
 PROOF_TIMEOUT_S = 60.0
+_INSTALL = 'nft "$0" && if [ -e /proc/sys/net/ipv6 ]; then echo ipv6; fi'
 
 
 def rules(slots: int) -> str:
@@ -64,6 +65,7 @@ class HostGuard:
         self._engine = engine
         self._slots = slots
         self._instance = instance
+        self._name = f"orchbox-{instance}-proof"
         self._image = image
         # The table is the host's: it must hold for the slots of every daemon, not only for our pool's.
         self._slot_count = max(slot_count, MAX_SLOTS)
@@ -74,8 +76,8 @@ class HostGuard:
         """Install, prove, remember. Never raises: a failure is a status that keeps runs from starting."""
         self.status = GuardStatus(detail="the guard is being proved")
         try:
-            await self._install()
-            self.status = await self._prove(proxy, proxy_port)
+            ipv6 = await self._install()
+            self.status = await self._prove(proxy, proxy_port, ipv6=ipv6)
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
             said = str(exc) if isinstance(exc, (OrchError, ValueError)) else type(exc).__name__
             self.status = GuardStatus(detail=f"the guard could not be proved: {said}")
@@ -86,49 +88,42 @@ class HostGuard:
         """What came before the proof failed."""
         self.status = GuardStatus(detail=detail)
 
-    async def _install(self) -> None:
-        argv = ["nft", rules(self._slot_count)]
+    async def _install(self) -> bool:
+        """Load the rules; whether the host's kernel has IPv6."""
+        argv = ["sh", "-c", _INSTALL, rules(self._slot_count)]
         marks = labels.labels(self._instance, "helper")
         config = helper_config(self._image, argv, labels=marks, network="host", needs_net_admin=True)
         result = await run_helper(self._engine, config, name=f"orchbox-{self._instance}-nft")
         if result.code != 0:
             raise OrchError(f"nftables refused the guard's rules: {result.stderr.strip()[:300]}")
+        return "ipv6" in result.stdout.split()
 
-    async def _prove(self, proxy: str, proxy_port: int) -> GuardStatus:
+    async def _prove(self, proxy: str, proxy_port: int, *, ipv6: bool) -> GuardStatus:
         slot = await self._slots.acquire(f"proof-{uuid.uuid4().hex[:8]}")
         try:
             await self._engine.connect(slot.network, proxy, slot.proxy_address)
+            behind = behind_the_host(await self._engine.inspect(proxy), slot.network, proxy_port)
             async with asyncio.timeout(PROOF_TIMEOUT_S), AsyncExitStack() as stack:
-                return await self._try_host(slot, stack, (slot.proxy_address, proxy_port))
+                listener = self._config(listener_argv(slot.bridge, behind), "host")
+                neighbour = self._config(neighbour_argv(), slot.network, slot.sandbox_address, ipv6=ipv6)
+                streams = [await self._start(stack, config) for config in (listener, neighbour)]
+                said = await asyncio.gather(*(_first_line(attached) for attached in streams))
+                attempt = plan(*said, slot=slot, proxy_port=proxy_port)
+                probe = self._config(attempt.argv(), slot.network, ipv6=ipv6)
+                result = await run_helper(self._engine, probe, name=self._name)
+                return judge(attempt, result.stdout)
         finally:
             await uninterrupted(self._slots.release(slot))
 
-    async def _try_host(self, slot: Slot, stack: AsyncExitStack, proxy: tuple[str, int]) -> GuardStatus:
-        name = f"orchbox-{self._instance}-proof"
+    def _config(
+        self, argv: list[str], network: str, address: str | None = None, *, ipv6: bool = False
+    ) -> ContainerConfig:
         marks = labels.labels(self._instance, "probe")
-        config = helper_config(self._image, listener_argv(slot.bridge), labels=marks, network="host")
-        _, attached = await stack.enter_async_context(started(self._engine, config, name=name))
-        listener = await _first_line(attached)
-        ipv6 = has_ipv6(listener)
-        config = helper_config(
-            self._image,
-            neighbour_argv(),
-            labels=marks,
-            network=slot.network,
-            address=slot.sandbox_address,
-            ipv6=ipv6,
-        )
-        _, attached = await stack.enter_async_context(started(self._engine, config, name=name))
-        attempt = plan(
-            listener,
-            await _first_line(attached),
-            gateway=slot.gateway,
-            neighbour_address=slot.sandbox_address,
-            proxy=proxy,
-        )
-        config = helper_config(self._image, attempt.argv(), labels=marks, network=slot.network, ipv6=ipv6)
-        result = await run_helper(self._engine, config, name=name)
-        return judge(attempt, result.stdout)
+        return helper_config(self._image, argv, labels=marks, network=network, address=address, ipv6=ipv6)
+
+    async def _start(self, stack: AsyncExitStack, config: ContainerConfig) -> Attached:
+        _, attached = await stack.enter_async_context(started(self._engine, config, name=self._name))
+        return attached
 
 
 async def _first_line(attached: Attached) -> str:

@@ -2,8 +2,10 @@
 
     listener   host network    opens a port on every address, says which of them answer the host itself
     neighbour  proof network   opens a port there: the positive control, over IPv4 and IPv6
-    probe      proof network   tries the host's addresses, the neighbour and the proxy
+    probe      proof network   tries the host's addresses, the neighbour, the proxy, and the proxy's other
+                               addresses, which lie behind the host: nothing may be forwarded to them
 
+An internal network has a default route to the host all the same (engine 20.10), so forwarding is tried.
 A bridge without an IPv6 subnet still has a link-local address, and a container that switches IPv6 on
 reaches the host there (measured, engine 20.10). A sandbox cannot switch it on; the probe has it on, so
 that the rule is proved for IPv6 as well.
@@ -12,7 +14,11 @@ that the rule is proved for IPv6 as well.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from runtime.networks import Slot
 
 # Shared by the three: a port on all addresses, and an interface's link-local address once it is usable.
 _COMMON = """
@@ -31,6 +37,10 @@ def reaches(address, port, word):
     try:
         with socket.create_connection((address, port), 2) as c: return c.recv(16) == word
     except OSError: return False
+def answers(address, port):
+    try:
+        with socket.create_connection((address, port), 2): return True
+    except OSError: return False
 def links():
     return json.loads(subprocess.run(["ip", "-json", "addr"], capture_output=True, check=True).stdout)
 def link_local(device):
@@ -47,7 +57,7 @@ def link_local(device):
 LISTENER = (
     _COMMON
     + """
-bridge = sys.argv[1]
+bridge, behind = sys.argv[1], json.loads(sys.argv[2])
 port = serve(b"host")
 local = link_local(bridge)
 found = [a["local"] for link in links() for a in link["addr_info"] if a["scope"] == "global"]
@@ -55,6 +65,7 @@ print(json.dumps({
     "port": port,
     "addresses": [a for a in found if reaches(a, port, b"host")],
     "link_local": local if local and reaches(local + "%" + bridge, port, b"host") else None,
+    "behind": [t for t in behind if answers(t[0], t[1])],
 }), flush=True)
 sys.stdin.read()
 """
@@ -73,12 +84,10 @@ PROBE = (
     _COMMON
     + """
 targets = json.loads(sys.argv[1])
-link_local("eth0")
-def attempt(target):
-    try:
-        with socket.create_connection((target[0], target[1]), 2): reached.append(target)
-    except OSError: pass
 reached = []
+def attempt(target):
+    if "%" in target[0]: link_local("eth0")
+    if answers(target[0], target[1]): reached.append(target)
 threads = [threading.Thread(target=attempt, args=(t,)) for t in targets]
 for t in threads: t.start()
 for t in threads: t.join()
@@ -99,19 +108,28 @@ class GuardStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProofPlan:
-    """Whom the probe tries: the host must not answer, the controls must."""
+    """Whom the probe tries: the host and what lies behind it must not answer, the controls must."""
 
     host: tuple[Target, ...]
+    behind: tuple[Target, ...]
     controls: tuple[Target, ...]
 
     def argv(self) -> list[str]:
         """The probe's command."""
-        return ["python3", "-c", PROBE, json.dumps([*self.host, *self.controls])]
+        return ["python3", "-c", PROBE, json.dumps([*self.host, *self.behind, *self.controls])]
 
 
-def listener_argv(bridge: str) -> list[str]:
-    """The listener's command."""
-    return ["python3", "-c", LISTENER, bridge]
+def listener_argv(bridge: str, behind: Sequence[Target]) -> list[str]:
+    """The listener's command: it also says which of `behind` answer the host."""
+    return ["python3", "-c", LISTENER, bridge, json.dumps(behind)]
+
+
+def behind_the_host(record: Mapping[str, Any], network: str, port: int) -> tuple[Target, ...]:
+    """Where a container (its record) answers on its networks other than `network`."""
+    ends = record["NetworkSettings"]["Networks"]
+    return tuple(
+        (str(end["IPAddress"]), port) for name, end in ends.items() if name != network and end["IPAddress"]
+    )
 
 
 def neighbour_argv() -> list[str]:
@@ -119,27 +137,28 @@ def neighbour_argv() -> list[str]:
     return ["python3", "-c", NEIGHBOUR]
 
 
-def has_ipv6(listener: str) -> bool:
-    """Whether the host answers itself at the bridge's link-local address."""
-    return bool(json.loads(listener)["link_local"])
-
-
-def plan(listener: str, neighbour: str, *, gateway: str, neighbour_address: str, proxy: Target) -> ProofPlan:
+def plan(listener: str, neighbour: str, *, slot: Slot, proxy_port: int) -> ProofPlan:
     """From what the listener and the neighbour said to what the probe tries.
 
     Raises ValueError, KeyError or TypeError where nothing could be proved.
     """
-    host, peer = json.loads(listener), json.loads(neighbour)
-    if gateway not in host["addresses"]:
-        raise ValueError("the proof's listener is not reachable even from the host")
+    try:
+        host, peer = json.loads(listener), json.loads(neighbour)
+    except ValueError:
+        raise ValueError("the proof's containers said nothing: nothing is proved") from None
+    if slot.gateway not in host["addresses"]:
+        raise ValueError("the proof's listener is not reachable even from the host: nothing is proved")
     targets = [(str(address), int(host["port"])) for address in host["addresses"]]
-    controls = [(neighbour_address, int(peer["port"])), proxy]
+    behind = tuple((str(address), int(port)) for address, port in host["behind"])
+    if not behind:
+        raise ValueError("the host itself does not reach the proxy on its other network: nothing is proved")
+    controls = [(slot.sandbox_address, int(peer["port"])), (slot.proxy_address, proxy_port)]
     if host["link_local"]:
         if not peer["link_local"]:
             raise ValueError("the proof's containers have no IPv6 although the host has: nothing is proved")
         targets.append((f"{host['link_local']}%eth0", int(host["port"])))
         controls.append((f"{peer['link_local']}%eth0", int(peer["port"])))
-    return ProofPlan(tuple(targets), tuple(controls))
+    return ProofPlan(tuple(targets), behind, tuple(controls))
 
 
 def judge(plan: ProofPlan, output: str) -> GuardStatus:
@@ -150,9 +169,13 @@ def judge(plan: ProofPlan, output: str) -> GuardStatus:
         return GuardStatus(detail="the proof's container said nothing: nothing is proved")
     for address, _ in (target for target in plan.host if target in reached):
         return GuardStatus(detail=f"a sandbox reaches the host at {address}: the guard does not hold")
+    for address, _ in (target for target in plan.behind if target in reached):
+        return GuardStatus(detail=f"a sandbox reaches {address} through the host: the guard does not hold")
     for address, port in (target for target in plan.controls if target not in reached):
         neighbour = f"{address} port {port}"
         return GuardStatus(detail=f"the proof's container did not reach {neighbour}: nothing is proved")
     six = sum(":" in address for address, _ in plan.host)
     tried = f"{len(plan.host) - six} IPv4 and {six} IPv6 addresses"
-    return GuardStatus(is_proved=True, detail=f"a sandbox reaches none of the host's {tried}")
+    return GuardStatus(
+        is_proved=True, detail=f"a sandbox reaches none of the host's {tried}, and nothing through it"
+    )

@@ -59,7 +59,9 @@ def _dotenv_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as exc:
-        raise InvalidInputError(f"{path}: {exc.strerror}", hint="replace it by a file, or remove it") from None
+        raise InvalidInputError(
+            f"{path}: {exc.strerror}", hint="replace it by a file, or remove it"
+        ) from None
     except UnicodeDecodeError:
         raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None
 

@@ -27,6 +27,8 @@ from runtime.uninterrupted import uninterrupted
 PROXY_LOST = RunError(
     "PROXY_LOST", "the egress proxy went away while the agent ran: it had no way out any more and was stopped"
 )
+KILLED_S = 10.0
+"""For the streams to end after SIGKILL; the container is removed in any case."""
 CANCELLED = RunError("CANCELLED", "the run was cancelled")
 
 
@@ -224,7 +226,7 @@ class RunService:
         done, _ = await asyncio.wait([talking], timeout=grace_s)
         if not done:
             await self._engine.signal(sandbox.container, "SIGKILL")
-            await asyncio.wait([talking], timeout=10)
+            await asyncio.wait([talking], timeout=KILLED_S)
         talking.cancel()
         await asyncio.gather(talking, return_exceptions=True)
 

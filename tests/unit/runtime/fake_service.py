@@ -125,5 +125,3 @@ def serving(service: FakeService, path: Path) -> Iterator[None]:
             server.should_exit = True
             thread.join(10)
             path.unlink()
-
-

@@ -40,9 +40,10 @@ LEFT_OUT = [
 
 def test_agent_is_packed_without_what_is_not_its_own(tmp_path: Path):
     """Code and data are packed; keys, environments, history and docs are not."""
-    assert names_in(bundle_of(files_of(tmp_path, *KEPT, *LEFT_OUT))) == ["main.py", *sorted(
-        set(KEPT) - {"main.py"}, key=lambda name: ("/" in name, name)
-    )]
+    assert names_in(bundle_of(files_of(tmp_path, *KEPT, *LEFT_OUT))) == [
+        "main.py",
+        *sorted(set(KEPT) - {"main.py"}, key=lambda name: ("/" in name, name)),
+    ]
 
 
 def test_members_are_plain_files_of_the_agents_user(tmp_path: Path):

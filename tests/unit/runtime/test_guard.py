@@ -11,7 +11,8 @@ import pytest
 
 from runtime.engine import STDERR, STDOUT
 from runtime.errors import EngineUnavailableError
-from runtime.fake_engine import FakeEngine, FakeProcess
+from runtime.fake_engine import FakeEngine
+from runtime.fake_programs import FakeProcess
 from runtime.guard import HostGuard, rules
 from runtime.networks import NetworkSlots
 
@@ -24,8 +25,15 @@ class World:
 
     def __init__(self) -> None:
         self.nft_code = 0
+        self.ipv6 = True
+        self.sysctls: list[object] = []
         self.rules = ""
-        self.listener: object = {"port": 1, "addresses": ["10.231.0.1"], "link_local": "fe80::1"}
+        self.listener: object = {
+            "port": 1,
+            "addresses": ["10.231.0.1"],
+            "link_local": "fe80::1",
+            "behind": [["172.18.0.2", 8080]],
+        }
         self.neighbour: object = {"port": 2, "link_local": "fe80::3"}
         self.leaks: list[list[object]] = []
         self.probed: list[list[object]] = []
@@ -33,17 +41,19 @@ class World:
     async def run(self, process: FakeProcess) -> int:
         """Play the container."""
         argv = process.argv
-        if argv[0] == "nft":
-            self.rules = argv[1]
+        if argv[0] == "sh":
+            self.rules = argv[3]
             process.write(STDERR, b"no permission" if self.nft_code else b"")
+            process.write(STDOUT, b"ipv6\n" if self.ipv6 else b"")
             return self.nft_code
         words = argv[2]
-        if 'b"host")\nlocal' in words:
+        self.sysctls.append(process.config["HostConfig"]["Sysctls"])
+        if 'port = serve(b"host")' in words:
             return await self._serve(process, self.listener)
         if 'serve(b"neighbour")' in words:
             return await self._serve(process, self.neighbour)
         self.probed = json.loads(argv[3])
-        controls = [t for t in self.probed if t[1] in {2, 8080}]
+        controls = [t for t in self.probed if t[1] == 2 or t[0] == "10.231.0.2"]
         process.write(STDOUT, json.dumps([*controls, *self.leaks]).encode() + b"\n")
         return 0
 
@@ -93,6 +103,7 @@ async def test_proved(world: World):
     assert guard.status.is_proved, guard.status.detail
     assert ["10.231.0.1", 1] in world.probed
     assert ["fe80::1%eth0", 1] in world.probed
+    assert ["172.18.0.2", 8080] in world.probed
 
 
 async def test_a_leak_disproves(world: World):
@@ -101,6 +112,24 @@ async def test_a_leak_disproves(world: World):
     guard = await established(world)
     assert not guard.status.is_proved
     assert "reaches the host at 10.231.0.1" in guard.status.detail
+
+
+async def test_a_host_without_ipv6_is_proved_by_ipv4(world: World):
+    """Where the kernel has no IPv6 no container is asked to switch it on, which would fail."""
+    world.ipv6 = False
+    world.listener["link_local"] = world.neighbour["link_local"] = None
+    guard = await established(world)
+    assert guard.status.is_proved, guard.status.detail
+    assert "0 IPv6" in guard.status.detail
+    assert not any(world.sysctls)
+
+
+async def test_forwarding_disproves(world: World):
+    """A host that forwards to the proxy's other network does not hold."""
+    world.leaks = [["172.18.0.2", 8080]]
+    guard = await established(world)
+    assert not guard.status.is_proved
+    assert "through the host" in guard.status.detail
 
 
 async def test_rules_that_are_refused_disprove(world: World):
@@ -113,7 +142,7 @@ async def test_rules_that_are_refused_disprove(world: World):
 
 async def test_a_listener_that_nobody_reaches_disproves(world: World):
     """Without its positive control the proof is none."""
-    world.listener = {"port": 1, "addresses": [], "link_local": None}
+    world.listener = {"port": 1, "addresses": [], "link_local": None, "behind": []}
     guard = await established(world)
     assert not guard.status.is_proved
     assert "not reachable even from the host" in guard.status.detail
@@ -160,7 +189,7 @@ async def test_a_proof_that_hangs_disproves(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr("runtime.guard.PROOF_TIMEOUT_S", 0.05)
 
     async def hang(process: FakeProcess) -> int:
-        return await (world.run(process) if process.argv[0] == "nft" else asyncio.Event().wait())
+        return await (world.run(process) if process.argv[0] == "sh" else asyncio.Event().wait())
 
     assert not (await established(world, GuardEngine(hang))).status.is_proved
 

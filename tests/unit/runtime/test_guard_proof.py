@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import Any
 
 import pytest
 
-from runtime.guard_proof import GuardStatus, ProofPlan, has_ipv6, judge, plan
+from runtime.guard_proof import GuardStatus, ProofPlan, behind_the_host, judge, plan
+from runtime.networks import slot_at
 
-LISTENER = {"port": 4000, "addresses": ["10.231.0.1", "192.0.2.2", "fd00::2"], "link_local": "fe80::1"}
+LISTENER = {
+    "port": 4000,
+    "addresses": ["10.231.0.1", "192.0.2.2", "fd00::2"],
+    "link_local": "fe80::1",
+    "behind": [["172.18.0.2", 8080]],
+}
 NEIGHBOUR = {"port": 5000, "link_local": "fe80::3"}
-PROXY = ("10.231.0.2", 8080)
 
 
 def planned(listener: object = LISTENER, neighbour: object = NEIGHBOUR) -> ProofPlan:
     """The plan for what the containers said."""
-    return plan(
-        json.dumps(listener),
-        json.dumps(neighbour),
-        gateway="10.231.0.1",
-        neighbour_address="10.231.0.3",
-        proxy=PROXY,
-    )
+    slot = slot_at(ipaddress.IPv4Network("10.231.0.0/24"), 0, "proof")
+    return plan(json.dumps(listener), json.dumps(neighbour), slot=slot, proxy_port=8080)
 
 
 CONTROLS = [["10.231.0.3", 5000], ["10.231.0.2", 8080], ["fe80::3%eth0", 5000]]
@@ -54,7 +55,7 @@ def test_without_ipv6_on_the_host_there_is_nothing_to_try_by_it():
         {**LISTENER, "addresses": ["10.231.0.1"], "link_local": None}, {**NEIGHBOUR, "link_local": None}
     )
     assert attempt.host == (("10.231.0.1", 4000),)
-    assert not has_ipv6(json.dumps({**LISTENER, "link_local": None}))
+    assert attempt.controls == (("10.231.0.3", 5000), ("10.231.0.2", 8080))
 
 
 NOTHING: dict[str, tuple[Any, Any]] = {
@@ -63,11 +64,20 @@ NOTHING: dict[str, tuple[Any, Any]] = {
         NEIGHBOUR,
     ),
     "a listener that reaches nothing": ({**LISTENER, "addresses": []}, NEIGHBOUR),
+    "a proxy that the host does not reach on its other network": ({**LISTENER, "behind": []}, NEIGHBOUR),
     "a neighbour without the IPv6 that the host has": (LISTENER, {**NEIGHBOUR, "link_local": None}),
     "a listener that says nothing of use": ({}, NEIGHBOUR),
     "a neighbour that says nothing of use": (LISTENER, {}),
     "a listener that says no object": ([], NEIGHBOUR),
 }
+
+
+@pytest.mark.parametrize("words", [("", "{}"), ("{}", ""), ("Traceback", "{}")])
+def test_containers_that_say_no_json_prove_nothing(words: tuple[str, str]):
+    """A container that died is told in words of ours."""
+    slot = slot_at(ipaddress.IPv4Network("10.231.0.0/24"), 0, "proof")
+    with pytest.raises(ValueError, match="nothing is proved"):
+        plan(*words, slot=slot, proxy_port=8080)
 
 
 @pytest.mark.parametrize("case", NOTHING)
@@ -81,7 +91,8 @@ def test_proved():
     """All controls answered and the host did not: that proves the guard, and says what was tried."""
     status = judge(planned(), json.dumps(CONTROLS))
     assert status == GuardStatus(
-        is_proved=True, detail="a sandbox reaches none of the host's 2 IPv4 and 2 IPv6 addresses"
+        is_proved=True,
+        detail="a sandbox reaches none of the host's 2 IPv4 and 2 IPv6 addresses, and nothing through it",
     )
 
 
@@ -91,6 +102,25 @@ def test_any_answer_of_the_host_disproves(address: str):
     status = judge(planned(), json.dumps([*CONTROLS, [address, 4000]]))
     assert not status.is_proved
     assert address in status.detail
+
+
+def test_what_answers_through_the_host_disproves():
+    """A host that forwards is a way out, although it does not answer itself."""
+    status = judge(planned(), json.dumps([*CONTROLS, ["172.18.0.2", 8080]]))
+    assert status == GuardStatus(
+        detail="a sandbox reaches 172.18.0.2 through the host: the guard does not hold"
+    )
+
+
+def test_what_lies_behind_the_host_is_where_the_proxy_is_beside_the_proof():
+    """The proxy's address on any network but the proof's own is tried."""
+    networks = {
+        "egress": {"IPAddress": "172.18.0.2"},
+        "proof": {"IPAddress": "10.231.0.2"},
+        "down": {"IPAddress": ""},
+    }
+    record = {"NetworkSettings": {"Networks": networks}}
+    assert behind_the_host(record, "proof", 8080) == (("172.18.0.2", 8080),)
 
 
 @pytest.mark.parametrize("missing", range(3))

@@ -8,7 +8,8 @@ import pytest
 
 from runtime.engine import STDERR, STDOUT
 from runtime.errors import InvalidInputError
-from runtime.fake_engine import FakeEngine, FakeProcess
+from runtime.fake_engine import FakeEngine
+from runtime.fake_programs import FakeProcess
 from runtime.hardening import helper_config
 from runtime.helper import HelperResult, run_helper, started
 

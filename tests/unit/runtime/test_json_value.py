@@ -14,7 +14,7 @@ DEEP = "[" * 50_000 + "]" * 50_000
 @pytest.mark.parametrize("text", ["NaN", "-Infinity", '{"a": 1e999}', DEEP, "9" * 5000, "{oops"])
 def test_what_is_no_json_is_refused_with_a_sentence(text: str):
     """Everything that Python reads and JSON has not is a ValueError that does not quote it."""
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError, match=r".") as told:
         parse_json(text)
 
     assert "oops" not in str(told.value)

@@ -26,7 +26,9 @@ def tool(**more) -> Manifest:
     return Manifest(name="agent", type="tool", **more)
 
 
-def resolve(manifest: Manifest, folder: Path, *, key=None, provider=None, **environment: str) -> dict[str, str]:
+def resolve(
+    manifest: Manifest, folder: Path, *, key=None, provider=None, **environment: str
+) -> dict[str, str]:
     """The resolved secrets, in the clear."""
     found = resolve_secrets(manifest, key=key, provider=provider, environment=environment, folder=folder)
     return {name: secret.reveal() for name, secret in found.items()}

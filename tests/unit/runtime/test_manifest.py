@@ -119,7 +119,7 @@ def test_value_in_the_wrong_place_is_not_repeated(tmp_path: Path):
 @pytest.mark.parametrize("text", ["", "{", '{"name": "x",\n oops}', "[" * 100_000, '"text"', "[]", "null"])
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str):
     """Broken JSON and JSON that is no object are one clear error."""
-    with pytest.raises(InvalidInputError, match="orchagent.json"):
+    with pytest.raises(InvalidInputError, match=r"orchagent\.json"):
         load_manifest(write(tmp_path, text))
 
 

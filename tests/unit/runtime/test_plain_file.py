@@ -24,7 +24,12 @@ def test_everything_else_is_refused(tmp_path: Path):
     (tmp_path / "link").symlink_to("a")
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
-    words = {"link": "symbolic link", "folder": "not a regular file", "pipe": "not a regular file", "none": "No such"}
+    words = {
+        "link": "symbolic link",
+        "folder": "not a regular file",
+        "pipe": "not a regular file",
+        "none": "No such",
+    }
 
     for name, expected in words.items():
         with pytest.raises(OSError, match=expected):

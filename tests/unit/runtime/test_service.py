@@ -21,7 +21,8 @@ from runtime.errors import (
     NotFoundError,
     NotReadyError,
 )
-from runtime.fake_engine import FakeEngine, FakeProcess
+from runtime.fake_engine import FakeEngine
+from runtime.fake_programs import FakeProcess
 from runtime.guard_proof import GuardStatus
 from runtime.model import Isolation, Limits, Run, RunError, RunRequest, RunState, Secret
 from runtime.networks import NetworkSlots
@@ -337,8 +338,9 @@ CALLS = ["create_network", "connect", "create", "attach", "start"]
 
 
 @pytest.mark.parametrize("call", CALLS)
-async def test_cancel_while_it_starts(world: World, call: str):
+async def test_cancel_while_it_starts(world: World, call: str, monkeypatch: pytest.MonkeyPatch):
     """Cancelling at any step of the start removes what has been made until then."""
+    monkeypatch.setattr("runtime.service.KILLED_S", 0.05)
     reached = asyncio.Event()
 
     async def stop_here(name: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import NotFoundError, NotReadyError
-from runtime.fake_engine import FakeEngine, FakeProcess
+from runtime.fake_engine import FakeEngine
+from runtime.fake_programs import FakeProcess
 from runtime.supervisor import PROXY_UID, ProxySupervisor
 
 IMAGE = "orchbox/proxy:local"

@@ -45,7 +45,12 @@ def test_request_is_complete():
     body = read_create_run(text)
     request = to_run_request(body, b"tar", {"f": b"x"})
 
-    assert (request.argv, request.setup_argv, request.bundle, request.input) == (("x",), ("s",), b"tar", b"{}")
+    assert (request.argv, request.setup_argv, request.bundle, request.input) == (
+        ("x",),
+        ("s",),
+        b"tar",
+        b"{}",
+    )
     assert (request.policy_name, request.isolation, request.limits.timeout_s) == ("lab", Isolation.RUNSC, 5.0)
     assert request.uploads == {"f": b"x"}
     assert request.secrets["A_KEY"].reveal() == MARKER
@@ -93,7 +98,8 @@ def test_validation_error_hides_its_input():
 
 
 @pytest.mark.parametrize(
-    "names", [[""], ["."], [".."], ["a/b"], ["a\nb"], ["a\0"], ["x" * 256], ["é" * 200], ["a", "a"], ["f"] * 101]
+    "names",
+    [[""], ["."], [".."], ["a/b"], ["a\nb"], ["a\0"], ["x" * 256], ["é" * 200], ["a", "a"], ["f"] * 101],
 )
 def test_bad_upload_names_are_refused(names: list[str]):
     """An upload has a plain file name of its own."""
