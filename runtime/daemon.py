@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -24,7 +25,7 @@ from runtime.config import Settings
 from runtime.docker_engine import DockerEngine
 from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
 from runtime.guard import HostGuard
-from runtime.networks import NetworkSlots, slot_count
+from runtime.networks import NetworkSlots
 from runtime.proxy_link import ProxyLink
 from runtime.registries import LocalRegistries
 from runtime.sandbox import SandboxMaker
@@ -34,6 +35,8 @@ from runtime.supervisor import ProxySupervisor
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
+PROXY_AWAY_S = 5.0
+"""How long a managed proxy may be gone before it is made anew; a restart by the engine is faster."""
 
 
 def configure_logs() -> None:
@@ -96,7 +99,6 @@ class Daemon:
             slots,
             instance=instance,
             image=settings.image("daemon"),
-            slot_count=slot_count(settings.pool),
         )
         self.supervisor = ProxySupervisor(
             engine,
@@ -166,6 +168,22 @@ class Daemon:
         else:
             if status.is_proved:
                 self._log.info("ready", socket=str(self._settings.api_socket))
+            if self._settings.proxy_mode == "managed":
+                await self._keep_proxy()
+
+    async def _keep_proxy(self) -> None:
+        """Make the proxy anew when it stays away: the engine leaves one alone that was killed by hand."""
+        while True:
+            await asyncio.sleep(PROXY_RETRY_S)
+            if self._link.is_connected:
+                continue
+            try:
+                await self._link.wait_connected(PROXY_AWAY_S)
+            except NotReadyError:
+                self._log.error("proxy-replaced")
+                with contextlib.suppress(OrchError):  # tried again: no run starts meanwhile
+                    await self.supervisor.ensure()
+                    await self._link.wait_connected(PROXY_START_TIMEOUT_S)
 
     async def _find_proxy(self) -> str:
         """The proxy's container: ours, made now, or the one that Compose starts in its own time."""

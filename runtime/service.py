@@ -113,7 +113,8 @@ class RunService:
         for check in await self.checks():
             if not check.is_ok:
                 raise NotReadyError(f"{check.name}: {check.detail}", hint=check.remedy or "orch doctor")
-        policy = self._policies(request.policy_name)
+        # In a thread: a `registry:` rule asks pip or npm for its configuration.
+        policy = await asyncio.to_thread(self._policies, request.policy_name)
         if await self._engine.image_id(request.image) is None:
             raise NotFoundError(f"no such image: {request.image}", hint="make images")
         if request.isolation.value not in (await self._engine.info()).runtimes:
