@@ -159,7 +159,8 @@ def lab_environment(
 
 @pytest.fixture
 def lab(lab_session: Lab, canary_net: CanaryNet) -> Lab:
-    """The daemon, with an empty record at the canaries."""
+    """The daemon, with an empty record at the canaries and the simulators' present CA."""
+    canary_net.write_site_policy(lab_session.folder)
     return lab_session
 
 
