@@ -20,6 +20,7 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHtt
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -72,18 +73,33 @@ class GuardedHttpStream(HttpStream):
     """One request and its response."""
 
     _response_begun = False
+    _has_body = False
     _drained = 0
 
     def start_request_stream(self) -> layer.CommandGenerator[None]:
         """Refused with a body still to come: answer now, then drop the body as it arrives."""
         response = self.flow.response
         if response is None:
+            self._has_body = True
             yield from super().start_request_stream()
             return
         yield from self._answer(response)
         self.flow.live = False
         self.client_state = self._drop_body
         self.server_state = self.state_errored
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """A body that HTTP/2 brings without a length is chunked towards an HTTP/1 upstream.
+
+        mitmproxy 12.2 would write it raw behind a head that announces no body: the upstream would take it
+        for the next request, one that no policy has seen.
+        """
+        is_connected = yield from super().make_server_connection()
+        request = self.flow.request
+        is_bare = request.is_http2 and "content-length" not in request.headers
+        if is_connected and self._has_body and is_bare and self.context.server.alpn != b"h2":
+            request.headers["transfer-encoding"] = "chunked"
+        return is_connected
 
     def _answer(self, response: http.Response) -> layer.CommandGenerator[None]:
         client = self.context.client
@@ -98,6 +114,8 @@ class GuardedHttpStream(HttpStream):
                 yield commands.CloseConnection(self.context.client)
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, RequestTrailers):  # they come behind every check of the head
+            return
         inner: Generator[commands.Command, Any, None] = super()._handle_event(event)
         reply: Any = None
         while True:

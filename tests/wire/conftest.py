@@ -61,9 +61,20 @@ class Upstream:
                 for line in head.lower().split("\r\n"):
                     if line.startswith("content-length:"):
                         self.body_bytes += len(await reader.readexactly(int(line.split(":")[1])))
+                    if line == "transfer-encoding: chunked":
+                        self.body_bytes += await _read_chunks(reader)
                 writer.write(self.response)
                 await writer.drain()
         writer.close()
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> int:
+    total = 0
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        await reader.readexactly(size + 2)
+        total += size
+    await reader.readexactly(2)
+    return total
 
 
 class _CountingSocket(socket.socket):
