@@ -6,13 +6,10 @@ hook is wrapped: any exception turns into that hook's own refusal.
 
 from __future__ import annotations
 
-import ipaddress
 import uuid
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mitmproxy import connection, dns, http, websocket
-from mitmproxy.net.dns import response_codes, types
+from mitmproxy import connection, http, websocket
 from mitmproxy.proxy import layer, server_hooks
 from mitmproxy.proxy.mode_specs import DnsMode
 
@@ -21,66 +18,40 @@ from proxy.addon_guard import (
     fail_closed,
     refuse_client,
     refuse_dial,
-    refuse_dns,
     refuse_flow,
     refuse_layer,
     to_response,
 )
 from proxy.addon_layers import FailedRequest
+from proxy.addon_names import NameHooks
 from proxy.addon_routes import choose_layer
-from proxy.audit import Audit, decision_line
-from proxy.grants import GrantRegistry, is_token_of
+from proxy.addon_shared import SNI_PORT
+from proxy.grants import is_token_of
 from proxy.headers import clean_request_headers, clean_response_headers
 from proxy.judge import (
-    EXPIRED,
     EXPLAIN_USER,
     NO_GRANT,
     Judged,
-    RefusedError,
     RequestFacts,
     deny,
     judge_destination,
     judge_request,
     parse_proxy_authorization,
 )
-from proxy.names import NameAnswers
 from proxy.policy.hosts import is_ip_literal
-from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
+from proxy.policy.model import Decision, ReasonCode, Verdict
 from proxy.problems import problem_for, upstream_problem
-from proxy.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
 from proxy.session import Entry, Session
 
 if TYPE_CHECKING:
     from proxy.policy.grant import Grant
 
-EXPLICIT_PORT = 8080
-SNI_PORT = 443
-HOST_PORT = 80
-_ENTRIES = {EXPLICIT_PORT: Entry.EXPLICIT, SNI_PORT: Entry.SNI, HOST_PORT: Entry.HOST}
 
-
-class EgressAddon:
-    """One per proxy process. `ports` maps a listening port to its entry (tests use other ports)."""
+class EgressAddon(NameHooks):
+    """The addon of a proxy process: connections and HTTP here, names in NameHooks."""
 
     name = "nextlayer"
     """Takes the place of mitmproxy's addon of that name, which Proxyserver warns about when it is absent."""
-
-    def __init__(
-        self,
-        grants: GrantRegistry,
-        audit: Audit,
-        *,
-        lookup: Lookup = lookup_ipv4,
-        ports: dict[int, Entry] | None = None,
-    ) -> None:
-        self.grants = grants
-        self.sessions: dict[str, Session] = {}
-        self._audit = audit
-        self._lookup = lookup
-        self._ports = ports or _ENTRIES
-        self._names = NameAnswers()
-        self.abort: Callable[[str], None] = _no_abort
-        """Cuts a client connection by id; the master sets it."""
 
     # -- connections ---------------------------------------------------------------------------
 
@@ -236,64 +207,7 @@ class EgressAddon:
         if isinstance(flow.websocket, websocket.WebSocketData):
             flow.websocket.messages.clear()
 
-    # -- dns -----------------------------------------------------------------------------------
-
-    @fail_closed(refuse_dns)
-    def dns_request(self, flow: dns.DNSFlow) -> None:
-        """Answer from the policy alone; nothing is ever asked upstream for a sandbox."""
-        session = self.sessions[flow.client_conn.id]
-        grant = self._grant(session)
-        question = flow.request.question
-        if question is None or len(flow.request.questions) != 1:
-            flow.response = flow.request.fail(response_codes.FORMERR)
-            return
-        answer = self._names.answer(grant.policy, question.name)
-        if answer.is_new_refusal(grant.sandbox_id):
-            self._record(grant, Entry.DNS, answer.judged, method=types.to_str(question.type))
-        if not answer.is_allowed:
-            flow.response = flow.request.fail(response_codes.NXDOMAIN)
-        elif question.type == types.A:
-            record = dns.ResourceRecord.A(question.name, _ipv4(grant.proxy_address), ttl=30)
-            flow.response = flow.request.succeed([record])
-        else:
-            flow.response = flow.request.succeed([])
-
-    def drop_sandbox(self, sandbox_id: str) -> None:
-        """Cut every connection of a sandbox whose grant is gone."""
-        for client_id in [i for i, s in self.sessions.items() if s.sandbox_id == sandbox_id]:
-            self.abort(client_id)
-
-    def record_refusal(self, data: object, decision: Decision) -> None:
-        """The audit line of a hook that failed or met no grant."""
-        client = getattr(data, "client_conn", None) or getattr(data, "client", None)
-        session = self.sessions.get(getattr(client, "id", ""))
-        grant = self.grants.current(session.sandbox_id) if session else None
-        request = getattr(data, "request", None)
-        host, port = getattr(request, "host", ""), getattr(request, "port", 0)
-        entry = session.entry if session else Entry.EXPLICIT
-        sandbox_id = session.sandbox_id if session else None
-        self._record(grant, entry, Judged(str(host), int(port), decision), sandbox_id=sandbox_id)
-
     # -- shared --------------------------------------------------------------------------------
-
-    def _grant(self, session: Session) -> Grant:
-        grant = self.grants.current(session.sandbox_id)
-        if grant is None:
-            raise RefusedError(EXPIRED if session.sandbox_id in self.grants.expired() else NO_GRANT)
-        return grant
-
-    async def _vet(self, session: Session, policy: Policy, host: str, port: int) -> Decision | None:
-        """Resolve and check once per connection and destination; the failure, if any."""
-        if (host, port) in session.pins:
-            return None
-        try:
-            own = self.grants.proxy_addresses()
-            session.pins[host, port] = await vetted_address(
-                policy, host, own_addresses=own, lookup=self._lookup
-            )
-        except NotDialableError as exc:
-            return exc.decision
-        return None
 
     def _is_authorized(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> bool:
         """No token is no claim, and identity is the network; a wrong one is refused (docs/adr/0006)."""
@@ -332,37 +246,6 @@ class EgressAddon:
             )
             self._record(grant, session.entry, judged, method=method, path=path, request_id=request_id)
 
-    def _record(
-        self,
-        grant: Grant | None,
-        entry: Entry,
-        judged: Judged,
-        *,
-        method: str | None = None,
-        path: str | None = None,
-        request_id: str | None = None,
-        sandbox_id: str | None = None,
-    ) -> str:
-        request_id = request_id or uuid.uuid4().hex
-        self._audit.record(
-            decision_line(
-                judged.decision,
-                sandbox_id=grant.sandbox_id if grant else sandbox_id,
-                policy_name=grant.policy.name if grant else None,
-                entry=entry.value,
-                method=method,
-                host=judged.host,
-                port=judged.port or None,
-                path=path,
-                request_id=request_id,
-            )
-        )
-        return request_id
-
-
-def _no_abort(client_id: str) -> None:
-    raise RuntimeError(f"no master is attached that could cut connection {client_id}")
-
 
 def _facts(flow: http.HTTPFlow, session: Session) -> RequestFacts:
     request = flow.request
@@ -385,7 +268,3 @@ def _upstream_detail(data: FailedRequest) -> str:
     if "ertificate" in data.message:
         return "the upstream's certificate could not be verified"
     return "no connection to the upstream" if data.status == 502 else "the upstream ended the exchange"
-
-
-def _ipv4(text: str) -> ipaddress.IPv4Address:
-    return ipaddress.IPv4Address(text)

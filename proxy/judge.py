@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from proxy.policy.decide import decide
-from proxy.policy.hosts import BadHostError, is_ip_literal, normalize_host
+from proxy.policy.hosts import BadHostError, is_ip_literal, normalize_host, split_authority
 from proxy.policy.model import Decision, Policy, ReasonCode, Request, Verdict
 
 EXPLAIN_USER = "explain"
@@ -162,14 +162,10 @@ def _is_same_name(named: str, host: str) -> bool:
 
 
 def _is_same_authority(named: str, host: str, port: int, scheme: str) -> bool:
-    if named.startswith("["):
-        name, bracket, rest = named.partition("]")
-        name += bracket
-    else:
-        name, colon, rest = named.partition(":")
-        rest = colon + rest
-    same_port = rest == f":{port}" if rest else port == _DEFAULT_PORT.get(scheme)
-    return same_port and _is_same_name(name, host)
+    try:
+        return split_authority(named, default_port=_DEFAULT_PORT.get(scheme, 0)) == (host, port)
+    except BadHostError:
+        return False
 
 
 def _bad_host(exc: BadHostError) -> Decision:

@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.addon import EXPLICIT_PORT, HOST_PORT, SNI_PORT, EgressAddon
+from proxy.addon import EgressAddon
 from proxy.addon_master import SYSTEM_ROOTS, build_master
+from proxy.addon_shared import EXPLICIT_PORT, HOST_PORT, SNI_PORT
 from proxy.addon_tls import MemoryTlsConfig
 from proxy.audit import Audit
 from proxy.control import ControlServer, sweep_forever

@@ -50,10 +50,12 @@ class Upstream:
     server_names: list[str | None] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     body_bytes: int = 0
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     response: bytes = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nalt-svc: h3=":443"\r\n\r\nok'
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer each request with `response`."""
+        self.writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -66,6 +68,15 @@ class Upstream:
                 writer.write(self.response)
                 await writer.drain()
         writer.close()
+
+
+async def close_all(writers: list[asyncio.StreamWriter]) -> None:
+    """Close and wait: what the loop's end finds open is a ResourceWarning in whichever test comes next."""
+    for writer in writers:
+        writer.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> int:
@@ -112,6 +123,7 @@ async def upstream(tmp_path: Path) -> AsyncIterator[Upstream]:
     yield up
     for server in servers:
         server.close()
+    await close_all(up.writers)
 
 
 def _server_context(ca_cert: str, ca_key: str, folder: Path) -> ssl.SSLContext:
@@ -157,6 +169,13 @@ class Rig:
     lines: list[dict] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     lookups: list[str] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def open(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the proxy that is closed with the rig."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        self.writers.append(writer)
+        return reader, writer
 
     def policy(self) -> Policy:
         """ok.test inspected, pass.test passed through, paths.test by method and path."""
@@ -212,7 +231,7 @@ class Rig:
 
     async def raw(self, data: bytes, *, port: int | None = None, until_close: bool = False) -> bytes:
         """Send bytes to the explicit port; what comes back (a head, or all until it closes)."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", port or self.settings.explicit_port)
+        reader, writer = await self.open(port or self.settings.explicit_port)
         try:
             writer.write(data)
             with contextlib.suppress(ConnectionError):
@@ -267,6 +286,7 @@ async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
     await link.wait_connected(5)
     await link.grant(rig.grant())
     yield rig
+    await close_all(rig.writers)
     await link.close()
     server.master.shutdown()
     await asyncio.wait_for(running, 10)

@@ -112,7 +112,7 @@ async def test_by_server_name_without_a_proxy_setting(rig: Rig):
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
     answers = {}
     for name in ("evil.test", "pass.test"):
-        reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.sni_port)
+        reader, writer = await rig.open(rig.settings.sni_port)
         try:
             await asyncio.wait_for(writer.start_tls(context, server_hostname=name), 5)
             writer.write(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())

@@ -127,7 +127,7 @@ async def tunnel(
     rig: Rig, authority: str, user: str = "plain"
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """An open CONNECT tunnel."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
+    reader, writer = await rig.open(rig.settings.explicit_port)
     auth = base64.b64encode(f"{user}:{TOKEN}".encode()).decode()
     writer.write(
         f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
@@ -214,7 +214,7 @@ async def test_revocation_cuts_an_open_tunnel(rig: Rig):
 async def test_expired_grant_denies(rig: Rig):
     """Time over means nothing passes, with its own reason."""
     await rig.link.grant(rig.grant(revision=2, expires_in_s=0.05))
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
+    reader, writer = await rig.open(rig.settings.explicit_port)
     while not rig.server.grants.expired():
         await asyncio.sleep(0.01)
 
@@ -268,7 +268,7 @@ async def test_refused_body_is_answered_before_it_is_sent(rig: Rig):
 async def test_endless_refused_body_is_cut_off(rig: Rig):
     """What is still sent after a refusal is dropped, and beyond its bound the connection is closed."""
     auth = base64.b64encode(f"x:{TOKEN}".encode()).decode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", rig.settings.explicit_port)
+    reader, writer = await rig.open(rig.settings.explicit_port)
     writer.write(
         "POST http://evil.test/ HTTP/1.1\r\nHost: evil.test\r\nTransfer-Encoding: chunked\r\n"
         f"Proxy-Authorization: Basic {auth}\r\n\r\n".encode()
