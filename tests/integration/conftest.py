@@ -122,6 +122,7 @@ def engine() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="session")
 def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Iterator[Lab]:
     """The session's daemon; it leaves nothing behind, and that is asserted."""
+    reap_killed_session(engine)
     before = inventory(engine)
     folder = Path(tempfile.mkdtemp(prefix="orchlab-"))
     (folder / "policies").mkdir()
@@ -162,6 +163,15 @@ def lab(lab_session: Lab, canary_net: CanaryNet) -> Lab:
     """The daemon, with an empty record at the canaries and the simulators' present CA."""
     canary_net.write_site_policy(lab_session.folder)
     return lab_session
+
+
+def reap_killed_session(engine: docker.DockerClient) -> None:
+    """Remove what a test session that was killed left of this instance; the daemon would replace it."""
+    label = {"label": f"io.orchbox.instance={INSTANCE}"}
+    for container in engine.containers.list(all=True, filters=label):
+        container.remove(force=True, v=True)
+    for network in engine.networks.list(filters=label):
+        network.remove()
 
 
 def inventory(engine: docker.DockerClient) -> dict[str, set[str]]:
