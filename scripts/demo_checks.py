@@ -7,8 +7,8 @@ from typing import Any
 
 from demo_daemon import DemoRun
 
+from runtime.canary.seen import Exchange, Record
 from tests.upstreams.app import OPENAI
-from tests.upstreams.seen import Exchange, Record
 
 
 def check_summary(

@@ -25,12 +25,14 @@ from typing import Any, Self
 import docker
 import docker.errors
 
+from runtime.canary.client import Control
+from runtime.canary.seen import Record
+from runtime.canary.wiring import wire_script
 from tests.harness.errors import HarnessError
-from tests.harness.host_network import best_run, conflicts, device_of, has_link, wire_script
+from tests.harness.host_network import best_run, conflicts, device_of, has_link
 from tests.harness.owner import is_alive, this_process
-from tests.harness.simulator import REPOSITORY, Control
+from tests.harness.simulator import REPOSITORY
 from tests.upstreams.app import HOSTS
-from tests.upstreams.seen import Record
 
 GATEWAY = "203.0.113.1"
 SIMULATORS = "203.0.113.10"

@@ -1,5 +1,5 @@
 """What the harness raises."""
 
+from runtime.canary.client import CanaryError as HarnessError
 
-class HarnessError(RuntimeError):
-    """The harness cannot start, or did not clean up; the message says what to do."""
+__all__ = ["HarnessError"]

@@ -12,8 +12,8 @@ import threading
 from types import TracebackType
 from typing import Self
 
+from runtime.canary.packets import parse_ipv4
 from tests.harness.host_network import default_interfaces
-from tests.upstreams.packets import parse_ipv4
 
 _ETH_P_ALL = 3
 

@@ -1,43 +1,9 @@
-"""`python -m tests.upstreams --control /dir/control.sock --ca /dir/ca.pem --https 127.0.0.1:8443 ...`."""
+"""`python -m tests.upstreams`: the canary program with the vendors' wire shapes on top."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
-from pathlib import Path
-
-from tests.upstreams.server import Endpoint, Listeners, Simulator
-
-
-def main() -> None:
-    """Read the command line and serve."""
-    parser = argparse.ArgumentParser(prog="python -m tests.upstreams", description=__doc__)
-    parser.add_argument("--control", type=Path, required=True, help="unix socket of the control endpoint")
-    parser.add_argument("--ca", type=Path, required=True, help="file the CA's certificate is written to")
-    for kind in ("https", "http", "dns", "canary", "udp-canary"):
-        parser.add_argument(f"--{kind}", type=_endpoint, action="append", default=[], metavar="ADDRESS:PORT")
-    parser.add_argument("--watch", metavar="INTERFACE", help="record every packet that arrives there")
-    parser.add_argument("--zone", type=json.loads, default={}, help='JSON: {"ok.test": [["203.0.113.10"]]}')
-    given = parser.parse_args()
-    listeners = Listeners(
-        control=given.control,
-        ca=given.ca,
-        https=tuple(given.https),
-        http=tuple(given.http),
-        dns=tuple(given.dns),
-        canaries=tuple(given.canary),
-        udp_canaries=tuple(given.udp_canary),
-        watch=given.watch,
-        zone=given.zone,
-    )
-    asyncio.run(Simulator(listeners).run())
-
-
-def _endpoint(text: str) -> Endpoint:
-    address, _, port = text.rpartition(":")
-    return address.strip("[]"), int(port)
-
+from runtime.canary.command import serve
+from tests.upstreams.app import build_app
 
 if __name__ == "__main__":
-    main()
+    serve(build_app)

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.upstreams.sse import Event, stream
+from runtime.canary.sse import Event, stream
+from runtime.canary.world import World
 from tests.upstreams.summary import summarize, tokens, user_text
-from tests.upstreams.world import World
 
 MODEL = "claude-opus-4-5-20251101"
 

@@ -8,9 +8,10 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.upstreams import anthropic_api, gemini_api, git_repo, openai_api, packages, plain_api
-from tests.upstreams.recorder import Recorder, host_of
-from tests.upstreams.world import World
+from runtime.canary import plain_api
+from runtime.canary.recorder import Recorder, host_of
+from runtime.canary.world import World
+from tests.upstreams import anthropic_api, gemini_api, git_repo, openai_api, packages
 
 OPENAI = "api.openai.com"
 ANTHROPIC = "api.anthropic.com"

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.upstreams.sse import Event, stream
+from runtime.canary.sse import Event, stream
+from runtime.canary.world import World
 from tests.upstreams.summary import summarize, tokens, user_text
-from tests.upstreams.world import World
 
 MODELS = ("gpt-5.2", "gpt-5-mini")
 _CREATED = 1_760_000_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.upstreams.seen import Accept, Exchange, Packet, Query, Record
+from runtime.canary.seen import Accept, Exchange, Packet, Query, Record
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 KEY = "sk-fake"

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from runtime.canary.world import Failure, World
 from tests.upstreams.app import ANTHROPIC, GEMINI, GIT, NPM, OPENAI, PIP, PLAIN, build_app
 from tests.upstreams.git_repo import REPOSITORY
 from tests.upstreams.summary import summarize
-from tests.upstreams.world import Failure, World
 
 TEXT = "The lamp burned. Keepers slept. The lamp shone on ships. Gulls flew. Ships saw the lamp. Fog came."
 KEY = {

@@ -1,4 +1,4 @@
-"""tests.upstreams.packets."""
+"""runtime.canary.packets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from tests.upstreams.packets import parse_ipv4
+from runtime.canary.packets import parse_ipv4
 
 
 def _packet(protocol: int, rest: bytes) -> bytes:

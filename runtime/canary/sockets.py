@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from typing import cast
 
-from tests.upstreams.seen import Accept
-from tests.upstreams.world import World
+from runtime.canary.seen import Accept
+from runtime.canary.world import World
 
 CANARY_REPLY = b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\nconnection: close\r\n\r\ncanary\n"
 
@@ -33,7 +34,7 @@ def listen(world: World, address: str, port: int) -> CountingSocket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
     listener.listen(512)
-    listener.setblocking(False)
+    listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return listener
 
 
@@ -42,7 +43,7 @@ def bind_udp(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM)
     bound.bind((address, port))
-    bound.setblocking(False)
+    bound.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return bound
 
 
@@ -64,9 +65,9 @@ async def serve_canary(listener: socket.socket) -> None:
 
 class _Echo(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+    def datagram_received(self, _data: bytes, addr: tuple[str, int]) -> None:
         self._transport.sendto(b"canary", addr)
 
 

@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.upstreams.seen import Exchange
-from tests.upstreams.world import Failure, World
+from runtime.canary.seen import Exchange
+from runtime.canary.world import Failure, World
 
 
 class CutError(Exception):

@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from tests.upstreams.sse import stream
-from tests.upstreams.world import World
+from runtime.canary.sse import stream
+from runtime.canary.world import World
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _BLOCK = bytes(range(256)) * 256

@@ -1,4 +1,4 @@
-"""tests.upstreams.dns."""
+"""runtime.canary.dns."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from tests.upstreams.dns import MalformedQueryError, answer, parse_query
-from tests.upstreams.world import World
+from runtime.canary.dns import MalformedQueryError, answer, parse_query
+from runtime.canary.world import World
 
 
 def _ask(world: World, name: str, kind: str = "A", transport: str = "udp") -> dns.message.Message:

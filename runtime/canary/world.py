@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from tests.upstreams.seen import Record
+from runtime.canary.seen import Record
 
 Answers = list[str]
 """One answer of a name: addresses of either family, or one of NXDOMAIN, SERVFAIL, REFUSED, DROP."""

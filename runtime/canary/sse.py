@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 
 from starlette.responses import StreamingResponse
 
-from tests.upstreams.world import World
+from runtime.canary.world import World
 
 Event = tuple[str | None, object]
 """(event name or None, data); data that is a string goes out as it is."""

@@ -1,11 +1,11 @@
-"""tests.upstreams.seen."""
+"""runtime.canary.seen."""
 
 from __future__ import annotations
 
 import json
 
-from tests.upstreams.seen import Accept, Exchange, Hello, Packet, Query, record_from_json
-from tests.upstreams.world import World
+from runtime.canary.seen import Accept, Exchange, Hello, Packet, Query, record_from_json
+from runtime.canary.world import World
 
 
 def test_a_record_survives_its_journey() -> None:

@@ -7,8 +7,8 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from tests.upstreams.seen import Packet
-from tests.upstreams.world import World
+from runtime.canary.seen import Packet
+from runtime.canary.world import World
 
 _ETH_P_ALL = 3
 _PACKET_OUTGOING = 4
@@ -46,7 +46,7 @@ def parse_ipv4(data: bytes) -> Seen | None:
 def watch_packets(world: World, interface: str) -> socket.socket:
     """Record what arrives on an interface, also one that appears later. Needs CAP_NET_RAW."""
     watcher = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_ALL))
-    watcher.setblocking(False)
+    watcher.setblocking(False)  # noqa: FBT003 - the standard library's own signature
 
     def read() -> None:
         while True:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.upstreams.world import Failure, World
+from runtime.canary.world import Failure, World
 
 _Action = Callable[[Any], object]
 

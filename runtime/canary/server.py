@@ -7,22 +7,22 @@ import contextlib
 import signal
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from tests.upstreams.app import build_app
-from tests.upstreams.certificates import Authority
-from tests.upstreams.control import build_control
-from tests.upstreams.dns import serve_dns
-from tests.upstreams.packets import watch_packets
-from tests.upstreams.seen import Hello
-from tests.upstreams.sockets import bind_udp, listen, serve_canary, serve_udp_canary
-from tests.upstreams.world import World
+from runtime.canary.certificates import Authority
+from runtime.canary.control import build_control
+from runtime.canary.dns import serve_dns
+from runtime.canary.packets import watch_packets
+from runtime.canary.seen import Hello
+from runtime.canary.sockets import bind_udp, listen, serve_canary, serve_udp_canary
+from runtime.canary.world import World
 
 Endpoint = tuple[str, int]
 
@@ -54,8 +54,9 @@ class _QuietServer(uvicorn.Server):
 class Simulator:
     """Serves until SIGTERM or SIGINT."""
 
-    def __init__(self, listeners: Listeners) -> None:
+    def __init__(self, listeners: Listeners, build_app: Callable[[World], ASGIApp]) -> None:
         self._listeners = listeners
+        self._build_app = build_app
         self._authority = Authority()
         self._servers: list[_QuietServer] = []
         self.world = World()
@@ -63,7 +64,7 @@ class Simulator:
 
     async def run(self) -> None:
         """Bind everything, write the CA's certificate, serve."""
-        places, world, app = self._listeners, self.world, build_app(self.world)
+        places, world, app = self._listeners, self.world, self._build_app(self.world)
         watcher = watch_packets(world, places.watch) if places.watch else None
         places.ca.write_text(self._authority.pem)
         for endpoint in places.dns:
@@ -123,7 +124,7 @@ class Simulator:
         return NamedConnections
 
     def _on_hello(self, connection: ssl.SSLObject, sni: str | None) -> None:
-        connection.hello_name = sni
+        connection.__dict__["hello_name"] = sni
         self.world.seen.hellos.append(Hello(self.world.now(), sni))
 
     def _is_ready(self) -> bool:
@@ -140,5 +141,5 @@ def _control_socket(path: Path) -> socket.socket:
     control.bind(str(path))
     path.chmod(0o666)  # its directory is private to the user who runs the tests
     control.listen(16)
-    control.setblocking(False)
+    control.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     return control

@@ -7,9 +7,10 @@ import ipaddress
 import socket
 import struct
 from dataclasses import dataclass
+from typing import cast
 
-from tests.upstreams.seen import Query
-from tests.upstreams.world import World
+from runtime.canary.seen import Query
+from runtime.canary.world import World
 
 _RCODES = {"NXDOMAIN": 3, "SERVFAIL": 2, "REFUSED": 5}
 _TYPES = {
@@ -100,7 +101,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._world = world
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         reply = answer(self._world, data, "udp")
