@@ -50,9 +50,9 @@ class SharedState:
         grant = self.grants.current(session.sandbox_id) if session else None
         request = getattr(data, "request", None)
         host, port = getattr(request, "host", ""), getattr(request, "port", 0)
-        entry = session.entry if session else Entry.EXPLICIT
+        where = Judged(str(host), int(port), decision)
         sandbox_id = session.sandbox_id if session else None
-        self._record(grant, entry, Judged(str(host), int(port), decision), sandbox_id=sandbox_id)
+        self._record(grant, session or Session("", Entry.EXPLICIT), where, sandbox_id=sandbox_id)
 
     def _grant(self, session: Session) -> Grant:
         grant = self.grants.current(session.sandbox_id)
@@ -76,7 +76,7 @@ class SharedState:
     def _record(
         self,
         grant: Grant | None,
-        entry: Entry,
+        session: Session,
         judged: Judged,
         *,
         method: str | None = None,
@@ -90,7 +90,8 @@ class SharedState:
                 judged.decision,
                 sandbox_id=grant.sandbox_id if grant else sandbox_id,
                 policy_name=grant.policy.name if grant else None,
-                entry=entry.value,
+                entry=session.entry.value,
+                client_port=session.client_port,
                 method=method,
                 host=judged.host,
                 port=judged.port or None,

@@ -26,6 +26,8 @@ class Session:
 
     sandbox_id: str
     entry: Entry
+    client_port: int | None = None
+    """The source port: with the network it names the connection, for whoever reads the audit."""
     tunnel: tuple[str, int] | None = None
     """Where the connection leads once it is known: the CONNECT authority, or the server name and 443."""
     refusal: Decision | None = None

@@ -6,6 +6,8 @@ INSTANCE = "io.orchbox.instance"
 ROLE = "io.orchbox.role"
 RUN = "io.orchbox.run"
 SLOT = "io.orchbox.slot"
+OWNER = "io.orchbox.owner"
+"""Process (`runtime.owner`) whose end makes a thing of `orch probe` a leftover."""
 
 REAPED_ROLES = ("sandbox", "probe", "helper", "network")
 """Of a dead daemon; the proxy is kept or replaced by the supervisor."""

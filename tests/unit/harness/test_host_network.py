@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from runtime.owner import is_alive, this_process
 from tests.harness.canary_net import NETWORKS
 from tests.harness.host_network import conflicts
-from tests.harness.owner import is_alive, this_process
 
 
 def _host(*, addresses: list[tuple[str, int]], routes: list[dict[str, str]]):

@@ -1,4 +1,4 @@
-"""Who holds the canary network: a process, told apart from a later one with the same number."""
+"""Who made something on the engine: a process, told apart from a later one with the same number."""
 
 from __future__ import annotations
 

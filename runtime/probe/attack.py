@@ -1,0 +1,199 @@
+"""One probe from corpus to report: fill the cases, attack, gather both views, judge."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from proxy.policy.model import Policy
+from runtime.canary.seen import Record
+from runtime.config import Settings
+from runtime.model import Isolation, RunState
+from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
+from runtime.probe.corpus import CASES
+from runtime.probe.corpus.addresses import ANSWERS, FAILING, REBINDING
+from runtime.probe.judge import judge
+from runtime.probe.lab import ProbeLab, probe_lab
+from runtime.probe.model import Case, Inside, Outside, Report, Result, Works
+
+Progress = Callable[[str, str], None]
+"""Case id and what it saw inside, as it happens."""
+
+
+async def probe(
+    settings: Settings,
+    *,
+    policy: str,
+    isolation: Isolation,
+    cases: tuple[Case, ...] = CASES,
+    on_progress: Progress = lambda _id, _outcome: None,
+) -> Report:
+    """Attack this host from inside a real sandbox. Raises CanaryError, NotReadyError, OrchError."""
+    started = time.monotonic()
+    problems: list[str] = []
+    plan = Plan(cases)
+    async with probe_lab(settings, base_policy=policy, zone=plan.zone(), problems=problems) as lab:
+        results = await _attack(lab, plan, isolation, on_progress, problems)
+        engine = (await lab.engine.info()).version
+    took = time.monotonic() - started
+    return Report(policy, isolation.value, f"Docker {engine}", tuple(results), took, tuple(problems))
+
+
+class Plan:
+    """The cases of one probe, each with its marker and, where it names one, an address of its own."""
+
+    def __init__(self, cases: Iterable[Case]) -> None:
+        self.cases = tuple(cases)
+        nonce = secrets.token_hex(2)
+        self.markers = {case.id: f"m{nonce}{number:03d}x" for number, case in enumerate(self.cases)}
+        wanting = [case.id for case in self.cases if "{ip}" in json.dumps(dict(case.args))]
+        self.addresses = {id_: case_address(number) for number, id_ in enumerate(wanting)}
+        self.rebinding = case_address(len(wanting))
+
+    def zone(self) -> dict[str, list[list[str]]]:
+        """What the probe's name server says."""
+        names: dict[str, list[list[str]]] = {
+            name: [[UPSTREAM]] for name in ("ok.test", "pass.test", "paths.test")
+        }
+        names["*.wild.test"] = [[UPSTREAM]]
+        names |= {f"{name}.wild.test": [answers] for name, answers in ANSWERS.items()}
+        names |= {f"{name}.wild.test": [[word] if word else []] for name, word in FAILING.items()}
+        names |= {f"{name}.wild.test": [[UPSTREAM], [self.rebinding]] for name in REBINDING}
+        return {**names, "*.test": [[PUBLIC]]}
+
+    def document(self, facts: Mapping[str, str]) -> dict[str, Any]:
+        """What the sandbox reads."""
+        made = [case for case in self.cases if case.action != "outside"]
+        return {
+            "facts": dict(facts),
+            "cases": [
+                {
+                    "id": case.id,
+                    "action": case.action,
+                    "is_serial": case.is_serial,
+                    "args": self._fill(case, dict(case.args)),
+                }
+                for case in made
+            ],
+        }
+
+    def _fill(self, case: Case, value: Any) -> Any:
+        if isinstance(value, str):
+            filled = value.replace("{m}", self.markers[case.id])
+            return filled.replace("{ip}", self.addresses.get(case.id, ""))
+        if isinstance(value, (list, tuple)):
+            return [self._fill(case, item) for item in value]
+        if isinstance(value, dict):
+            return {key: self._fill(case, item) for key, item in value.items()}
+        return value
+
+
+async def _attack(
+    lab: ProbeLab, plan: Plan, isolation: Isolation, on_progress: Progress, problems: list[str]
+) -> list[Result]:
+    def on_log(text: str) -> None:
+        for line in text.splitlines():
+            if line.startswith('{"probe"'):
+                said = json.loads(line)
+                on_progress(said["probe"], said["outcome"])
+
+    facts = await lab.facts()
+    image = lab.settings.image("agent-python")
+    run, inspected = await lab.attack(
+        plan.document(facts.values), isolation=isolation, image=image, on_log=on_log
+    )
+    lines = await lab.daemon.service.decisions(run.id)
+    record = await lab.canaries.record()
+    problems += [f"another sandbox was {line}" for line in await lab.victim_was_reached()]
+    for name in ("host", "published"):
+        problems += [f"the {name} canary was reached from {a.peer}" for a in record[name].accepts]
+    if run.state is not RunState.COMPLETED:
+        problems.append(f"the attacking run ended {run.state.value}: {run.error and run.error.message}")
+    seen = _inside(run.result)
+    kept = json.dumps([lines, dataclasses.asdict(dataclasses.replace(run, result=None))], default=str)
+    for case in (case for case in plan.cases if case.action == "outside"):
+        seen[case.id] = _outside_check(case, planted=facts.planted, inspected=inspected, kept=kept)
+    views = {
+        case.id: _view(case, plan, seen.get(case.id, Inside()), lines, record["world"]) for case in plan.cases
+    }
+    problems += unexplained(plan, record["world"], lab.policy)
+    return [judge(case, seen.get(case.id, Inside()), views[case.id]) for case in plan.cases]
+
+
+def _inside(result: object) -> dict[str, Inside]:
+    found = {}
+    for item in result if isinstance(result, list) else []:
+        found[str(item["id"])] = Inside(
+            outcome=str(item["outcome"]),
+            detail=str(item.get("detail", "")),
+            statuses=tuple(item.get("statuses", ())),
+            reasons=tuple(item.get("reasons", ())),
+            ports=tuple(item.get("ports", ())),
+            took_s=float(item.get("took_s", 0)),
+        )
+    return found
+
+
+def _view(case: Case, plan: Plan, inside: Inside, lines: list[dict[str, Any]], world: Record) -> Outside:
+    marker, address = plan.markers[case.id], plan.addresses.get(case.id)
+    own = [
+        line
+        for line in lines
+        if line.get("client_port") in inside.ports or marker in f"{line['host']} {line['path'] or ''}"
+    ]
+    requests = [
+        dataclasses.asdict(request)
+        for request in world.requests
+        if marker in f"{request.host} {request.path} {request.query} {request.headers}"
+    ]
+    sightings = [f"a DNS question for {query.name}" for query in world.dns if marker in query.name]
+    sightings += [f"TLS to {hello.sni}" for hello in world.hellos if marker in (hello.sni or "")]
+    sightings += [
+        f"a {p.protocol} packet to {p.address} port {p.port}" for p in world.packets if p.address == address
+    ]
+    if isinstance(case.expect, Works):
+        sightings = []
+    return Outside(tuple(own), tuple(requests), tuple(sightings))
+
+
+def unexplained(plan: Plan, world: Record, policy: Policy) -> list[str]:
+    """What the canaries saw that no allowed case accounts for."""
+    own = set(plan.addresses.values())
+    held = (UPSTREAM, "203.0.113.53")
+    found = [
+        f"a {packet.protocol} packet to {packet.address} port {packet.port} from {packet.source}"
+        for packet in world.packets
+        if packet.address not in held and packet.address not in own
+    ]
+    if not policy.allow_any_public:
+        names = ("ok.test", "pass.test", "paths.test")
+        found += [
+            f"a DNS question for {query.name}"
+            for query in world.dns
+            if query.name not in names
+            and not query.name.endswith(".wild.test")
+            and not _is_a_cases(plan, query.name)
+        ]
+    return list(dict.fromkeys(found))[:20]
+
+
+def _is_a_cases(plan: Plan, name: str) -> bool:
+    return any(marker in name for marker in plan.markers.values())
+
+
+def _outside_check(case: Case, *, planted: str, inspected: str, kept: str) -> Inside:
+    if not inspected:
+        return Inside("error", "the engine's record of the sandbox was not seen")
+    if case.args["name"] == "planted_is_nowhere":
+        where = [
+            name
+            for name, text in (("docker inspect", inspected), ("the run's record", kept))
+            if planted in text
+        ]
+    else:
+        where = ["docker inspect"] if "_proxy=" in inspected.lower() or "explain:" in inspected else []
+    return Inside("possible", f"in {where[0]}") if where else Inside("blocked", "in none of the records")

@@ -1,0 +1,17 @@
+"""The corpus: every case, by group. Adding one is one entry in one of these modules (docs/probing.md)."""
+
+from __future__ import annotations
+
+from runtime.probe.corpus import abuse, addresses, control, dns, lateral, names, protocols, secrets
+from runtime.probe.model import Case
+
+CASES: tuple[Case, ...] = (
+    *control.CASES,
+    *names.CASES,
+    *addresses.CASES,
+    *protocols.CASES,
+    *dns.CASES,
+    *lateral.CASES,
+    *secrets.CASES,
+    *abuse.CASES,
+)

@@ -1,0 +1,49 @@
+"""Actions by name: each takes a case's filled arguments and a trail, and says what it saw."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from .abuse import abuse
+from .checks import check
+from .exchange import exchange, reason_of
+from .hello import hello
+from .http2 import http2
+from .packets import dns, tcp, udp
+from .trail import Trail
+
+Action = Callable[[dict[str, Any], Trail], dict[str, Any]]
+
+
+def fetch(args: dict[str, Any], _trail: Trail) -> dict[str, Any]:
+    """A URL by the standard library's client, redirects followed, the proxy's variables heeded or not."""
+    handlers = [] if args.get("by_proxy", True) else [urllib.request.ProxyHandler({})]
+    opener = urllib.request.build_opener(*handlers)
+    try:
+        with opener.open(args["url"], timeout=8) as answer:
+            return _said(answer.status, answer.headers.as_bytes(), answer.read(1 << 16))
+    except urllib.error.HTTPError as error:
+        return _said(error.code, error.headers.as_bytes(), error.read(1 << 16))
+    except OSError as error:
+        return {"outcome": "silent", "detail": f"{type(error).__name__}: {error}"[:300]}
+
+
+def _said(status: int, head: bytes, body: bytes) -> dict[str, Any]:
+    reasons = [reason_of(head, body)]
+    return {"outcome": "answered", "detail": f"answered {status}", "statuses": [status], "reasons": reasons}
+
+
+ACTIONS: dict[str, Action] = {
+    "abuse": abuse,
+    "check": check,
+    "dns": dns,
+    "exchange": exchange,
+    "fetch": fetch,
+    "hello": hello,
+    "http2": http2,
+    "tcp": tcp,
+    "udp": udp,
+}

@@ -1,0 +1,264 @@
+"""A daemon of the probe's own, with its canaries and a victim; everything it makes goes with it.
+
+The code under test is the daemon's own: same images, same guard table, same proxy, same configuration of
+the sandbox. Only the site policy is the probe's: it leads the corpus's names to the canaries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import io
+import json
+import secrets
+import shutil
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from runtime import labels
+from runtime.canary.client import CanaryError
+from runtime.config import Settings
+from runtime.daemon import Daemon, PolicySource
+from runtime.docker_engine import DockerEngine
+from runtime.engine import Engine
+from runtime.errors import NotReadyError
+from runtime.model import Isolation, Limits, Run, RunRequest, RunState, Secret
+from runtime.owner import is_alive
+from runtime.probe.canaries import DNS, UPSTREAM, Canaries
+from runtime.probe.corpus.addresses import ANSWERS
+from runtime.sweep import sweep
+
+READY_TIMEOUT_S = 60.0
+ATTACK_TIMEOUT_S = 160.0
+ALLOWED = ("ok.test", "pass.test", "paths.test")
+ENGINES_OWN = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
+"""Answers of the corpus that need no route of their own: they never leave a machine, or are held already."""
+
+_POLICY = """\
+version: 1
+name: probe
+extends: [{base}]
+egress:
+  allow:
+    - host: ok.test
+      ports: [443, 80]
+      tls: inspect
+    - host: pass.test
+      tls: passthrough
+    - host: paths.test
+      methods: [GET]
+      paths: ["/v1/*"]
+    - host: "*.wild.test"
+      tls: inspect
+  deny:
+    - host: denied.wild.test
+"""
+_SITE = "version: 1\nname: site\nallow_private: [{upstream}/32]\nupstream_ca: upstream-ca.pem\n"
+_VICTIM = """
+import socket, sys
+server = socket.create_server(("0.0.0.0", 9000))
+print("listening", file=sys.stderr, flush=True)
+while True:
+    connection, peer = server.accept()
+    print("reached by", peer, file=sys.stderr, flush=True)
+    connection.close()
+"""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """What an attack may be told, by placeholder; text, since it goes into arguments."""
+
+    values: dict[str, str]
+    planted: str
+
+
+class ProbeLab:
+    """Use `probe_lab`."""
+
+    def __init__(self, settings: Settings, *, base_policy: str, folder: Path) -> None:
+        self.instance = f"probe-{secrets.token_hex(3)}"
+        self._folder = folder
+        self._base = base_policy
+        self._operator = settings
+        self.settings = dataclasses.replace(
+            settings,
+            home=folder / "home",
+            run_dir=folder / "run",
+            instance=self.instance,
+            policy_dirs=(folder, *settings.policy_dirs),
+            site_policy=folder / "site.yaml",
+            proxy_dns=(DNS,),
+            proxy_mode="managed",
+        )
+        self.engine = DockerEngine()
+        special = sorted(
+            {a for answers in ANSWERS.values() for a in answers if not a.startswith(ENGINES_OWN)}
+        )
+        self.canaries = Canaries(
+            self.engine, instance=self.instance, image=settings.image("daemon"), special=special
+        )
+        self.daemon: Daemon
+        self.planted = f"planted-{secrets.token_hex(12)}"
+        self._victim: Run
+
+    async def start(self, zone: dict[str, list[list[str]]]) -> None:
+        """Canaries, daemon, victim. Raises CanaryError, NotReadyError and what the engine raises."""
+        await reap_dead_probes(self.engine)
+        await self.canaries.start(zone)
+        (self._folder / "probe.yaml").write_text(_POLICY.format(base=self._base))
+        (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM))
+        (self._folder / "upstream-ca.pem").write_text(self.canaries.ca_pem)
+        for path in (self.settings.home, self.settings.run_dir):
+            path.mkdir(mode=0o700)
+        self.policy = PolicySource(self.settings)("probe")
+        self.daemon = Daemon(self.settings)
+        await self.daemon.start()
+        await self._wait_ready()
+        self._victim = await self._run_victim()
+
+    async def close(self) -> list[str]:
+        """Remove everything; what is still there afterwards."""
+        if hasattr(self, "daemon"):
+            await self.daemon.close()
+        await self.canaries.close()
+        await sweep(self.engine, self.instance, with_proxy=True)
+        mark = {labels.INSTANCE: self.instance}
+        left = [c.name for c in await self.engine.containers(mark)] + [
+            n.name for n in await self.engine.networks(mark)
+        ]
+        await self.engine.close()
+        return left
+
+    async def facts(self) -> Facts:
+        """Addresses and names of everything there is to attack."""
+        host = self.canaries.facts
+        victim = (await self.engine.containers({labels.RUN: self._victim.id, labels.ROLE: "sandbox"}))[0]
+        at = (await self.engine.inspect(victim.id))["NetworkSettings"]["Networks"]
+        ((network, end),) = at.items()
+        proxy = (await self.engine.inspect(self.daemon.supervisor.container))["NetworkSettings"]["Networks"]
+        outside = proxy[self.daemon.supervisor.network]
+        values = {
+            "docker0": host.docker0,
+            "host_address": host.address,
+            "host_port": str(host.port),
+            "published_port": str(host.published_port),
+            "published_address": host.published_address,
+            "victim_address": str(end["IPAddress"]),
+            "victim_name": victim.name,
+            "victim_proxy": str(proxy[network]["IPAddress"]),
+            "proxy_outside": str(outside["IPAddress"]),
+            "egress_gateway": str(outside["Gateway"]),
+            "planted": self.planted,
+            "planted_label": self.planted.replace("planted-", "p"),
+        }
+        return Facts(values, self.planted)
+
+    async def attack(
+        self, document: dict[str, Any], *, isolation: Isolation, image: str, on_log: Callable[[str], None]
+    ) -> tuple[Run, str]:
+        """Run the document in a real sandbox; its record, and the engine's record of it while it ran."""
+        request = RunRequest(
+            agent_ref="orchbox/probe",
+            image=image,
+            argv=("python3", "-m", "inside.main"),
+            bundle=bundle(),
+            input=json.dumps(document).encode(),
+            policy_name="probe",
+            isolation=isolation,
+            limits=Limits(timeout_s=ATTACK_TIMEOUT_S, memory_bytes=768 << 20, tmpfs_bytes=128 << 20),
+            secrets={"PROBE_PLANTED": Secret(self.planted)},
+        )
+        run = await self.daemon.service.create(request)
+        inspected = ""
+        async for event in self.daemon.service.events(run.id):
+            if event.kind == "log":
+                on_log(str(event.data["text"]))
+                inspected = inspected or await self._inspect(run.id)
+        return await self.daemon.service.get(run.id), inspected
+
+    async def victim_was_reached(self) -> list[str]:
+        """What the victim saw, which must be nothing; it ends with this."""
+        run = await self.daemon.service.cancel(self._victim.id)
+        return [line for line in run.stderr.splitlines() if line.startswith("reached")]
+
+    async def _inspect(self, run_id: str) -> str:
+        containers = await self.engine.containers({labels.RUN: run_id})
+        return json.dumps([await self.engine.inspect(container.id) for container in containers])
+
+    async def _run_victim(self) -> Run:
+        request = RunRequest(
+            agent_ref="orchbox/probe-victim",
+            image=self.settings.image("agent-python"),
+            argv=("python3", "-c", _VICTIM),
+            bundle=b"",
+            input=b"{}",
+            policy_name="probe",
+            limits=Limits(timeout_s=ATTACK_TIMEOUT_S + 60, grace_s=0.5),
+        )
+        run = await self.daemon.service.create(request)
+        async for event in self.daemon.service.events(run.id):
+            if event.kind == "log" and "listening" in str(event.data["text"]):
+                return run
+            if event.kind == "state" and RunState(str(event.data["state"])).is_final:
+                break
+        ended = await self.daemon.service.get(run.id)
+        raise CanaryError(f"the victim sandbox ended at once: {ended.error and ended.error.message}")
+
+    async def _wait_ready(self) -> None:
+        until = asyncio.get_running_loop().time() + READY_TIMEOUT_S
+        while True:
+            failing = [check for check in await self.daemon.service.checks() if not check.is_ok]
+            if not failing:
+                return
+            if asyncio.get_running_loop().time() > until:
+                said = "; ".join(f"{check.name}: {check.detail}" for check in failing)
+                raise NotReadyError(f"the probe's daemon is not ready: {said}", hint="orch doctor")
+            await asyncio.sleep(0.1)
+
+
+async def reap_dead_probes(engine: Engine) -> None:
+    """Remove what a killed probe left. Raises CanaryError while another probe is at work on this host."""
+    for container in await engine.containers({labels.ROLE: "canary"}):
+        if is_alive(container.labels.get(labels.OWNER, "")):
+            raise CanaryError("another orch probe is at work on this host; one at a time")
+        await engine.remove(container.id)
+        await sweep(engine, container.labels[labels.INSTANCE], with_proxy=True)
+    for network in await engine.networks({labels.ROLE: "canary"}):
+        await engine.remove_network(network.name)
+
+
+@asynccontextmanager
+async def probe_lab(
+    settings: Settings, *, base_policy: str, zone: dict[str, list[list[str]]], problems: list[str]
+) -> AsyncIterator[ProbeLab]:
+    """A lab that is up; what it could not remove is added to `problems`."""
+    folder = Path(tempfile.mkdtemp(prefix="orchbox-lab-"))
+    lab = ProbeLab(settings, base_policy=base_policy, folder=folder)
+
+    async def close() -> None:
+        try:
+            problems.extend(f"left behind: {name}" for name in await lab.close())
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(close)
+        await lab.start(zone)
+        yield lab
+
+
+def bundle() -> bytes:
+    """The attacking program as a tar."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for path in sorted((Path(__file__).parent / "inside").glob("*.py")):
+            content = path.read_bytes()
+            info = tarfile.TarInfo(f"inside/{path.name}")
+            info.size, info.mode, info.uid, info.gid = len(content), 0o644, 1000, 1000
+            archive.addfile(info, io.BytesIO(content))
+    return target.getvalue()
