@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runtime.cli import daemon, doctor, policy, run, runs
+from runtime.cli import daemon, doctor, policy, probe, run, runs
 from runtime.cli.output import JSON_FLAG, fail
 from runtime.errors import InvalidInputError, OrchError
 from runtime.version import VERSION
@@ -33,6 +33,7 @@ cli.add_command(runs.logs)
 cli.add_command(runs.egress)
 cli.add_command(runs.cancel)
 cli.add_command(policy.policy)
+cli.add_command(probe.probe)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""`orch probe`: attacks the host it runs on from inside a real sandbox, and judges each attempt from both sides.
+"""`orch probe`: attacks this host from inside a real sandbox, and judges each attempt from both sides.
 
 corpus/    the cases: data
 inside/    the program in the sandbox that makes the attempts (standard library only)

@@ -12,10 +12,12 @@ from typing import Any
 from proxy.policy.model import Policy
 from runtime.canary.seen import Record
 from runtime.config import Settings
+from runtime.daemon import PolicySource
 from runtime.model import Isolation, RunState
 from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
 from runtime.probe.corpus import CASES
 from runtime.probe.corpus.addresses import ANSWERS, FAILING, REBINDING
+from runtime.probe.corpus.policy import policy_cases
 from runtime.probe.judge import judge
 from runtime.probe.lab import ProbeLab, probe_lab
 from runtime.probe.model import Case, Inside, Outside, Report, Result, Works
@@ -24,12 +26,17 @@ Progress = Callable[[str, str], None]
 """Case id and what it saw inside, as it happens."""
 
 
+def cases_for(settings: Settings, policy: str) -> tuple[Case, ...]:
+    """The corpus, and what the policy's own hosts add to it. Raises NotFoundError, InvalidInputError."""
+    return (*CASES, *policy_cases(PolicySource(settings)(policy)))
+
+
 async def probe(
     settings: Settings,
     *,
     policy: str,
     isolation: Isolation,
-    cases: tuple[Case, ...] = CASES,
+    cases: tuple[Case, ...],
     on_progress: Progress = lambda _id, _outcome: None,
 ) -> Report:
     """Attack this host from inside a real sandbox. Raises CanaryError, NotReadyError, OrchError."""

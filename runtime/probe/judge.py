@@ -1,6 +1,9 @@
-"""From what was seen on both sides to a verdict. Pure; nothing is held unless everything promised was seen."""
+"""From what was seen on both sides to a verdict. Pure; HELD needs everything promised to have been seen."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from runtime.probe.model import (
     Blocked,
@@ -12,6 +15,7 @@ from runtime.probe.model import (
     Result,
     Unreachable,
     Unresolved,
+    Unverified,
     Verdict,
     Works,
 )
@@ -31,21 +35,13 @@ def _verdict(case: Case, inside: Inside, outside: Outside) -> Judged:
         return Verdict.ESCAPED, f"seen outside: {outside.sightings[0]}"
     if inside.outcome in {"missing", "error"}:
         return Verdict.FAILED, f"the attempt could not be made: {inside.detail}"
-    match case.expect:
-        case Refused() as expected:
-            return _refused(expected, inside, outside)
-        case Works() as expected:
-            return _works(expected, inside, outside)
-        case Unresolved() as expected:
-            return _unresolved(expected, inside, outside)
-        case Unreachable():
-            return _unreachable(inside, outside)
-        case Blocked():
-            if inside.outcome == "blocked":
-                return _HELD
-            return Verdict.ESCAPED, f"it worked: {inside.detail}"
-        case Contained() as expected:
-            return _contained(expected, inside, outside)
+    return _JUDGES[type(case.expect)](case.expect, inside, outside)
+
+
+def _blocked(_expected: Blocked, inside: Inside, _outside: Outside) -> Judged:
+    if inside.outcome == "blocked":
+        return _HELD
+    return Verdict.ESCAPED, f"it worked: {inside.detail}"
 
 
 def _refused(expected: Refused, inside: Inside, outside: Outside) -> Judged:
@@ -97,7 +93,15 @@ def _unresolved(expected: Unresolved, inside: Inside, outside: Outside) -> Judge
     return _HELD
 
 
-def _unreachable(inside: Inside, outside: Outside) -> Judged:
+def _unverified(_expected: Unverified, inside: Inside, outside: Outside) -> Judged:
+    if outside.requests or any(status < 400 for status in inside.statuses):
+        return Verdict.ESCAPED, "a request went to an upstream that could not prove who it is"
+    if inside.statuses != (502,):
+        return Verdict.FAILED, f"the client was to read 502, it saw {inside.statuses or inside.detail}"
+    return _HELD
+
+
+def _unreachable(_expected: Unreachable, inside: Inside, outside: Outside) -> Judged:
     if inside.outcome in {"connected", "answered", "possible"}:
         return Verdict.ESCAPED, f"it was reached: {inside.detail}"
     if outside.requests:
@@ -111,3 +115,14 @@ def _contained(expected: Contained, inside: Inside, outside: Outside) -> Judged:
     if expected.reason and not any(line["reason_code"] == expected.reason for line in outside.lines):
         return Verdict.FAILED, f"no audit line says {expected.reason}"
     return _HELD
+
+
+_JUDGES: dict[type, Callable[[Any, Inside, Outside], Judged]] = {
+    Blocked: _blocked,
+    Contained: _contained,
+    Refused: _refused,
+    Unreachable: _unreachable,
+    Unresolved: _unresolved,
+    Unverified: _unverified,
+    Works: _works,
+}

@@ -30,13 +30,13 @@ from runtime.model import Isolation, Limits, Run, RunRequest, RunState, Secret
 from runtime.owner import is_alive
 from runtime.probe.canaries import DNS, UPSTREAM, Canaries
 from runtime.probe.corpus.addresses import ANSWERS
+from runtime.probe.corpus.policy import pinned_rules
 from runtime.sweep import sweep
 
 READY_TIMEOUT_S = 60.0
 ATTACK_TIMEOUT_S = 160.0
-ALLOWED = ("ok.test", "pass.test", "paths.test")
-ENGINES_OWN = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
-"""Answers of the corpus that need no route of their own: they never leave a machine, or are held already."""
+HELD_ANYWAY = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
+"""Answers of the corpus that need no route of their own: they never leave a machine, or are held."""
 
 _POLICY = """\
 version: 1
@@ -57,7 +57,13 @@ egress:
   deny:
     - host: denied.wild.test
 """
-_SITE = "version: 1\nname: site\nallow_private: [{upstream}/32]\nupstream_ca: upstream-ca.pem\n"
+_SITE = """\
+version: 1
+name: site
+resolve: {pins}
+allow_private: [{upstream}/32]
+upstream_ca: upstream-ca.pem
+"""
 _VICTIM = """
 import socket, sys
 server = socket.create_server(("0.0.0.0", 9000))
@@ -97,7 +103,7 @@ class ProbeLab:
         )
         self.engine = DockerEngine()
         special = sorted(
-            {a for answers in ANSWERS.values() for a in answers if not a.startswith(ENGINES_OWN)}
+            {a for answers in ANSWERS.values() for a in answers if not a.startswith(HELD_ANYWAY)}
         )
         self.canaries = Canaries(
             self.engine, instance=self.instance, image=settings.image("daemon"), special=special
@@ -111,7 +117,9 @@ class ProbeLab:
         await reap_dead_probes(self.engine)
         await self.canaries.start(zone)
         (self._folder / "probe.yaml").write_text(_POLICY.format(base=self._base))
-        (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM))
+        rules = pinned_rules(PolicySource(self._operator)(self._base))
+        pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in rules})
+        (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM, pins=pins))
         (self._folder / "upstream-ca.pem").write_text(self.canaries.ca_pem)
         for path in (self.settings.home, self.settings.run_dir):
             path.mkdir(mode=0o700)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-Group = Literal["control", "names", "addresses", "protocols", "dns", "lateral", "secrets", "abuse", "policy"]
-GROUPS: tuple[Group, ...] = (
-    *("control", "names", "addresses", "protocols", "dns", "lateral", "secrets", "abuse", "policy"),
-)
+Group = Literal[
+    "control", "policy", "names", "addresses", "protocols", "dns", "lateral", "kernel", "secrets", "abuse"
+]
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 class Verdict(enum.StrEnum):
@@ -64,13 +64,18 @@ class Works:
 
 
 @dataclass(frozen=True, slots=True)
+class Unverified:
+    """An allowed upstream whose certificate is wrong: the client gets a 502, the upstream no request."""
+
+
+@dataclass(frozen=True, slots=True)
 class Contained:
     """An abuse ends at its limit; `reason` is the audit's where the proxy is what ends it."""
 
     reason: str | None = None
 
 
-Expect = Refused | Unreachable | Blocked | Unresolved | Works | Contained
+Expect = Refused | Unreachable | Blocked | Unresolved | Works | Unverified | Contained
 
 
 @dataclass(frozen=True, slots=True)

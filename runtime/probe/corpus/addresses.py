@@ -7,6 +7,7 @@ from runtime.probe.model import Case, Refused
 
 _LITERAL = refused("ip_literal")
 _EITHER = refused("ip_literal", "bad_host", "bad_request")
+_METADATA = refused("metadata_address")
 
 ANSWERS: dict[str, list[str]] = {
     "a01-loopback": ["127.0.0.1"],
@@ -65,9 +66,9 @@ def _spelled(id_: str, title: str, authority: str, expect: Refused = _EITHER) ->
 CASES: tuple[Case, ...] = (
     *_answers(),
     _spelled("N-42", "a public address", "{ip}:443", _LITERAL),
-    _spelled("A-04a", "the metadata address", "169.254.169.254:80", _LITERAL),
-    _spelled("A-04b", "a metadata address in IPv6", "[fd00:ec2::254]:80", _LITERAL),
-    _spelled("A-04c", "a provider's public metadata address", "168.63.129.16:80", _LITERAL),
+    _spelled("A-04a", "the metadata address", "169.254.169.254:80", _METADATA),
+    _spelled("A-04b", "a metadata address in IPv6", "[fd00:ec2::254]:80", _METADATA),
+    _spelled("A-04c", "a provider's public metadata address", "168.63.129.16:80", _METADATA),
     _spelled("A-05a", "loopback, short", "127.1:443"),
     _spelled("A-05b", "loopback as a number", "2130706433:443"),
     _spelled("A-05c", "loopback in hexadecimal", "0x7f000001:443"),
@@ -77,23 +78,23 @@ CASES: tuple[Case, ...] = (
     _spelled("A-05g", "the metadata address, three parts", "169.254.43518:80"),
     _spelled("A-05h", "zero", "0:443"),
     _spelled("A-06", "circled digits", "\xe2\x91\xa0\xe2\x91\xa1\xe2\x91\xa6.0.0.1:443"),
-    _spelled("A-07a", "IPv4 in IPv6", "[::ffff:169.254.169.254]:80"),
+    _spelled("A-07a", "IPv4 in IPv6", "[::ffff:169.254.169.254]:80", _METADATA),
     _spelled("A-07b", "loopback in IPv6", "[::1]:443"),
     _spelled("A-07c", "loopback in IPv6 with a zone", "[::1%lo]:443"),
-    _spelled("A-03a", "IPv4 in NAT64", "[64:ff9b::a9fe:a9fe]:80"),
+    _spelled("A-03a", "IPv4 in NAT64", "[64:ff9b::a9fe:a9fe]:80", _METADATA),
     _spelled("A-03b", "IPv4 in 6to4", "[2002:7f00:1::]:443"),
     _spelled("A-08a", "an octet too large", "256.0.0.1:443"),
     _spelled("A-08b", "a number too large", "4294967297:443"),
     _spelled("A-08c", "five octets", "1.2.3.4.5:443"),
-    _spelled("A-09a", "localhost", "localhost:443", refused("not_allowed_host", "bad_host")),
-    _spelled("A-09b", "the engine's name for the host", "host.docker.internal:443", refused("not_allowed_host")),
-    _spelled("A-09c", "a provider's metadata name", "metadata.google.internal:80", refused("not_allowed_host")),
-    _spelled("A-09d", "a name of one label", "metadata:80", refused("not_allowed_host", "bad_host")),
+    _spelled("A-09a", "localhost", "localhost:443", refused("denied_rule")),
+    _spelled("A-09b", "the engine's name for the host", "host.docker.internal:443", refused("denied_rule")),
+    _spelled("A-09c", "a provider's metadata name", "metadata.google.internal:80", refused("denied_rule")),
+    _spelled("A-09d", "a name of one label", "metadata:80", refused("denied_rule")),
     _spelled("A-20a", "the proxy itself by its address", "{proxy}:8080", _LITERAL),
     sent("A-20b", "the proxy itself by a request", "GET http://{proxy}:8080/ HTTP/1.1\r\nHost: {proxy}:8080\r\n{AUTH}\r\n",
          _LITERAL, group="addresses", fix=FIX_ADDRESS),
     Case("A-16a", "addresses", "a redirect to the metadata address, followed by the client", "fetch",
-         {"url": "http://ok.test/redirect?to=http://169.254.169.254/{m}"}, refused("ip_literal", upstream=1), FIX_AGREE),
+         {"url": "http://ok.test/redirect?to=http://169.254.169.254/{m}"}, refused("metadata_address", upstream=1), FIX_AGREE),
     Case("A-16b", "addresses", "a redirect to an unlisted host, followed by the client", "fetch",
          {"url": "https://ok.test/redirect?to=https://{m}.evil.test/"}, refused("not_allowed_host", upstream=1), FIX_AGREE),
     sent("A-21", "a header that names another proxy",

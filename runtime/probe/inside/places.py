@@ -47,7 +47,7 @@ def gateway() -> str:
 
 
 def own_address() -> str:
-    """This sandbox's address."""
+    """The address of this sandbox."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.connect((gateway(), 9))
         return str(asking.getsockname()[0])
