@@ -22,6 +22,8 @@ from runtime.probe.judge import judge
 from runtime.probe.lab import ProbeLab, probe_lab
 from runtime.probe.model import Case, Inside, Outside, Report, Result, Works
 
+Zone = dict[str, list[list[str]]]
+ALLOWED = ("ok.test", "pass.test", "paths.test")
 Progress = Callable[[str, str], None]
 """Case id and what it saw inside, as it happens."""
 
@@ -43,7 +45,7 @@ async def probe(
     started = time.monotonic()
     problems: list[str] = []
     plan = Plan(cases)
-    async with probe_lab(settings, base_policy=policy, zone=plan.zone(), problems=problems) as lab:
+    async with probe_lab(settings, base_policy=policy, zone=plan.zone, problems=problems) as lab:
         results = await _attack(lab, plan, isolation, on_progress, problems)
         engine = (await lab.engine.info()).version
     took = time.monotonic() - started
@@ -61,15 +63,14 @@ class Plan:
         self.addresses = {id_: case_address(number) for number, id_ in enumerate(wanting)}
         self.rebinding = case_address(len(wanting))
 
-    def zone(self) -> dict[str, list[list[str]]]:
-        """What the probe's name server says."""
-        names: dict[str, list[list[str]]] = {
-            name: [[UPSTREAM]] for name in ("ok.test", "pass.test", "paths.test")
-        }
-        names["*.wild.test"] = [[UPSTREAM]]
-        names |= {f"{name}.wild.test": [answers] for name, answers in ANSWERS.items()}
-        names |= {f"{name}.wild.test": [[word] if word else []] for name, word in FAILING.items()}
-        names |= {f"{name}.wild.test": [[UPSTREAM], [self.rebinding]] for name in REBINDING}
+    def zone(self, held: Mapping[str, str]) -> Zone:
+        """What the probe's name server says; `held` has the address that stands for a network."""
+        names: Zone = {name: [[UPSTREAM]] for name in (*ALLOWED, "*.wild.test")}
+        for name, answers in ANSWERS.items():
+            names[f"{name}.wild.test"] = [[held.get(answer, answer) for answer in answers]]
+        for name, word in FAILING.items():
+            names[f"{name}.wild.test"] = [[word] if word else []]
+        names[f"{REBINDING}.wild.test"] = [[UPSTREAM], [self.rebinding]]
         return {**names, "*.test": [[PUBLIC]]}
 
     def document(self, facts: Mapping[str, str]) -> dict[str, Any]:
@@ -177,11 +178,10 @@ def unexplained(plan: Plan, world: Record, policy: Policy) -> list[str]:
         if packet.address not in held and packet.address not in own
     ]
     if not policy.allow_any_public:
-        names = ("ok.test", "pass.test", "paths.test")
         found += [
             f"a DNS question for {query.name}"
             for query in world.dns
-            if query.name not in names
+            if query.name not in ALLOWED
             and not query.name.endswith(".wild.test")
             and not _is_a_cases(plan, query.name)
         ]

@@ -25,7 +25,7 @@ from typing import Any
 
 from runtime import labels
 from runtime.canary.client import CanaryError, Control
-from runtime.canary.wiring import conflicts, wire_script
+from runtime.canary.wiring import Rows, conflicts, wire_script
 from runtime.engine import ContainerConfig, Engine, NetworkSpec
 from runtime.errors import ConflictError
 from runtime.helper import run_helper
@@ -42,6 +42,7 @@ DOCUMENTATION = "203.0.113.0/24"
 FIRST_CASE_ADDRESS = 100
 """Of 203.0.113.0/24: from here on, one address a case."""
 PUBLISHED_PORT = 9000
+_TRIES = 64
 _PORTS = (21, 22, 25, 53, 80, 443, 853, 2375, 6379, 8080, 8443)
 _MODULE = ["python3", "-m", "runtime.canary"]
 
@@ -62,11 +63,11 @@ class HostFacts:
 class Canaries:
     """Started once for a probe; `close` removes everything."""
 
-    def __init__(self, engine: Engine, *, instance: str, image: str, special: Sequence[str]) -> None:
+    def __init__(self, engine: Engine, *, instance: str, image: str) -> None:
         self._engine = engine
         self._instance = instance
         self._image = image
-        self._networks = (DOCUMENTATION, f"{METADATA}/32", *(f"{address}/32" for address in special))
+        self._networks: tuple[str, ...] = (DOCUMENTATION, f"{METADATA}/32")
         self._link = f"cnh{uuid.uuid4().hex[:8]}"
         self._folder = Path(tempfile.mkdtemp(prefix="orchbox-probe-"))
         self._names: list[str] = []
@@ -74,13 +75,29 @@ class Canaries:
         self.controls: dict[str, Control] = {}
         self.facts: HostFacts
 
+    async def hold(self, wanted: Sequence[str]) -> dict[str, str]:
+        """Lead addresses here too; a network stands for one of its addresses that the host does not use.
+
+        Call it before `start`. Raises CanaryError where the host uses an address or a whole network.
+        """
+        links, routes = await self._look()
+        held = {}
+        for text in wanted:
+            network = ipaddress.IPv4Network(text)
+            tried = (
+                [network[-2 - 253 * n] for n in range(_TRIES)] if network.num_addresses > 1 else [network[0]]
+            )
+            free = next((a for a in tried if not conflicts(links, routes, [f"{a}/32"])), None)
+            if free is None:
+                self._require_free(links, routes, [text])
+            held[text] = str(free)
+        self._networks += tuple(f"{address}/32" for address in held.values())
+        return held
+
     async def start(self, zone: Mapping[str, Sequence[Sequence[str]]]) -> None:
         """Bring all three up and see that they count. Raises CanaryError, OrchError."""
         links, routes = await self._look()
-        if found := conflicts(links, routes, self._networks):
-            raise CanaryError(
-                f"the probe's canaries need addresses that the host has in use: {'; '.join(found)}"
-            )
+        self._require_free(links, routes, self._networks)
         port = _free_port()
         await asyncio.gather(
             self._world(zone),
@@ -213,10 +230,16 @@ class Canaries:
             raise CanaryError(f"a network command failed: {done.stderr.strip()[:300]}")
         return done.stdout
 
-    async def _look(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    async def _look(self) -> tuple[Rows, Rows]:
         said = await self._on_host("ip -j -4 addr; ip -j -4 route show table all")
         links, routes = (json.loads(line) for line in said.strip().splitlines())
         return links, routes
+
+    @staticmethod
+    def _require_free(links: Rows, routes: Rows, networks: Sequence[str]) -> None:
+        if found := conflicts(links, routes, networks):
+            said = "; ".join(found)
+            raise CanaryError(f"the probe's canaries need addresses that the host has in use: {said}")
 
     async def _trip(self) -> None:
         """Touch each canary from the host: one that does not count could not prove anything."""

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from runtime.probe.corpus.addresses import ANSWERS
 from runtime.probe.corpus.policy import pinned_rules
 from runtime.sweep import sweep
 
+ZoneOf = Callable[[Mapping[str, str]], dict[str, list[list[str]]]]
+"""From the addresses held for networks to the name server's answers."""
 READY_TIMEOUT_S = 60.0
 ATTACK_TIMEOUT_S = 160.0
 HELD_ANYWAY = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
@@ -102,20 +104,17 @@ class ProbeLab:
             proxy_mode="managed",
         )
         self.engine = DockerEngine()
-        special = sorted(
-            {a for answers in ANSWERS.values() for a in answers if not a.startswith(HELD_ANYWAY)}
-        )
-        self.canaries = Canaries(
-            self.engine, instance=self.instance, image=settings.image("daemon"), special=special
-        )
+        self.canaries = Canaries(self.engine, instance=self.instance, image=settings.image("daemon"))
         self.daemon: Daemon
         self.planted = f"planted-{secrets.token_hex(12)}"
         self._victim: Run
 
-    async def start(self, zone: dict[str, list[list[str]]]) -> None:
+    async def start(self, zone: ZoneOf) -> None:
         """Canaries, daemon, victim. Raises CanaryError, NotReadyError and what the engine raises."""
         await reap_dead_probes(self.engine)
-        await self.canaries.start(zone)
+        answers = [answer for answers in ANSWERS.values() for answer in answers]
+        held = await self.canaries.hold([a for a in answers if not a.startswith(HELD_ANYWAY)])
+        await self.canaries.start(zone(held))
         (self._folder / "probe.yaml").write_text(_POLICY.format(base=self._base))
         rules = pinned_rules(PolicySource(self._operator)(self._base))
         pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in rules})
@@ -242,7 +241,7 @@ async def reap_dead_probes(engine: Engine) -> None:
 
 @asynccontextmanager
 async def probe_lab(
-    settings: Settings, *, base_policy: str, zone: dict[str, list[list[str]]], problems: list[str]
+    settings: Settings, *, base_policy: str, zone: ZoneOf, problems: list[str]
 ) -> AsyncIterator[ProbeLab]:
     """A lab that is up; what it could not remove is added to `problems`."""
     folder = Path(tempfile.mkdtemp(prefix="orchbox-lab-"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.probe.corpus.build import FIX_ADDRESS, FIX_AGREE, connect, refused, sent, tcp
-from runtime.probe.model import Case, Refused
+from runtime.probe.corpus.build import FIX_ADDRESS, FIX_AGREE, PROXY, connect, refused, sent, tcp
+from runtime.probe.model import Case, Refused, Works
 
 _LITERAL = refused("ip_literal")
 _EITHER = refused("ip_literal", "bad_host", "bad_request")
@@ -11,10 +11,10 @@ _METADATA = refused("metadata_address")
 
 ANSWERS: dict[str, list[str]] = {
     "a01-loopback": ["127.0.0.1"],
-    "a01-private": ["10.0.0.1"],
-    "a01-private-b": ["172.31.255.255"],
-    "a01-private-c": ["192.168.0.1"],
-    "a01-cgnat": ["100.64.0.1"],
+    "a01-private": ["10.0.0.0/8"],
+    "a01-private-b": ["172.16.0.0/12"],
+    "a01-private-c": ["192.168.0.0/16"],
+    "a01-cgnat": ["100.64.0.0/10"],
     "a01-linklocal": ["169.254.1.1"],
     "a01-benchmark": ["198.18.0.1"],
     "a01-reserved": ["240.0.0.1"],
@@ -28,9 +28,12 @@ ANSWERS: dict[str, list[str]] = {
     "a04-alibaba": ["100.100.100.200"],
     "a11-mixed": ["203.0.113.10", "127.0.0.1"],
 }
-"""Names below *.wild.test, which the policy allows, and what the probe's name server says of them."""
+"""Names below *.wild.test, which the policy allows, and what the probe's name server says of them.
 
-REBINDING = {"a12-rebind": [["203.0.113.10"], ["203.0.113.66"], ["127.0.0.1"]]}
+A network stands for an address in it that this host does not use: it is led to a canary.
+"""
+
+REBINDING = "a12-rebind"
 FAILING = {"a18-nxdomain": "NXDOMAIN", "a18-servfail": "SERVFAIL", "a18-empty": ""}
 
 
@@ -63,8 +66,13 @@ def _spelled(id_: str, title: str, authority: str, expect: Refused = _EITHER) ->
     return Case(case.id, "addresses", case.title, case.action, case.args, case.expect, case.fix)
 
 
+_REBOUND = "a12-rebind.wild.test"
+
 CASES: tuple[Case, ...] = (
     *_answers(),
+    Case("A-12", "addresses", "an allowed name whose second answer is another address", "exchange",
+         {"to": PROXY, "steps": [["connect", f"{_REBOUND}:443", "{auth}"], ["tls", {"sni": _REBOUND}],
+                                 ["send", f"GET /echo/{{m}} HTTP/1.1\r\nHost: {_REBOUND}\r\nConnection: close\r\n\r\n"]]}, Works(), FIX_ADDRESS),
     _spelled("N-42", "a public address", "{ip}:443", _LITERAL),
     _spelled("A-04a", "the metadata address", "169.254.169.254:80", _METADATA),
     _spelled("A-04b", "a metadata address in IPv6", "[fd00:ec2::254]:80", _METADATA),
