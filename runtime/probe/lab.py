@@ -185,7 +185,8 @@ class ProbeLab:
         async for event in self.daemon.service.events(run.id):
             if event.kind == "log":
                 on_log(str(event.data["text"]))
-                inspected = inspected or await self._inspect(run.id)
+            elif event.data.get("state") == RunState.RUNNING.value:
+                inspected = await self._inspect(run.id)
         return await self.daemon.service.get(run.id), inspected
 
     async def victim_was_reached(self) -> list[str]:

@@ -11,5 +11,5 @@ CASES: tuple[Case, ...] = (
     abused("R-03a", "a full /tmp", "fill", folder="/tmp", most_mib=400),  # noqa: S108
     abused("R-03b", "a full /dev/shm", "fill", folder="/dev/shm", most_mib=400),  # noqa: S108
     abused("R-03c", "a full /run", "fill", folder="/run", most_mib=64),
-    abused("R-05", "descriptors without end", "descriptors", most=20000),
+    abused("R-05", "descriptors without end", "descriptors", most=10000),
 )

@@ -60,6 +60,14 @@ def unwritable(args: dict[str, Any]) -> Seen:
     return _blocked("all refused")
 
 
+def read_only(args: dict[str, Any]) -> Seen:
+    """Each of `paths` lies on a file system that is mounted read-only."""
+    for path in args["paths"]:
+        if not os.statvfs(path).f_flag & os.ST_RDONLY:
+            return _possible(f"{path} is mounted writable")
+    return _blocked("mounted read-only")
+
+
 def no_private_key(_args: dict[str, Any]) -> Seen:
     """No readable file holds a private key: the interception CA's above all."""
     found = _search(re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----"))
@@ -172,7 +180,7 @@ def _read(path: Path) -> bytes:
 CHECKS: dict[str, Callable[[dict[str, Any]], Seen]] = {
     function.__name__: function
     for function in (
-        *(absent_paths, unwritable, no_private_key, only_own_secrets, env_file_is_private),
+        *(absent_paths, unwritable, read_only, no_private_key, only_own_secrets, env_file_is_private),
         *(no_other_processes, no_host_names, one_interface, closed_ports),
     )
 }

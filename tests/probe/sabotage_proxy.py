@@ -1,0 +1,135 @@
+"""Runs the proxy with one defence taken out. Copied into an image of the tests' own; never shipped.
+
+`SABOTAGE` names the defence. Each function replaces just what its name says, so that the probe must notice
+by that alone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import runpy
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from mitmproxy.net.dns import types
+from mitmproxy.proxy.layers import TCPLayer
+
+from proxy import addon, addon_master, addon_names, addon_routes, judge, resolve, server
+from proxy.policy.model import Decision, TlsMode, Verdict
+
+ALLOWED = Decision(verdict=Verdict.ALLOW, tls=TlsMode.PASSTHROUGH)
+
+
+def default_deny() -> None:
+    """What no rule names is allowed."""
+    decide = judge.decide
+
+    def lax(policy: Any, request: Any) -> Decision:
+        decision = decide(policy, request)
+        return ALLOWED if decision.reason_code == "not_allowed_host" else decision
+
+    judge.decide = lax
+
+
+def address_check() -> None:
+    """Every answer of a name may be dialled."""
+    resolve.is_dialable = lambda *_: ALLOWED
+
+
+def pinning() -> None:
+    """mitmproxy resolves the name again for the dial."""
+    addon.EgressAddon.server_connect = lambda self, data: None
+    addon.EgressAddon.server_connected = lambda self, data: None
+
+
+def server_name_check() -> None:
+    """The ClientHello may name anything once there is a tunnel."""
+    judged = addon_routes.judge_server_name
+
+    def lax(policy: Any, sni: Any, tunnel: Any) -> Any:
+        return judge.judge_destination(policy, *tunnel) if tunnel else judged(policy, sni, tunnel)
+
+    addon_routes.judge_server_name = lax
+
+
+def host_check() -> None:
+    """Host, server name and tunnel need not agree."""
+    judge._disagreement = lambda host, facts: None
+
+
+def protocol_check() -> None:
+    """What is neither TLS nor HTTP is carried as it is."""
+    refuse = addon_routes._refuse
+
+    def lax(data: Any, session: Any, decision: Any, record: Any) -> None:
+        if session.tunnel is None:
+            refuse(data, session, decision, record)
+            return
+        data.context.server.address = session.tunnel
+        data.layer = TCPLayer(data.context, ignore=True)
+
+    addon_routes._refuse = lax
+
+
+def upstream_verification() -> None:
+    """Any certificate of an upstream will do."""
+    addon_master.REQUIRED_OPTIONS["ssl_insecure"] = True
+
+
+def dns_sink() -> None:
+    """Names are asked outside on behalf of the sandbox."""
+
+    async def lax(self: Any, flow: Any) -> None:
+        question = flow.request.question
+        try:
+            found = await resolve.lookup_ipv4(question.name.rstrip("."))
+        except OSError:
+            flow.response = flow.request.fail(3)
+            return
+        record = addon_names.dns.ResourceRecord.A(question.name, ipaddress.IPv4Address(found[0]), ttl=1)
+        flow.response = flow.request.succeed([record] if question.type == types.A else [])
+
+    addon_names.NameHooks.dns_request = lax
+    addon.EgressAddon.dns_request = lax
+
+
+def token_check() -> None:
+    """Any proxy token will do."""
+    addon.EgressAddon._is_authorized = lambda self, flow, grant, session: True
+
+
+def header_cleaning() -> None:
+    """The proxy's token and claims about who asks are forwarded."""
+    addon.clean_request_headers = lambda headers: None
+
+
+def listeners() -> None:
+    """One port more than there should be."""
+    build = server.build_master
+
+    def more(made: Any, tls: Any, *, modes: list[str]) -> Any:
+        made._ports[8081] = made._ports[8080]
+        return build(made, tls, modes=[*modes, "regular@0.0.0.0:8081"])
+
+    server.build_master = more
+
+
+def path_rules() -> None:
+    """Paths and methods are not looked at."""
+    decide = judge.decide
+    judge.decide = lambda policy, request: decide(policy, replace(request, method=None, path=None))
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        *(default_deny, address_check, pinning, server_name_check, host_check, protocol_check),
+        *(upstream_verification, dns_sink, token_check, header_cleaning, listeners, path_rules),
+    )
+}
+
+if __name__ == "__main__":
+    SABOTAGES[os.environ["SABOTAGE"]]()
+    runpy.run_module("proxy", run_name="__main__", alter_sys=True)

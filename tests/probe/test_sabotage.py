@@ -1,0 +1,194 @@
+"""The probe can fail: with one defence taken out, the cases that aim at it say so."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+import runtime.daemon
+import runtime.sandbox
+from runtime.config import Settings
+from runtime.guard import TABLE, HostGuard
+from runtime.guard_proof import GuardStatus
+from runtime.hardening import helper_config
+from runtime.helper import run_helper
+from runtime.model import Isolation
+from runtime.probe.attack import cases_for, probe
+from runtime.probe.model import Verdict
+
+HERE = Path(__file__).parent
+
+PROXY: dict[str, tuple[str, ...]] = {
+    "default_deny": ("N-00", "N-32", "N-32b"),
+    "address_check": ("A-01-private", "A-04-metadata", "A-11-mixed"),
+    "pinning": ("A-12",),
+    "server_name_check": ("N-28c",),
+    "host_check": ("N-29", "N-30", "N-36"),
+    "protocol_check": ("P-08a", "P-11a"),
+    "upstream_verification": ("P-14a", "P-14b", "P-14c"),
+    "dns_sink": ("P-03-a-udp", "P-03-txt-udp"),
+    "token_check": ("S-19a", "S-19b"),
+    "header_cleaning": ("C-10",),
+    "listeners": ("L-11",),
+    "path_rules": ("N-50a", "N-50d"),
+}
+"""Defence of the proxy -> cases, each of which must notice that it is gone."""
+
+
+def _host(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda config: config["HostConfig"].update(changes)
+
+
+def _unsized(config: dict[str, Any]) -> None:
+    tmpfs = config["HostConfig"]["Tmpfs"]
+    config["HostConfig"]["Tmpfs"] = {
+        path: ",".join(part for part in options.split(",") if not part.startswith("size="))
+        for path, options in tmpfs.items()
+    }
+
+
+SANDBOX: dict[str, tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = {
+    "read-only root": (_host(ReadonlyRootfs=False), ("L-15f",)),
+    "processes": (_host(PidsLimit=0), ("R-01",)),
+    "memory": (_host(Memory=0, MemorySwap=0), ("R-02",)),
+    "tmpfs sizes": (_unsized, ("R-03a",)),
+    "descriptors": (_host(Ulimits=[]), ("R-05",)),
+    "resolver": (_host(Dns=["203.0.113.53"]), ("P-03-a-udp",)),
+    "secrets off the record": (
+        lambda config: config.update(Env=["HTTPS_PROXY=http://explain:token@10.0.0.1:8080"]),
+        ("S-03",),
+    ),
+}
+"""Part of the sandbox's configuration -> how it is taken out, and who must notice."""
+
+
+@pytest.fixture
+def without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard is installed, its proof (seconds) is left to the tests of the whole probe."""
+
+    async def install(self: HostGuard, *_: Any, **__: Any) -> GuardStatus:
+        await self._install()
+        self.status = GuardStatus(is_proved=True, detail="installed")
+        return self.status
+
+    monkeypatch.setattr(HostGuard, "establish", install)
+
+
+@pytest.fixture(scope="module")
+def sabotaged_images() -> Iterator[Callable[[str], str]]:
+    """A proxy image for each sabotage, from the one under test."""
+    client = docker.from_env()
+    made: list[str] = []
+
+    def build(name: str) -> str:
+        lines = (
+            "FROM orchbox/proxy:local",
+            "COPY sabotage_proxy.py /opt/orchbox/",
+            f"ENV SABOTAGE={name}",
+            'ENTRYPOINT ["python3", "-m", "sabotage_proxy"]',
+        )
+        context = io.BytesIO()
+        with tarfile.open(fileobj=context, mode="w") as archive:
+            for path, content in (
+                ("Dockerfile", "\n".join(lines).encode()),
+                ("sabotage_proxy.py", (HERE / "sabotage_proxy.py").read_bytes()),
+            ):
+                info = tarfile.TarInfo(path)
+                info.size, info.mode = len(content), 0o644
+                archive.addfile(info, io.BytesIO(content))
+        context.seek(0)
+        tag = f"orchbox-test/sabotage:{name}"
+        client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, network_mode="none")
+        made.append(tag)
+        return tag
+
+    yield build
+    for tag in made:
+        client.images.remove(tag, force=True)
+    client.close()
+
+
+def caught(settings: Settings, wanted: tuple[str, ...]) -> dict[str, Verdict]:
+    """What the wanted cases say."""
+    cases = tuple(case for case in cases_for(settings, "llm-only") if case.id in wanted)
+    assert {case.id for case in cases} == set(wanted)
+    report = asyncio.run(probe(settings, policy="llm-only", isolation=Isolation.RUNC, cases=cases))
+    assert not [problem for problem in report.problems if problem.startswith("left behind")]
+    return {result.case.id: result.verdict for result in report.results}
+
+
+def note(matrix: Path, defence: str, verdicts: dict[str, Verdict]) -> None:
+    """A line of the matrix."""
+    said = ", ".join(f"{case} {verdict.value}" for case, verdict in verdicts.items())
+    with matrix.open("a") as file:
+        file.write(f"{defence}: {said}\n")
+
+
+@pytest.mark.usefixtures("without_proof")
+@pytest.mark.parametrize("defence", PROXY)
+def test_missing_defence_of_the_proxy_is_noticed(
+    settings: Settings,
+    sabotaged_images: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    matrix: Path,
+    defence: str,
+):
+    """Every case that aims at the defence stops holding."""
+    image = sabotaged_images(defence)
+    supervisor = runtime.daemon.ProxySupervisor
+    monkeypatch.setattr(
+        runtime.daemon, "ProxySupervisor", lambda *a, **k: supervisor(*a, **{**k, "image": image})
+    )
+
+    verdicts = caught(settings, PROXY[defence])
+
+    note(matrix, defence, verdicts)
+    assert Verdict.HELD not in verdicts.values(), verdicts
+
+
+@pytest.mark.usefixtures("without_proof")
+@pytest.mark.parametrize("defence", SANDBOX)
+def test_missing_defence_of_the_sandbox_is_noticed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, matrix: Path, defence: str
+):
+    """Every case that aims at this part of the configuration stops holding."""
+    remove, wanted = SANDBOX[defence]
+    configure = runtime.sandbox.sandbox_config
+
+    def lax(spec: Any) -> dict[str, Any]:
+        config = copy.deepcopy(configure(spec))
+        remove(config)
+        return config
+
+    monkeypatch.setattr(runtime.sandbox, "sandbox_config", lax)
+
+    verdicts = caught(settings, wanted)
+
+    note(matrix, defence, verdicts)
+    assert Verdict.HELD not in verdicts.values(), verdicts
+
+
+def test_missing_guard_is_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch, matrix: Path):
+    """Without its table the host answers, and both its own canary and the sandbox say so."""
+
+    async def remove(self: HostGuard, *_: Any, **__: Any) -> GuardStatus:
+        argv = ["nft", "delete", "table", "inet", TABLE]
+        config = helper_config(self._image, argv, labels={}, network="host", needs_net_admin=True)
+        await run_helper(self._engine, config, name="orchbox-sabotage-nft")
+        self.status = GuardStatus(is_proved=True, detail="removed")
+        return self.status
+
+    monkeypatch.setattr(HostGuard, "establish", remove)
+
+    verdicts = caught(settings, ("L-01a", "L-01c"))
+
+    note(matrix, "guard", verdicts)
+    assert Verdict.HELD not in verdicts.values(), verdicts
