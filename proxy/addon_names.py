@@ -11,7 +11,6 @@ from mitmproxy.net.dns import response_codes, types
 from proxy.addon_guard import fail_closed, refuse_dns
 from proxy.addon_shared import SharedState
 from proxy.names import NameAnswers
-from proxy.session import Entry
 
 
 class NameHooks(SharedState):
@@ -32,7 +31,7 @@ class NameHooks(SharedState):
             return
         answer = self._names.answer(grant.policy, question.name)
         if answer.is_new_refusal(grant.sandbox_id):
-            self._record(grant, Entry.DNS, answer.judged, method=types.to_str(question.type))
+            self._record(grant, session.origin, answer.judged, method=types.to_str(question.type))
         if not answer.is_allowed:
             flow.response = flow.request.fail(response_codes.NXDOMAIN)
         elif question.type == types.A:

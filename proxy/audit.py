@@ -26,13 +26,17 @@ def decision_line(  # noqa: PLR0913 - one parameter a field
     sandbox_id: str | None,
     policy_name: str | None,
     entry: str,
+    client_port: int | None,
     method: str | None,
     host: str,
     port: int | None,
     path: str | None,
     request_id: str,
 ) -> DecisionLine:
-    """One decision as JSON-able values; `entry` is explicit, sni, host or dns, `at` is epoch seconds."""
+    """One decision as JSON-able values; `entry` is explicit, sni, host or dns, `at` is epoch seconds.
+
+    `client_port` is the source port of the sandbox's connection, by which a line is matched to an attempt.
+    """
     return {
         "at": round(time.time(), 3),
         "sandbox_id": sandbox_id,
@@ -42,6 +46,7 @@ def decision_line(  # noqa: PLR0913 - one parameter a field
         "rule_id": decision.rule_id,
         "policy": policy_name,
         "entry": entry,
+        "client_port": client_port,
         "method": method[:MAX_TEXT] if method else None,
         "host": host[:MAX_TEXT],
         "port": port,
