@@ -41,7 +41,7 @@ from proxy.judge import (
 from proxy.policy.hosts import is_ip_literal
 from proxy.policy.model import Decision, ReasonCode, Verdict
 from proxy.problems import problem_for, upstream_problem
-from proxy.session import Entry, Session
+from proxy.session import UNKNOWN_ORIGIN, Entry, Origin, Session
 
 if TYPE_CHECKING:
     from proxy.policy.grant import Grant
@@ -59,13 +59,13 @@ class EgressAddon(NameHooks):
     def client_connected(self, client: connection.Client) -> None:
         """Identity is the network the connection came in on; without a grant it is closed at once."""
         entry = Entry.DNS if isinstance(client.proxy_mode, DnsMode) else self._ports[client.sockname[1]]
+        origin = Origin(entry, int(client.peername[1]))
         grant = self.grants.find(str(client.sockname[0]), str(client.peername[0]))
-        session = Session(grant.sandbox_id if grant else "", entry, client.peername[1])
         if grant is None:
-            self._record(None, session, Judged(str(client.peername[0]), client.sockname[1], NO_GRANT))
+            self._record(None, origin, Judged(str(client.peername[0]), client.sockname[1], NO_GRANT))
             client.error = "no grant"
             return
-        self.sessions[client.id] = session
+        self.sessions[client.id] = Session(grant.sandbox_id, origin)
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget the connection."""
@@ -81,7 +81,7 @@ class EgressAddon(NameHooks):
             return await self._vet(session, grant.policy, host, port)
 
         def record(judged: Judged) -> None:
-            session.refusal_id = self._record(grant, session, judged, method="TLS")
+            session.refusal_id = self._record(grant, session.origin, judged, method="TLS")
 
         await choose_layer(data, session, grant.policy, vet=vet, record=record)
 
@@ -146,7 +146,7 @@ class EgressAddon(NameHooks):
         )
         if user and user.name == EXPLAIN_USER and is_readable:
             session.tunnel, session.refusal = (judged.host, judged.port), judged.decision
-            session.refusal_id = self._record(grant, session, judged, method="CONNECT")
+            session.refusal_id = self._record(grant, session.origin, judged, method="CONNECT")
             return
         self._refuse(flow, grant, session, judged)
 
@@ -174,7 +174,7 @@ class EgressAddon(NameHooks):
         flow.request.data.host = judged.host
         clean_request_headers(flow.request.headers)
         flow.request.stream = True
-        self._record(grant, session, judged, method=flow.request.method, path=flow.request.path)
+        self._record(grant, session.origin, judged, method=flow.request.method, path=flow.request.path)
 
     @fail_closed(refuse_flow)
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -193,7 +193,7 @@ class EgressAddon(NameHooks):
                 ReasonCode.BAD_REQUEST, data.message if not data.flow else "the request is malformed"
             )
             grant = self.grants.current(session.sandbox_id) if session else None
-            self._record(grant, session or Session("", Entry.EXPLICIT), Judged(host, 0, decision))
+            self._record(grant, session.origin if session else UNKNOWN_ORIGIN, Judged(host, 0, decision))
             name = grant.policy.name if grant else ""
             problem = problem_for(decision, host=host, port=None, policy_name=name, request_id=request_id)
         else:
@@ -245,7 +245,7 @@ class EgressAddon(NameHooks):
                 flow.request.method,
                 None if flow.request.method == "CONNECT" else flow.request.path,
             )
-            self._record(grant, session, judged, method=method, path=path, request_id=request_id)
+            self._record(grant, session.origin, judged, method=method, path=path, request_id=request_id)
 
 
 def _facts(flow: http.HTTPFlow, session: Session) -> RequestFacts:

@@ -31,7 +31,7 @@ class NameHooks(SharedState):
             return
         answer = self._names.answer(grant.policy, question.name)
         if answer.is_new_refusal(grant.sandbox_id):
-            self._record(grant, session, answer.judged, method=types.to_str(question.type))
+            self._record(grant, session.origin, answer.judged, method=types.to_str(question.type))
         if not answer.is_allowed:
             flow.response = flow.request.fail(response_codes.NXDOMAIN)
         elif question.type == types.A:

@@ -11,7 +11,7 @@ from proxy.judge import EXPIRED, NO_GRANT, Judged, RefusedError
 from proxy.policy.grant import Grant
 from proxy.policy.model import Decision, Policy
 from proxy.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
-from proxy.session import Entry, Session
+from proxy.session import UNKNOWN_ORIGIN, Entry, Origin, Session
 
 EXPLICIT_PORT = 8080
 SNI_PORT = 443
@@ -45,14 +45,14 @@ class SharedState:
 
     def record_refusal(self, data: object, decision: Decision) -> None:
         """The audit line of a hook that failed or met no grant."""
-        client = getattr(data, "client_conn", None) or getattr(data, "client", None)
+        client = _client_of(data)
         session = self.sessions.get(getattr(client, "id", ""))
         grant = self.grants.current(session.sandbox_id) if session else None
         request = getattr(data, "request", None)
         host, port = getattr(request, "host", ""), getattr(request, "port", 0)
-        where = Judged(str(host), int(port), decision)
+        origin = session.origin if session else _origin(client)
         sandbox_id = session.sandbox_id if session else None
-        self._record(grant, session or Session("", Entry.EXPLICIT), where, sandbox_id=sandbox_id)
+        self._record(grant, origin, Judged(str(host), int(port), decision), sandbox_id=sandbox_id)
 
     def _grant(self, session: Session) -> Grant:
         grant = self.grants.current(session.sandbox_id)
@@ -76,7 +76,7 @@ class SharedState:
     def _record(
         self,
         grant: Grant | None,
-        session: Session,
+        origin: Origin,
         judged: Judged,
         *,
         method: str | None = None,
@@ -90,8 +90,8 @@ class SharedState:
                 judged.decision,
                 sandbox_id=grant.sandbox_id if grant else sandbox_id,
                 policy_name=grant.policy.name if grant else None,
-                entry=session.entry.value,
-                client_port=session.client_port,
+                entry=origin.entry.value,
+                client_port=origin.client_port,
                 method=method,
                 host=judged.host,
                 port=judged.port or None,
@@ -100,6 +100,18 @@ class SharedState:
             )
         )
         return request_id
+
+
+def _client_of(data: object) -> object:
+    """The client connection that a hook's argument (a flow, a dial, a layer choice, a client) is about."""
+    data = getattr(data, "context", data)
+    return getattr(data, "client_conn", None) or getattr(data, "client", None) or data
+
+
+def _origin(client: object) -> Origin:
+    """Of a connection that has no session: one that was refused before it got one."""
+    peername = getattr(client, "peername", None)
+    return UNKNOWN_ORIGIN._replace(client_port=int(peername[1])) if peername else UNKNOWN_ORIGIN
 
 
 def _no_abort(client_id: str) -> None:

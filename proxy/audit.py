@@ -26,16 +26,16 @@ def decision_line(  # noqa: PLR0913 - one parameter a field
     sandbox_id: str | None,
     policy_name: str | None,
     entry: str,
+    client_port: int | None,
     method: str | None,
     host: str,
     port: int | None,
     path: str | None,
     request_id: str,
-    client_port: int | None = None,
 ) -> DecisionLine:
     """One decision as JSON-able values; `entry` is explicit, sni, host or dns, `at` is epoch seconds.
 
-    `client_port` is the sandbox's source port: the lines of one connection share it.
+    `client_port` is the source port of the sandbox's connection, by which a line is matched to an attempt.
     """
     return {
         "at": round(time.time(), 3),

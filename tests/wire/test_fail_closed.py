@@ -24,6 +24,7 @@ async def test_client_connected_denies(rig: Rig, monkeypatch):
 
     assert await rig.raw(b"CONNECT ok.test:443 HTTP/1.1\r\n\r\n", until_close=True) == b""
     assert rig.lines[-1]["reason_code"] == "internal_error"
+    assert rig.lines[-1]["client_port"] is not None
 
 
 async def test_http_connect_denies(rig: Rig, monkeypatch):
