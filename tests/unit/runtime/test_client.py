@@ -82,4 +82,5 @@ def test_no_daemon_names_the_command_that_starts_one(tmp_path: Path):
         client.ready()
 
     assert "orch up" in str(caught.value.hint)
+    del caught
     gc.collect()  # httpx 0.28 leaks the socket of a connection that failed
