@@ -1,7 +1,7 @@
-"""From a sandbox's specification to the container that the engine creates. Pure.
+"""From a sandbox's specification to the container that the engine creates. Pure, but for the shipped profile.
 
-Every restriction stands here once. Source of the field names: Docker Engine API 1.41,
-`POST /containers/create`.
+Every restriction stands here once; the system calls are in `seccomp.json`. Source of the field names:
+Docker Engine API 1.41, `POST /containers/create`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from runtime.engine import ContainerConfig
 from runtime.model import Isolation, Limits
+from runtime.seccomp import profile
 
 SANDBOX_UID = 1000
 HOSTNAME = "sandbox"
@@ -31,6 +32,17 @@ class SandboxSpec:
     isolation: Isolation
     limits: Limits
     labels: Mapping[str, str]
+    has_apparmor: bool = False
+    """The engine's host has AppArmor."""
+
+
+def security_options(*, has_apparmor: bool = False) -> list[str]:
+    """What every container of ours starts with. Raises NotReadyError where the seccomp profile is unusable.
+
+    The engine applies `docker-default` by itself where AppArmor is there; named, it is never silently off.
+    """
+    apparmor = ["apparmor=docker-default"] if has_apparmor else []
+    return ["no-new-privileges:true", f"seccomp={profile()}", *apparmor]
 
 
 def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
@@ -62,7 +74,7 @@ def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
             },
             "ShmSize": 16 << 20,
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
+            "SecurityOpt": security_options(has_apparmor=spec.has_apparmor),
             "Privileged": False,
             "PidsLimit": limits.pids,
             "Memory": limits.memory_bytes,
@@ -118,7 +130,7 @@ def proxy_config(spec: ProxySpec) -> ContainerConfig:
             "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - in the container
             "Binds": [f"{spec.control_dir}:/run/orchbox/control:rw"],
             "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
+            "SecurityOpt": security_options(),
             "PidsLimit": 128,
             "Memory": 1 << 30,
             "MemorySwap": 1 << 30,
@@ -172,7 +184,7 @@ def helper_config(
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_ADMIN"] if needs_net_admin else [],
-            "SecurityOpt": ["no-new-privileges:true"],
+            "SecurityOpt": security_options(),
             "PidsLimit": 64,
             "Memory": HELPER_MEMORY_BYTES,
             "MemorySwap": HELPER_MEMORY_BYTES,

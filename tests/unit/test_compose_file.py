@@ -33,11 +33,11 @@ def test_only_the_daemon_has_the_docker_socket(services: dict[str, Any]) -> None
 
 
 def test_every_service_is_hardened(services: dict[str, Any]) -> None:
-    """Read-only root, no capability but the one that is explained, no new privileges, a health check."""
+    """Read-only root, no capability but the one that is explained, no new privileges, our seccomp profile, a health check."""
     for service in services.values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["security_opt"] == ["no-new-privileges:true", "seccomp=runtime/seccomp.json"]
         assert service["healthcheck"]["test"][0] == "CMD"
     assert "cap_add" not in services["proxy"]
     assert services["daemon"]["cap_add"] == ["DAC_OVERRIDE"]

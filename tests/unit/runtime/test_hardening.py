@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from runtime.errors import NotReadyError
 from runtime.hardening import ProxySpec, SandboxSpec, helper_config, proxy_config, sandbox_config
 from runtime.model import Isolation, Limits
+from runtime.seccomp import profile, read_profile
 
 LIMITS = Limits(memory_bytes=512 << 20, cpus=1.5, pids=99, nofile=1000, tmpfs_bytes=64 << 20)
 
 
-def sandbox(isolation: Isolation = Isolation.RUNC) -> dict:
+def sandbox(isolation: Isolation = Isolation.RUNC, *, has_apparmor: bool = False) -> dict:
     """A sandbox's configuration."""
     spec = SandboxSpec(
         image="orchbox/agent-python:local",
@@ -22,6 +25,7 @@ def sandbox(isolation: Isolation = Isolation.RUNC) -> dict:
         isolation=isolation,
         limits=LIMITS,
         labels={"io.orchbox.role": "sandbox"},
+        has_apparmor=has_apparmor,
     )
     return sandbox_config(spec)
 
@@ -37,9 +41,9 @@ def proxy() -> dict:
 HOST_ITEMS = {
     "the root is read-only": ("ReadonlyRootfs", True),
     "no capability is left": ("CapDrop", ["ALL"]),
-    "nothing gains privileges, and the engine's seccomp profile stays": (
+    "nothing gains privileges, and the system calls are ours to choose": (
         "SecurityOpt",
-        ["no-new-privileges:true"],
+        ["no-new-privileges:true", f"seccomp={profile()}"],
     ),
     "it is not privileged": ("Privileged", False),
     "processes are limited": ("PidsLimit", 99),
@@ -117,6 +121,24 @@ def test_sandbox_runtime_is_the_chosen_one():
     assert [sandbox(i)["HostConfig"]["Runtime"] for i in Isolation] == ["runc", "runsc"]
 
 
+def test_apparmor_is_named_where_the_host_has_it():
+    """A host with AppArmor confines a sandbox by name; elsewhere naming it would keep it from starting."""
+    assert "apparmor=docker-default" in sandbox(has_apparmor=True)["HostConfig"]["SecurityOpt"]
+    assert not any("apparmor" in option for option in sandbox()["HostConfig"]["SecurityOpt"])
+
+
+def test_nothing_is_configured_without_a_profile(monkeypatch: pytest.MonkeyPatch):
+    """A profile that is not there keeps every container from being made, with a reason and a remedy."""
+
+    def missing() -> str:
+        return read_profile(Path("/nonexistent/seccomp.json"))
+
+    monkeypatch.setattr("runtime.hardening.profile", missing)
+    for make in (sandbox, proxy, lambda: helper_config("d", ["x"], labels={}, network="host")):
+        with pytest.raises(NotReadyError, match=r"cannot be read .* no container is started"):
+            make()
+
+
 def test_sandbox_address_is_fixed():
     """The address is the grant's, not one of the engine's choice."""
     ends = sandbox()["NetworkingConfig"]["EndpointsConfig"]
@@ -129,7 +151,7 @@ def test_proxy_is_as_tight():
     host = config["HostConfig"]
     assert config["User"] == "10001:10001"
     assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true", f"seccomp={profile()}"]
     assert host["Memory"] == host["MemorySwap"]
     assert {"Name": "core", "Soft": 0, "Hard": 0} in host["Ulimits"]
     assert host["Sysctls"]["net.ipv4.ip_forward"] == "0"
@@ -152,6 +174,7 @@ def test_helper_has_net_admin_and_root_only_where_it_is_asked_for():
     for config in (plain, admin):
         assert config["HostConfig"]["CapDrop"] == ["ALL"]
         assert config["HostConfig"]["ReadonlyRootfs"] is True
+        assert config["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true", f"seccomp={profile()}"]
 
 
 def test_helper_ipv6_and_address():
