@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.probe.corpus import abuse, addresses, control, dns, lateral, names, protocols, secrets
+from runtime.probe.corpus import abuse, addresses, control, dns, kernel, lateral, names, protocols, secrets
 from runtime.probe.model import Case
 
 CASES: tuple[Case, ...] = (
@@ -12,6 +12,7 @@ CASES: tuple[Case, ...] = (
     *protocols.CASES,
     *dns.CASES,
     *lateral.CASES,
+    *kernel.CASES,
     *secrets.CASES,
     *abuse.CASES,
 )

@@ -13,6 +13,7 @@ from .exchange import exchange, reason_of
 from .hello import hello
 from .http2 import http2
 from .packets import dns, tcp, udp
+from .syscalls import ATTEMPTS
 from .trail import Trail
 
 Action = Callable[[dict[str, Any], Trail], dict[str, Any]]
@@ -31,6 +32,12 @@ def fetch(args: dict[str, Any], _trail: Trail) -> dict[str, Any]:
         return {"outcome": "silent", "detail": f"{type(error).__name__}: {error}"[:300]}
 
 
+def syscall(args: dict[str, Any], _trail: Trail) -> dict[str, Any]:
+    """One attempt on the kernel, in a child of its own."""
+    is_blocked, detail = ATTEMPTS[args["name"]]()
+    return {"outcome": "blocked" if is_blocked else "possible", "detail": detail}
+
+
 def _said(status: int, head: bytes, body: bytes) -> dict[str, Any]:
     reasons = [reason_of(head, body)]
     return {"outcome": "answered", "detail": f"answered {status}", "statuses": [status], "reasons": reasons}
@@ -44,6 +51,7 @@ ACTIONS: dict[str, Action] = {
     "fetch": fetch,
     "hello": hello,
     "http2": http2,
+    "syscall": syscall,
     "tcp": tcp,
     "udp": udp,
 }

@@ -1,0 +1,22 @@
+"""The kernel's side of the sandbox: one case for each attempt of `inside.syscalls`."""
+
+from __future__ import annotations
+
+from runtime.probe.inside.syscalls import ATTEMPTS
+from runtime.probe.model import Blocked, Case
+
+FIX_KERNEL = "runtime/seccomp.json, runtime/hardening.py"
+
+CASES: tuple[Case, ...] = tuple(
+    Case(
+        f"K-{name}",
+        "kernel",
+        name.replace("_", " "),
+        "syscall",
+        {"name": name},
+        Blocked(),
+        FIX_KERNEL,
+        is_serial=True,
+    )
+    for name in ATTEMPTS
+)
