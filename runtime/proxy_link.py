@@ -85,6 +85,7 @@ class ProxyLink:
         self._task: asyncio.Task[None] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._connected = asyncio.Event()
+        self._is_closing = False
         self._waiting: dict[tuple[str, object], asyncio.Future[None]] = {}
         self._log = structlog.get_logger()
         self.on_decision: Callable[[dict[str, Any]], None] = lambda _line: None
@@ -107,7 +108,8 @@ class ProxyLink:
         self._task = asyncio.create_task(self._keep_connected())
 
     async def close(self) -> None:
-        """Stop; the proxy drops every grant."""
+        """Stop; the proxy drops every grant, and nobody is told that it was lost."""
+        self._is_closing = True
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -173,7 +175,7 @@ class ProxyLink:
             for future in list(self._waiting.values()):
                 if not future.done():
                     future.set_exception(NotReadyError("the egress proxy went away", hint="orch doctor"))
-            if was_connected:
+            if was_connected and not self._is_closing:
                 self._log.error("proxy-lost")
                 self.on_lost()
 

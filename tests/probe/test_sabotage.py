@@ -55,8 +55,26 @@ def _unsized(config: dict[str, Any]) -> None:
     }
 
 
+def _without_option(start: str) -> Callable[[dict[str, Any]], None]:
+    def remove(config: dict[str, Any]) -> None:
+        host = config["HostConfig"]
+        host["SecurityOpt"] = [option for option in host["SecurityOpt"] if not option.startswith(start)]
+
+    return remove
+
+
 SANDBOX: dict[str, tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = {
     "read-only root": (_host(ReadonlyRootfs=False), ("L-15f",)),
+    "seccomp profile": (
+        _without_option("seccomp="),
+        ("K-io_uring_setup", "K-socket_vsock", "K-socket_icmp_ping", "K-i386_call"),
+    ),
+    "no new privileges": (_without_option("no-new-privileges"), ("K-new_privileges",)),
+    "capability drop": (_host(CapDrop=[]), ("K-capabilities",)),
+    "core dumps": (
+        _host(Ulimits=[{"Name": "nofile", "Soft": 4096, "Hard": 4096}]),
+        ("K-core_dumps",),
+    ),
     "processes": (_host(PidsLimit=0), ("R-01",)),
     "memory": (_host(Memory=0, MemorySwap=0), ("R-02",)),
     "tmpfs sizes": (_unsized, ("R-03a",)),

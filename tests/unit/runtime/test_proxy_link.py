@@ -113,6 +113,16 @@ async def test_a_proxy_that_goes_fails_what_waits_and_says_so(link: ProxyLink, p
     await asyncio.wait_for(lost.wait(), 5)
 
 
+async def test_closing_is_no_loss(link: ProxyLink):
+    """A daemon that stops does not report its own proxy as lost."""
+    lost: list[str] = []
+    link.on_lost = lambda: lost.append("lost")
+
+    await link.close()
+
+    assert lost == []
+
+
 async def test_no_proxy_no_grant(tmp_path: Path):
     """Without a connection a grant is refused at once, and a revocation has nothing to take back."""
     link = ProxyLink(tmp_path / "none.sock")
