@@ -35,6 +35,8 @@ from runtime.supervisor import ProxySupervisor
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
+GUARD_RETRY_S = 0.5
+GUARD_RETRY_MAX_S = 30.0
 PROXY_AWAY_S = 5.0
 """How long a managed proxy may be gone before it is made anew; a restart by the engine is faster."""
 
@@ -135,6 +137,7 @@ class Daemon:
         steps: list[Callable[[], Awaitable[None]]] = [
             self._stop_preparing,
             self.service.close,
+            self._guard.close,
             self._link.close,
         ]
         if self._settings.proxy_mode == "managed":
@@ -168,8 +171,19 @@ class Daemon:
         else:
             if status.is_proved:
                 self._log.info("ready", socket=str(self._settings.api_socket))
+            keeping = [self._keep_guard()]
             if self._settings.proxy_mode == "managed":
-                await self._keep_proxy()
+                keeping.append(self._keep_proxy())
+            await asyncio.gather(*keeping)
+
+    async def _keep_guard(self) -> None:
+        """Put the guard back and prove it again whenever it is not proved; no run starts meanwhile."""
+        delay = GUARD_RETRY_S
+        while True:
+            await self._guard.lost.wait()
+            await asyncio.sleep(delay)
+            status = await self._guard.establish(self._maker.proxy_container)
+            delay = GUARD_RETRY_S if status.is_proved else min(delay * 2, GUARD_RETRY_MAX_S)
 
     async def _keep_proxy(self) -> None:
         """Make the proxy anew when it stays away: the engine leaves one alone that was killed by hand."""

@@ -20,7 +20,15 @@ import docker
 import docker.errors
 import requests.exceptions
 
-from runtime.engine import Attached, ContainerConfig, EngineInfo, ExitStatus, Labelled, NetworkSpec
+from runtime.engine import (
+    Attached,
+    ContainerConfig,
+    EngineInfo,
+    ExitStatus,
+    Labelled,
+    NetworkSpec,
+    has_isolated_gateways,
+)
 from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError, OrchError
 from runtime.uninterrupted import uninterrupted
 
@@ -79,6 +87,7 @@ class DockerEngine:
         except docker.errors.DockerException as exc:
             raise to_orch_error(exc) from exc
         self._api = client.api
+        self._version: str | None = None
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -110,8 +119,11 @@ class DockerEngine:
             return None
 
     async def create_network(self, spec: NetworkSpec) -> None:
-        """Create a bridge network without IPv6."""
+        """Create a bridge network without IPv6; an internal one without the host where the engine can."""
         options = {"com.docker.network.bridge.name": spec.bridge} if spec.bridge else {}
+        if spec.is_internal and has_isolated_gateways(await self._server_version()):
+            for family in ("ipv4", "ipv6"):
+                options[f"com.docker.network.bridge.gateway_mode_{family}"] = "isolated"
         pools = [{"Subnet": spec.subnet, "Gateway": spec.gateway}] if spec.subnet else []
         await self._call(
             self._api.create_network,
@@ -124,6 +136,12 @@ class DockerEngine:
             enable_ipv6=False,
             labels=dict(spec.labels),
         )
+
+    async def _server_version(self) -> str:
+        """Asked once: an engine that is upgraded restarts, and so does the daemon's connection to it."""
+        if self._version is None:
+            self._version = (await self.info()).version
+        return self._version
 
     async def remove_network(self, name: str) -> None:
         """Remove a network and whoever is still connected."""

@@ -24,6 +24,17 @@ class EngineInfo:
     runtimes: frozenset[str]
 
 
+ISOLATED_GATEWAYS_SINCE = 28
+"""Major release with `gateway_mode=isolated`: an internal network's bridge then has no address of the host's
+(docs.docker.com, packet filtering, gateway modes)."""
+
+
+def has_isolated_gateways(version: str) -> bool:
+    """Whether an engine of this version (`28.0.1`, `20.10.24+dfsg1`) has it; no where it cannot be read."""
+    major = version.partition(".")[0]
+    return major.isdecimal() and int(major) >= ISOLATED_GATEWAYS_SINCE
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """A bridge network."""

@@ -5,6 +5,8 @@ the host's other addresses (measured, engine 20.10). The guard drops whatever co
 bridge for the host, and whatever would be forwarded between one and anything else. It is installed by a
 one-shot container with host networking, so the Docker API is all it needs.
 
+From then on the table is watched (`guard_watch.py`), and what was proved counts only while it is unchanged.
+
 The proof (`guard_proof.py`) is a real container on a real `orb*` network that tries to reach a listener
 opened on the host, over IPv4 and IPv6; it counts only if the listener is reachable from the host itself
 and the container reaches its neighbours.
@@ -14,14 +16,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import structlog
 
 from runtime import labels
-from runtime.engine import Attached, ContainerConfig, Engine
+from runtime.engine import Attached, ContainerConfig, Engine, has_isolated_gateways
 from runtime.errors import OrchError
 from runtime.guard_proof import GuardStatus, behind_the_host, judge, listener_argv, neighbour_argv, plan
+from runtime.guard_watch import DIGEST, GuardWatch, watcher_argv
 from runtime.hardening import helper_config
 from runtime.helper import run_helper, started
 from runtime.networks import BRIDGE_PREFIX, MAX_SLOTS, NetworkSlots
@@ -29,7 +33,7 @@ from runtime.uninterrupted import uninterrupted
 
 TABLE = "orbguard"
 PROOF_TIMEOUT_S = 60.0
-_INSTALL = 'nft "$0" && if [ -e /proc/sys/net/ipv6 ]; then echo ipv6; fi'
+_INSTALL = f'nft "$0" && {DIGEST} && if [ -e /proc/sys/net/ipv6 ]; then echo ipv6; fi'
 
 
 def rules(slots: int) -> str:
@@ -70,17 +74,32 @@ class HostGuard:
         # The table is the host's: it must hold for the slots of every daemon, not only for our pool's.
         self._slot_count = max(slot_count, MAX_SLOTS)
         self.status = GuardStatus()
+        self.lost = asyncio.Event()
+        """Set while nothing is proved any more."""
+        self.on_lost: Callable[[], None] = lambda: None
+        """Called when what was proved no longer holds: whatever runs now may reach the host."""
+        self._watch: GuardWatch | None = None
         self._log = structlog.get_logger()
 
     async def establish(self, proxy: str, proxy_port: int = 8080) -> GuardStatus:
-        """Install, prove, remember. Never raises: a failure is a status that keeps runs from starting."""
+        """Install, watch, prove. Never raises: a failure is a status that keeps runs from starting."""
         self.status = GuardStatus(detail="the guard is being proved")
+        self.lost.clear()
+        status: GuardStatus
         try:
-            ipv6 = await self._install()
-            self.status = await self._prove(proxy, proxy_port, ipv6=ipv6)
+            await self._stop_watching()
+            digest, ipv6 = await self._install()
+            await self._start_watching(digest)
+            status = await self._prove(proxy, proxy_port, ipv6=ipv6)
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
             said = str(exc) if isinstance(exc, (OrchError, ValueError)) else type(exc).__name__
-            self.status = GuardStatus(detail=f"the guard could not be proved: {said}")
+            status = GuardStatus(detail=f"the guard could not be proved: {said}")
+        if not status.is_proved:
+            await self._stop_watching()
+        if not self.lost.is_set():  # a change during the proof has spoken already
+            self.status = status
+        if not self.status.is_proved:
+            self.lost.set()
         self._log.info("guard", is_proved=self.status.is_proved, detail=self.status.detail)
         return self.status
 
@@ -88,15 +107,39 @@ class HostGuard:
         """What came before the proof failed."""
         self.status = GuardStatus(detail=detail)
 
-    async def _install(self) -> bool:
-        """Load the rules; whether the host's kernel has IPv6."""
-        argv = ["sh", "-c", _INSTALL, rules(self._slot_count)]
+    async def close(self) -> None:
+        """Stop watching; the rules stay, for whatever still runs on this host."""
+        await self._stop_watching()
+
+    async def _start_watching(self, digest: str) -> None:
+        argv = watcher_argv(TABLE)
+        marks = labels.labels(self._instance, "helper")
+        config = helper_config(self._image, argv, labels=marks, network="host", needs_net_admin=True)
+        name = f"orchbox-{self._instance}-watch"
+        self._watch = GuardWatch(self._engine, config, name=name, on_lost=self._on_change)
+        await self._watch.start(digest)
+
+    async def _stop_watching(self) -> None:
+        if self._watch is not None:
+            await self._watch.close()
+            self._watch = None
+
+    def _on_change(self, why: str) -> None:
+        self.status = GuardStatus(detail=f"{why}; it is being put back and proved again")
+        self.lost.set()
+        self._log.error("guard-lost", detail=why)
+        self.on_lost()
+
+    async def _install(self) -> tuple[str, bool]:
+        """Load the rules; their digest, and whether the host's kernel has IPv6."""
+        argv = ["sh", "-c", _INSTALL, rules(self._slot_count), TABLE]
         marks = labels.labels(self._instance, "helper")
         config = helper_config(self._image, argv, labels=marks, network="host", needs_net_admin=True)
         result = await run_helper(self._engine, config, name=f"orchbox-{self._instance}-nft")
         if result.code != 0:
             raise OrchError(f"nftables refused the guard's rules: {result.stderr.strip()[:300]}")
-        return "ipv6" in result.stdout.split()
+        digest, *more = result.stdout.split() or [""]
+        return digest, "ipv6" in more
 
     async def _prove(self, proxy: str, proxy_port: int, *, ipv6: bool) -> GuardStatus:
         slot = await self._slots.acquire(f"proof-{uuid.uuid4().hex[:8]}")
@@ -108,7 +151,8 @@ class HostGuard:
                 neighbour = self._config(neighbour_argv(), slot.network, slot.sandbox_address, ipv6=ipv6)
                 streams = [await self._start(stack, config) for config in (listener, neighbour)]
                 said = await asyncio.gather(*(_first_line(attached) for attached in streams))
-                attempt = plan(*said, slot=slot, proxy_port=proxy_port)
+                isolated = has_isolated_gateways((await self._engine.info()).version)
+                attempt = plan(*said, slot=slot, proxy_port=proxy_port, is_isolated=isolated)
                 probe = self._config(attempt.argv(), slot.network, ipv6=ipv6)
                 result = await run_helper(self._engine, probe, name=self._name)
                 return judge(attempt, result.stdout)

@@ -137,16 +137,19 @@ def neighbour_argv() -> list[str]:
     return ["python3", "-c", NEIGHBOUR]
 
 
-def plan(listener: str, neighbour: str, *, slot: Slot, proxy_port: int) -> ProofPlan:
+def plan(
+    listener: str, neighbour: str, *, slot: Slot, proxy_port: int, is_isolated: bool = False
+) -> ProofPlan:
     """From what the listener and the neighbour said to what the probe tries.
 
+    `is_isolated` says that the bridge has no address of the host's; the host's others are tried all the same.
     Raises ValueError, KeyError or TypeError where nothing could be proved.
     """
     try:
         host, peer = json.loads(listener), json.loads(neighbour)
     except ValueError:
         raise ValueError("the proof's containers said nothing: nothing is proved") from None
-    if slot.gateway not in host["addresses"]:
+    if (slot.gateway not in host["addresses"] and not is_isolated) or not host["addresses"]:
         raise ValueError("the proof's listener is not reachable even from the host: nothing is proved")
     targets = [(str(address), int(host["port"])) for address in host["addresses"]]
     behind = tuple((str(address), int(port)) for address, port in host["behind"])

@@ -105,7 +105,8 @@ class RunError:
     """Why a run did not complete: a code of the platform's, a sentence and the exit status."""
 
     code: str
-    """`SANDBOX_ERROR`, `SANDBOX_TIMEOUT`, `CANCELLED`, `PROXY_LOST`, `INTERNAL_ERROR`."""
+    """`SANDBOX_ERROR`, `SANDBOX_TIMEOUT`, `CANCELLED`, `PROXY_LOST`, `GUARD_LOST`, `NETWORK_CHANGED`,
+    `INTERNAL_ERROR`."""
     message: str
     error_class: str | None = None
     """`code_error` or `setup_error` for `SANDBOX_ERROR`."""

@@ -33,6 +33,8 @@ class Sandbox:
     """A sandbox that has been created and attached to, not yet started."""
 
     container: str
+    network: str
+    """The only one it belongs on."""
     attached: Attached
     proxy_token: Secret
     ca_pem: str
@@ -87,7 +89,9 @@ class SandboxMaker:
             container = await self._engine.create(name, sandbox_config(spec))
             attached = await self._engine.attach(container)
             ca_pem = self._link.ca_pem + (policy.upstream_ca_pem or "")
-            yield Sandbox(container, attached, Secret(token), ca_pem, proxy_environment(slot, token))
+            yield Sandbox(
+                container, slot.network, attached, Secret(token), ca_pem, proxy_environment(slot, token)
+            )
         finally:
             steps: list[Callable[[], Awaitable[None]]] = [
                 partial(self._link.revoke, run_id),

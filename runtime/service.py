@@ -27,6 +27,14 @@ from runtime.uninterrupted import uninterrupted
 PROXY_LOST = RunError(
     "PROXY_LOST", "the egress proxy went away while the agent ran: it had no way out any more and was stopped"
 )
+GUARD_LOST = RunError(
+    "GUARD_LOST", "the host guard was changed or removed while the agent ran, so the agent was stopped"
+)
+NETWORK_CHANGED = RunError(
+    "NETWORK_CHANGED", "the sandbox was connected to another network while the agent ran, so it was stopped"
+)
+NETWORK_CHECK_S = 3.0
+"""How often a running sandbox is looked at: only it and the proxy belong on its network, and only there."""
 KILLED_S = 10.0
 """For the streams to end after SIGKILL; the container is removed in any case."""
 CANCELLED = RunError("CANCELLED", "the run was cancelled")
@@ -69,7 +77,8 @@ class RunService:
         await self.reap()
         await self._store.fail_unfinished("the daemon ended while the agent ran")
         self._link.on_decision = self._on_decision
-        self._link.on_lost = self._on_proxy_lost
+        self._link.on_lost = lambda: self._end_all(PROXY_LOST)
+        self._guard.on_lost = lambda: self._end_all(GUARD_LOST)
 
     async def reap(self) -> None:
         """Remove this instance's sandboxes, helpers and networks that no running task owns."""
@@ -183,6 +192,9 @@ class RunService:
                 raise asyncio.CancelledError  # noqa: TRY301
             run = await self._set(run, journal, RunState.STARTING)
             async with self._maker.sandbox(run.id, request, policy) as sandbox:
+                if not self._guard.status.is_proved:  # lost since the run was asked for
+                    self._ends.setdefault(run.id, GUARD_LOST)
+                    raise asyncio.CancelledError  # noqa: TRY301
                 run = await self._set(run, journal, RunState.RUNNING, started_at=time.time())
                 run = await self._converse(run, request, sandbox, output, journal)
         except asyncio.CancelledError:
@@ -210,6 +222,7 @@ class RunService:
         message = init_message(request, sandbox.environment, sandbox.ca_pem)
         limits = request.limits
         talking = asyncio.create_task(converse(self._engine, sandbox, message, output, on_log))
+        minding = asyncio.create_task(self._mind_network(run.id, sandbox))
         try:
             status = await asyncio.wait_for(asyncio.shield(talking), limits.timeout_s)
         except TimeoutError:
@@ -217,9 +230,27 @@ class RunService:
             error = RunError("SANDBOX_TIMEOUT", f"the agent was stopped after its {limits.timeout_s:g} s")
             return dataclasses.replace(run, state=RunState.TIMEOUT, error=error)
         except asyncio.CancelledError:
-            await uninterrupted(self._stop(sandbox, talking, limits.grace_s))
+            is_open = self._ends.get(run.id) in (GUARD_LOST, NETWORK_CHANGED)
+            await uninterrupted(self._stop(sandbox, talking, 0.0 if is_open else limits.grace_s))
             raise
+        finally:
+            minding.cancel()
         return self._judge(run, request, status, output)
+
+    async def _mind_network(self, run_id: str, sandbox: Sandbox) -> None:
+        """End the run when somebody connects its sandbox elsewhere: there the guard has no rule for it."""
+        while True:
+            await asyncio.sleep(NETWORK_CHECK_S)
+            try:
+                record = await self._engine.inspect(sandbox.container)
+                is_alone = set(record["NetworkSettings"]["Networks"]) == {sandbox.network}
+            except NotFoundError:
+                return
+            except Exception:  # noqa: BLE001 - what cannot be seen is not taken for right
+                is_alone = False
+            if not is_alone:
+                self._end(run_id, NETWORK_CHANGED)
+                return
 
     async def _stop(self, sandbox: Sandbox, talking: asyncio.Task[ExitStatus], grace_s: float) -> None:
         """SIGTERM, a grace, SIGKILL."""
@@ -272,9 +303,9 @@ class RunService:
 
     # -- the proxy's news ----------------------------------------------------------------------
 
-    def _on_proxy_lost(self) -> None:
+    def _end_all(self, error: RunError) -> None:
         for run_id in list(self._tasks):
-            self._end(run_id, PROXY_LOST)
+            self._end(run_id, error)
 
     def _on_decision(self, line: DecisionLine) -> None:
         run_id = line.get("sandbox_id")

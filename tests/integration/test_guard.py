@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import time
 import uuid
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import docker
 import pytest
 
 from runtime import labels
+from runtime.client import Client
 from runtime.docker_engine import DockerEngine
 from runtime.engine import NetworkSpec
 from runtime.guard import HostGuard
 from runtime.guard_proof import ProofPlan, plan
 from runtime.networks import NetworkSlots
+from tests.integration.conftest import Lab
 from tests.integration.sandboxes import open_engine
 
 pytestmark = pytest.mark.docker
@@ -50,10 +57,12 @@ async def host() -> AsyncIterator[Host]:
         await engine.create(proxy, {**config, "HostConfig": {"NetworkMode": network}})
         await engine.start(proxy)
         yield Host(engine, guard, proxy, instance)
+        await guard.close()
         left = [c.name for c in await engine.containers({labels.INSTANCE: instance}) if c.name != proxy]
         assert left == []
         assert [n.name for n in await engine.networks({labels.INSTANCE: instance})] == [network]
     finally:
+        await guard.close()
         await engine.remove(proxy)
         await engine.remove_network(network)
         await engine.close()
@@ -100,3 +109,106 @@ def _ipv6_only(*args: str, **kwargs: object):
 
 def _host_has_ipv6() -> bool:
     return Path("/proc/net/if_inet6").exists()
+
+
+TAMPERINGS = {
+    "the table is deleted": "nft delete table inet orbguard",
+    "a chain is flushed": "nft flush chain inet orbguard input",
+    "a rule that accepts comes first": "nft insert rule inet orbguard input accept",
+    "the table is replaced by one that accepts": (
+        "nft delete table inet orbguard; nft add table inet orbguard; "
+        "nft add chain inet orbguard input '{ type filter hook input priority -10; policy accept; }'"
+    ),
+}
+HANG = "import time; print('up', flush=True); time.sleep(100)"
+
+
+def tamper(lab: Lab, script: str) -> None:
+    """Change the host's firewall, as another program on it would."""
+    client = docker.from_env()
+    try:
+        client.containers.run(
+            IMAGE, entrypoint=["sh", "-ec", script], network_mode="host", cap_add=["NET_ADMIN"], user="0",
+            remove=True, labels={"io.orchbox.instance": "test"},
+        )  # fmt: skip
+    finally:
+        client.close()
+
+
+def wait_ready(lab: Lab, *, is_ready: bool, timeout_s: float = 60) -> list[dict[str, object]]:
+    """Wait until `/readyz` says so; the checks that fail."""
+    until = time.monotonic() + timeout_s
+    with closing(Client(lab.folder / "run/api.sock")) as client:
+        while time.monotonic() < until:
+            said = client.ready()
+            if said["ready"] is is_ready:
+                return [check for check in said["checks"] if not check["ok"]]
+            time.sleep(0.02)
+    pytest.fail(f"the daemon was not {'' if is_ready else 'un'}ready within {timeout_s} s")
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS)
+def test_a_changed_guard_is_noticed_put_back_and_proved_again(lab: Lab, tampering: str):
+    """/readyz says what is wrong, no run starts meanwhile, and then all is as it was."""
+    wait_ready(lab, is_ready=True)
+    before = rules_now()
+
+    tamper(lab, TAMPERINGS[tampering])
+
+    (failing,) = wait_ready(lab, is_ready=False)
+    assert failing["name"] == "guard"
+    assert "the guard" in str(failing["detail"])
+    refused = lab.run("print(1)")
+    assert refused.code != 0
+    assert "guard" in refused.json["message"]
+    wait_ready(lab, is_ready=True)
+    assert rules_now() == before
+    assert lab.run("print(1)").code == 0
+
+
+def test_a_running_agent_does_not_outlive_the_guard(lab: Lab):
+    """It is killed without grace, with its reason, and how long that took is printed."""
+    wait_ready(lab, is_ready=True)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(lab.run, HANG)
+        while json.loads(lab.orch("runs", "--json").out)["runs"][0]["state"] != "running":
+            time.sleep(0.1)
+        started = time.monotonic()
+        tamper(lab, TAMPERINGS["the table is deleted"])
+        done = running.result(timeout=60)
+    print(
+        f"from the flush (its container included) to the end of the run: {time.monotonic() - started:.2f} s"
+    )
+    assert done.code != 0
+    assert "guard" in done.out + done.err
+    wait_ready(lab, is_ready=True)
+
+
+def rules_now() -> str:
+    """The guard's table as it stands, without counters."""
+    client = docker.from_env()
+    try:
+        said = client.containers.run(
+            IMAGE, entrypoint=["nft", "-s", "list", "table", "inet", "orbguard"], network_mode="host",
+            cap_add=["NET_ADMIN"], user="0", remove=True,
+        )  # fmt: skip
+        return said.decode()
+    finally:
+        client.close()
+
+
+def test_another_network_ends_the_run(lab: Lab):
+    """`docker network connect` on a running sandbox: the daemon notices and ends it."""
+    client = docker.from_env()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(lab.run, HANG)
+            label = {"label": ["io.orchbox.instance=test", "io.orchbox.role=sandbox"], "status": "running"}
+            while not (found := client.containers.list(filters=label)):
+                time.sleep(0.1)
+            client.networks.get("bridge").connect(found[0].id)
+            done = running.result(timeout=60)
+        assert done.code != 0
+        assert "another network" in done.out + done.err
+    finally:
+        client.close()

@@ -9,6 +9,7 @@ import pytest
 import requests.exceptions
 
 from runtime.docker_engine import SDK_ERRORS, DockerEngine, to_orch_error
+from runtime.engine import NetworkSpec
 from runtime.errors import (
     ConflictError,
     EngineUnavailableError,
@@ -113,3 +114,53 @@ def test_an_address_that_is_none_is_unavailable():
     """DOCKER_HOST with nonsense is one clear error."""
     with pytest.raises(EngineUnavailableError):
         DockerEngine(base_url="nonsense://x")
+
+
+class FakeApi:
+    """The SDK's client as far as networks go."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        self.created: dict = {}
+
+    def info(self) -> dict:
+        """What `GET /info` says."""
+        return {"ServerVersion": self.version, "Runtimes": {}}
+
+    def create_network(self, name: str, **options: object) -> None:
+        """Remember what was asked."""
+        self.created = {"name": name, **options}
+
+
+GATEWAY_MODES = {
+    "com.docker.network.bridge.gateway_mode_ipv4": "isolated",
+    "com.docker.network.bridge.gateway_mode_ipv6": "isolated",
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "is_internal", "expected"),
+    [
+        ("28.0.1", True, GATEWAY_MODES),
+        ("29.1.0-rc.1", True, GATEWAY_MODES),
+        ("28.0.1", False, {}),
+        ("27.5.1", True, {}),
+        ("20.10.24+dfsg1", True, {}),
+        ("dev", True, {}),
+    ],
+    ids=str,
+)
+async def test_an_internal_network_has_no_gateway_where_the_engine_can(
+    monkeypatch: pytest.MonkeyPatch, version: str, is_internal: bool, expected: dict
+):
+    """Engine 28 takes the host off the bridge; older ones and unknown ones have the guard alone."""
+    engine = DockerEngine()
+    api = FakeApi(version)
+    monkeypatch.setattr(engine, "_api", api)
+    spec = NetworkSpec("n", "orb0", "10.1.0.0/29", "10.1.0.1", is_internal=is_internal, labels={})
+
+    await engine.create_network(spec)
+
+    assert api.created["options"] == {"com.docker.network.bridge.name": "orb0", **expected}
+    assert api.created["internal"] is is_internal
+    assert api.created["enable_ipv6"] is False

@@ -36,6 +36,9 @@ class World:
         }
         self.neighbour: object = {"port": 2, "link_local": "fe80::3"}
         self.leaks: list[list[object]] = []
+        self.watched = "d1g357"
+        self.changed = asyncio.Event()
+        self.last_word = b"changed\n"
         self.probed: list[list[object]] = []
 
     async def run(self, process: FakeProcess) -> int:
@@ -44,9 +47,11 @@ class World:
         if argv[0] == "sh":
             self.rules = argv[3]
             process.write(STDERR, b"no permission" if self.nft_code else b"")
-            process.write(STDOUT, b"ipv6\n" if self.ipv6 else b"")
+            process.write(STDOUT, b"d1g357\nipv6\n" if self.ipv6 else b"d1g357\n")
             return self.nft_code
         words = argv[2]
+        if "nft" in words and "monitor" in words:
+            return await self._watch(process)
         self.sysctls.append(process.config["HostConfig"]["Sysctls"])
         if 'port = serve(b"host")' in words:
             return await self._serve(process, self.listener)
@@ -56,6 +61,12 @@ class World:
         controls = [t for t in self.probed if t[1] == 2 or t[0] == "10.231.0.2"]
         process.write(STDOUT, json.dumps([*controls, *self.leaks]).encode() + b"\n")
         return 0
+
+    async def _watch(self, process: FakeProcess) -> int:
+        process.write(STDOUT, self.watched.encode() + b"\n")
+        await self.changed.wait()
+        process.write(STDOUT, self.last_word)
+        return 1
 
     async def _serve(self, process: FakeProcess, said: object) -> int:
         process.write(STDOUT, json.dumps(said).encode() + b"\n")
@@ -92,7 +103,7 @@ async def established(world: World, engine: FakeEngine | None = None, image: str
     assert not guard.status.is_proved
     status = await guard.establish("the-proxy")
     assert status is guard.status
-    assert set(engine.by_name) == {"the-proxy"}
+    assert not [name for name in engine.by_name if name != "the-proxy" and "-watch-" not in name]
     assert engine.by_network == {}
     return guard
 
@@ -229,3 +240,85 @@ def test_rules_replace_the_old_table_in_one_step():
     """Loading twice works, and there is no moment without rules."""
     lines = rules(1).splitlines()
     assert lines[:2] == ["table inet orbguard", "delete table inet orbguard"]
+
+
+@pytest.mark.parametrize("last_word", [b"changed\n", b""], ids=["a change", "the watcher's end"])
+async def test_what_was_proved_counts_while_it_is_watched(world: World, last_word: bytes):
+    """A change, or a watcher that is gone: unproved at once, and whoever runs agents is told."""
+    guard = await established(world)
+    told: list[str] = []
+    guard.on_lost = lambda: told.append(guard.status.detail)
+    world.last_word = last_word
+
+    world.changed.set()
+
+    await asyncio.wait_for(guard.lost.wait(), 5)
+    assert not guard.status.is_proved
+    assert len(told) == 1
+    assert "put back" in told[0]
+
+
+async def test_a_lost_guard_is_proved_again(world: World):
+    """The rules are loaded and proved anew, with a watcher of their own."""
+    guard = await established(world)
+    world.changed.set()
+    await asyncio.wait_for(guard.lost.wait(), 5)
+    world.changed.clear()
+    world.rules = ""
+
+    status = await guard.establish("the-proxy")
+
+    assert status.is_proved
+    assert not guard.lost.is_set()
+    assert world.rules
+
+
+async def test_a_table_that_is_not_what_was_loaded_disproves(world: World):
+    """Somebody was faster than the watcher."""
+    world.watched = "another"
+
+    guard = await established(world)
+
+    assert not guard.status.is_proved
+    assert "changed as soon as" in guard.status.detail
+    assert guard.lost.is_set()
+
+
+async def test_a_change_during_the_proof_disproves(world: World):
+    """What the proof saw may be over."""
+    probe = world._serve
+
+    async def change(process: FakeProcess, said: object) -> int:
+        world.changed.set()
+        await asyncio.sleep(0.05)
+        return await probe(process, said)
+
+    world._serve = change
+
+    guard = await established(world)
+
+    assert not guard.status.is_proved
+    assert guard.lost.is_set()
+
+
+async def test_silence_is_a_loss(world: World, monkeypatch: pytest.MonkeyPatch):
+    """A watcher that says nothing for too long is gone."""
+    monkeypatch.setattr("runtime.guard_watch.SILENCE_S", 0.05)
+
+    guard = await established(world)
+
+    await asyncio.wait_for(guard.lost.wait(), 5)
+    assert "silent" in guard.status.detail
+
+
+async def test_closing_removes_the_watcher_and_tells_nobody(world: World):
+    """An orderly stop is no loss."""
+    engine = GuardEngine(world.run)
+    guard = await established(world, engine)
+    told: list[str] = []
+    guard.on_lost = lambda: told.append("lost")
+
+    await guard.close()
+
+    assert told == []
+    assert set(engine.by_name) == {"the-proxy"}

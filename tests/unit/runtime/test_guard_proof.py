@@ -18,12 +18,12 @@ LISTENER = {
     "behind": [["172.18.0.2", 8080]],
 }
 NEIGHBOUR = {"port": 5000, "link_local": "fe80::3"}
+SLOT = slot_at(ipaddress.IPv4Network("10.231.0.0/24"), 0, "proof")
 
 
 def planned(listener: object = LISTENER, neighbour: object = NEIGHBOUR) -> ProofPlan:
     """The plan for what the containers said."""
-    slot = slot_at(ipaddress.IPv4Network("10.231.0.0/24"), 0, "proof")
-    return plan(json.dumps(listener), json.dumps(neighbour), slot=slot, proxy_port=8080)
+    return plan(json.dumps(listener), json.dumps(neighbour), slot=SLOT, proxy_port=8080)
 
 
 CONTROLS = [["10.231.0.3", 5000], ["10.231.0.2", 8080], ["fe80::3%eth0", 5000]]
@@ -135,3 +135,23 @@ def test_any_silent_control_disproves(missing: int):
 def test_a_probe_that_says_something_else_disproves(output: str):
     """A probe that fails is not a probe that reached nothing."""
     assert not judge(planned(), output).is_proved
+
+
+def test_a_bridge_without_the_host_is_proved_by_the_hosts_other_addresses():
+    """With isolated gateways the bridge has none of them; without them its absence proves nothing."""
+    elsewhere = {**LISTENER, "addresses": ["192.0.2.7"]}
+    words = json.dumps(elsewhere), json.dumps(NEIGHBOUR)
+
+    found = plan(*words, slot=SLOT, proxy_port=8080, is_isolated=True)
+
+    assert ("192.0.2.7", LISTENER["port"]) in found.host
+    with pytest.raises(ValueError, match="nothing is proved"):
+        plan(*words, slot=SLOT, proxy_port=8080)
+
+
+def test_a_host_without_any_address_proves_nothing():
+    """Also where gateways are isolated."""
+    words = json.dumps({**LISTENER, "addresses": []}), json.dumps(NEIGHBOUR)
+
+    with pytest.raises(ValueError, match="nothing is proved"):
+        plan(*words, slot=SLOT, proxy_port=8080, is_isolated=True)

@@ -40,6 +40,12 @@ class FakeGuard:
 
     def __init__(self) -> None:
         self.status = GuardStatus(is_proved=True, detail="proved")
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def lose(self) -> None:
+        """As the watcher finds it changed."""
+        self.status = GuardStatus(detail="the guard's rules were changed or removed")
+        self.on_lost()
 
 
 @dataclass
@@ -520,6 +526,53 @@ async def test_the_proxy_is_lost_while_it_runs(world: World):
         assert final.error is not None
         assert final.error.code == "PROXY_LOST"
         assert "no way out" in final.error.message
+    world.assert_nothing_left()
+
+
+async def test_a_lost_guard_ends_every_run_at_once(world: World):
+    """No grace: an agent that ignores SIGTERM would reach the host meanwhile. No new run starts."""
+    world.agent = stubborn
+    runs = [await world.service.create(request(limits=Limits(grace_s=60))) for _ in range(2)]
+    for run in runs:
+        await world.until_running(run)
+
+    world.guard.lose()
+
+    for run in runs:
+        final = await asyncio.wait_for(world.end_of(run), 10)
+        assert (final.state, final.error and final.error.code) == (RunState.FAILED, "GUARD_LOST")
+    with pytest.raises(NotReadyError, match="changed or removed"):
+        await world.service.create(request())
+    world.assert_nothing_left()
+
+
+async def test_a_guard_lost_while_a_run_is_made_keeps_its_agent_from_starting(world: World):
+    """Between the check and the start the guard may go."""
+    world.agent = answer
+
+    async def lose() -> None:
+        world.guard.status = GuardStatus(detail="gone")
+
+    world.link.before_grant = lose
+    final = await world.run()
+
+    assert final.error is not None
+    assert final.error.code == "GUARD_LOST"
+    assert not [call for call in world.engine.calls if call.startswith("start ")]
+    world.assert_nothing_left()
+
+
+async def test_a_second_network_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch):
+    """`docker network connect` on a sandbox: there the guard has no rule for it."""
+    monkeypatch.setattr("runtime.service.NETWORK_CHECK_S", 0.01)
+    world.agent = hang
+    run = await world.service.create(request())
+    await world.until_running(run)
+
+    await world.engine.connect("egress", f"orchbox-default-{run.id}", "10.9.9.9")
+
+    final = await asyncio.wait_for(world.end_of(run), 10)
+    assert (final.state, final.error and final.error.code) == (RunState.FAILED, "NETWORK_CHANGED")
     world.assert_nothing_left()
 
 
