@@ -9,10 +9,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from mitmproxy import connection, http, websocket
+from mitmproxy import connection, http, tls, websocket
 from mitmproxy.proxy import layer, server_hooks
 from mitmproxy.proxy.mode_specs import DnsMode
 
+from proxy.addon_failures import FailedRequest
 from proxy.addon_guard import (
     abort_server,
     fail_closed,
@@ -22,26 +23,27 @@ from proxy.addon_guard import (
     refuse_layer,
     to_response,
 )
-from proxy.addon_layers import FailedRequest
 from proxy.addon_names import NameHooks
-from proxy.addon_routes import choose_layer
+from proxy.addon_routes import Checks, choose_layer
 from proxy.addon_shared import SNI_PORT
 from proxy.grants import is_token_of
 from proxy.headers import clean_request_headers, clean_response_headers
+from proxy.heads import HeadDefect
 from proxy.judge import (
     EXPLAIN_USER,
     NO_GRANT,
     Judged,
     RequestFacts,
     deny,
-    judge_destination,
+    judge_connect,
     judge_request,
     parse_proxy_authorization,
 )
 from proxy.policy.hosts import is_ip_literal
+from proxy.policy.limits import SILENCE_S, limits_of
 from proxy.policy.model import Decision, ReasonCode, Verdict
 from proxy.problems import problem_for, upstream_problem
-from proxy.session import UNKNOWN_ORIGIN, Entry, Origin, Session
+from proxy.session import SILENT, UNKNOWN_ORIGIN, Entry, Origin, Session
 
 if TYPE_CHECKING:
     from proxy.policy.grant import Grant
@@ -65,11 +67,43 @@ class EgressAddon(NameHooks):
             self._record(None, origin, Judged(str(client.peername[0]), client.sockname[1], NO_GRANT))
             client.error = "no grant"
             return
-        self.sessions[client.id] = Session(grant.sandbox_id, origin)
+        session = Session(grant.sandbox_id, origin, self.meters.of(grant.sandbox_id), self.meters.clock)
+        if entry is Entry.DNS:
+            self._admit_name_peer(client, session)
+        else:
+            self._admit(client, session, grant)
 
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget the connection."""
-        self.sessions.pop(client.id, None)
+        session = self.sessions.pop(client.id, None)
+        if session is None:
+            return
+        if session.entry is Entry.DNS:
+            session.meter.close_name_peer()
+        else:
+            session.meter.close_connection()
+        self.close_client(client.id)
+
+    def _admit(self, client: connection.Client, session: Session, grant: Grant) -> None:
+        admission = session.meter.open_connection(limits_of(grant.policy.budgets))
+        self.sessions[client.id] = session
+        session.owe(SILENT, within_s=SILENCE_S)
+        if admission.refusal is not None:
+            session.refusal, session.told_bytes = admission.refusal, 0
+            judged = Judged(str(client.peername[0]), client.sockname[1], admission.refusal)
+            session.refusal_id = self._record(grant, session.origin, judged)
+            if not admission.is_told:
+                client.error = admission.refusal.detail
+                return
+        self.meter_client(client.id, session)
+
+    def _admit_name_peer(self, client: connection.Client, session: Session) -> None:
+        admission = session.meter.open_name_peer()
+        self.sessions[client.id] = session
+        session.owe(None, within_s=SILENCE_S)
+        if admission.refusal is not None:
+            session.meter.suppress(ReasonCode.BUDGET_REQUESTS)
+            client.error = admission.refusal.detail
 
     @fail_closed(refuse_layer)
     async def next_layer(self, data: layer.NextLayer) -> None:
@@ -83,7 +117,19 @@ class EgressAddon(NameHooks):
         def record(judged: Judged) -> None:
             session.refusal_id = self._record(grant, session.origin, judged, method="TLS")
 
-        await choose_layer(data, session, grant.policy, vet=vet, record=record)
+        def spend() -> Decision | None:
+            return session.meter.take_request(limits_of(grant.policy.budgets), self.meters.clock())
+
+        def take_name(name: str) -> Decision | None:
+            return session.meter.take_name(name, self.meters.clock())
+
+        checks = Checks(vet, record, spend, take_name)
+        await choose_layer(data, session, grant.policy, checks)
+
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        """The handshake came to its end in time; what is said next may wait."""
+        if (session := self.sessions.get(data.context.client.id)) is not None:
+            session.settle()
 
     @fail_closed(refuse_dial)
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
@@ -129,12 +175,10 @@ class EgressAddon(NameHooks):
             return
         if not self._is_authorized(flow, grant, session):
             return
-        judged = judge_destination(grant.policy, flow.request.data.host, flow.request.port)
-        if judged.decision.verdict is Verdict.ALLOW:
-            failure = await self._vet(session, grant.policy, judged.host, judged.port)
-            judged = judged._replace(decision=failure) if failure else judged
+        judged = await self._judge_tunnel(flow, grant, session)
         if judged.decision.verdict is Verdict.ALLOW:
             session.tunnel = (judged.host, judged.port)
+            session.owe(SILENT, within_s=SILENCE_S)
             flow.request.data.host = judged.host
             return
         user = parse_proxy_authorization(flow.request.headers.get("proxy-authorization"))
@@ -144,11 +188,26 @@ class EgressAddon(NameHooks):
             and judged.decision.reason_code is not ReasonCode.BAD_HOST
             and not is_ip_literal(judged.host)
         )
+        is_recorded = session.refusal is not None
         if user and user.name == EXPLAIN_USER and is_readable:
             session.tunnel, session.refusal = (judged.host, judged.port), judged.decision
-            session.refusal_id = self._record(grant, session.origin, judged, method="CONNECT")
+            session.owe(SILENT, within_s=SILENCE_S)
+            if not is_recorded:
+                session.refusal_id = self._record(grant, session.origin, judged, method="CONNECT")
             return
-        self._refuse(flow, grant, session, judged)
+        self._refuse(flow, grant, session, judged, is_recorded=is_recorded)
+
+    async def _judge_tunnel(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> Judged:
+        judged = judge_connect(
+            grant.policy, flow.request.data.host, flow.request.port, flow.request.headers.get_all("host")
+        )
+        allowed, now = limits_of(grant.policy.budgets), self.meters.clock()
+        over = session.refusal or session.meter.take_tunnel(allowed, now)
+        if over is None and judged.decision.verdict is Verdict.ALLOW:
+            over = await self._vet(session, grant.policy, judged.host, judged.port)
+        elif over is None:  # what is refused here is a request of its own
+            over = session.meter.take_request(allowed, now)
+        return judged._replace(decision=over) if over else judged
 
     @fail_closed(refuse_flow)
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -165,6 +224,8 @@ class EgressAddon(NameHooks):
         if is_first_hand and not self._is_authorized(flow, grant, session):
             return
         judged = judge_request(grant.policy, _facts(flow, session))
+        if over := session.meter.take_request(limits_of(grant.policy.budgets), self.meters.clock()):
+            judged = judged._replace(decision=over)
         if judged.decision.verdict is Verdict.ALLOW:
             failure = await self._vet(session, grant.policy, judged.host, judged.port)
             judged = judged._replace(decision=failure) if failure else judged
@@ -188,14 +249,22 @@ class EgressAddon(NameHooks):
         request_id = uuid.uuid4().hex
         session = self.sessions.get(data.context.client.id)
         host = data.flow.request.host if data.flow else ""
-        if data.status in {400, 413, 431}:
-            decision = deny(
-                ReasonCode.BAD_REQUEST, data.message if not data.flow else "the request is malformed"
-            )
+        defect = data.defect
+        if defect is None and data.status in {400, 413, 431}:
+            defect = HeadDefect(data.status, "the request is malformed")
+        if defect is not None:
+            decision = deny(defect.reason, defect.detail)
             grant = self.grants.current(session.sandbox_id) if session else None
-            self._record(grant, session.origin if session else UNKNOWN_ORIGIN, Judged(host, 0, decision))
-            name = grant.policy.name if grant else ""
-            problem = problem_for(decision, host=host, port=None, policy_name=name, request_id=request_id)
+            origin = session.origin if session else UNKNOWN_ORIGIN
+            self._record(grant, origin, Judged(host, 0, decision), request_id=request_id)
+            problem = problem_for(
+                decision,
+                host=host,
+                port=None,
+                policy_name=grant.policy.name if grant else "",
+                request_id=request_id,
+                status=defect.status,
+            )
         else:
             problem = upstream_problem(
                 host=host, status=data.status, detail=_upstream_detail(data), request_id=request_id

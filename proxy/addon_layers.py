@@ -8,13 +8,11 @@ NotImplementedError there, we answer at once and drop what is still coming.
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -26,33 +24,17 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseHeaders,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+
+from proxy.addon_failures import FailedRequest, RequestFailedHook
+from proxy.addon_http1 import GuardedHttp1Server
+from proxy.addon_http2 import GuardedHttp2Server
+from proxy.session import Session
 
 MAX_DRAIN_BYTES = 16 << 20
 """Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
-MAX_HEAD_BYTES = 64 << 10
-"""Of a request's first line and headers."""
 
 TLS_ALERT_UNRECOGNIZED_NAME = bytes.fromhex("15030300020270")
 """RFC 8446 section 6.2, fatal: all that a client which cannot be answered in-band gets to see."""
-
-
-@dataclass
-class FailedRequest:
-    """A request that cannot be answered by a hook's response: the addon fills in `response`."""
-
-    context: Context
-    status: int
-    message: str
-    flow: http.HTTPFlow | None
-    response: http.Response | None = None
-
-
-@dataclass
-class RequestFailedHook(StartHook):
-    """The head could not be parsed, or the upstream failed before a response began."""
-
-    data: FailedRequest
 
 
 class RefuseLayer(layer.Layer):
@@ -123,7 +105,8 @@ class GuardedHttpStream(HttpStream):
                 command = inner.send(reply)
             except StopIteration:
                 return
-            if isinstance(command, SendHttp) and command.connection is self.context.client:
+            client = self.context.client
+            if isinstance(command, SendHttp) and command.connection is client and client.connected:
                 if isinstance(command.event, ResponseHeaders):
                     self._response_begun = True
                 elif isinstance(command.event, ResponseProtocolError) and not self._response_begun:
@@ -140,39 +123,18 @@ class GuardedHttpStream(HttpStream):
             reply = yield command
 
 
-class GuardedHttp1Server(Http1Server):
-    """Reads request heads; one that is too long or malformed is reported, then answered."""
-
-    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
-        """Http1Server.read_headers with a bound on the head and with errors that we word ourselves."""
-        for command in super().read_headers(event):
-            if isinstance(command, commands.SendData) and self.request is None:
-                yield from self._fail(400, "the request head is malformed")
-            elif isinstance(command, commands.SendData) and command.data.startswith(b"HTTP/1.1 400"):
-                yield from self._fail(400, "the request's framing is malformed")
-            else:
-                yield command
-        if self.state == self.read_headers and len(self.buf) > MAX_HEAD_BYTES:
-            yield from self._fail(431, "the request head is too long")
-            yield commands.CloseConnection(self.conn)
-            self.state = self.done
-
-    def _fail(self, status: int, message: str) -> layer.CommandGenerator[None]:
-        failed = FailedRequest(self.context, status, message, None)
-        yield RequestFailedHook(failed)
-        if failed.response is not None:
-            from mitmproxy.net.http import http1  # noqa: PLC0415 - only on this rare path
-
-            yield commands.SendData(self.conn, http1.assemble_response(failed.response))
-
-
 class GuardedHttpLayer(HttpLayer):
-    """HttpLayer with our streams and our HTTP/1 reader."""
+    """HttpLayer with our streams and our readers."""
+
+    def __init__(self, context: Context, mode: HTTPMode, session: Session) -> None:
+        super().__init__(context, mode)
+        self._session = session
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, events.Start) and self.context.client.alpn != b"h2":
+        if isinstance(event, events.Start):
             client: Connection = self.context.client
-            self.connections.setdefault(client, GuardedHttp1Server(self.context.fork()))
+            reader = GuardedHttp2Server if client.alpn == b"h2" else GuardedHttp1Server
+            self.connections.setdefault(client, reader(self.context.fork(), self._session))
         yield from super()._handle_event(event)
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
@@ -183,9 +145,7 @@ class GuardedHttpLayer(HttpLayer):
 
 __all__ = [
     "TLS_ALERT_UNRECOGNIZED_NAME",
-    "FailedRequest",
     "GuardedHttpLayer",
     "HTTPMode",
     "RefuseLayer",
-    "RequestFailedHook",
 ]

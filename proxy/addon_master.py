@@ -10,7 +10,9 @@ from mitmproxy.addons import core, proxyserver
 from mitmproxy.master import Master
 
 from proxy.addon import EgressAddon
+from proxy.addon_meter import Gate, MeteredLayer
 from proxy.addon_tls import MemoryTlsConfig
+from proxy.session import Session
 
 SYSTEM_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
 
@@ -70,7 +72,14 @@ def build_master(addon: EgressAddon, tls: MemoryTlsConfig, *, modes: list[str]) 
         master.options.update(ssl_verify_upstream_trusted_ca=str(SYSTEM_ROOTS))
     assert_safe_options(master.options)
     addon.abort = _aborter(server)
+    addon.close_client = _closer(server)
+    addon.meter_client = _meterer(server, addon)
     return master
+
+
+async def close_listeners(master: Master) -> None:
+    """Stop listening; mitmproxy 12.2 leaves that to the end of the process."""
+    await master.addons.get("proxyserver").servers.update([])
 
 
 def _aborter(server: proxyserver.Proxyserver) -> Any:
@@ -84,6 +93,30 @@ def _aborter(server: proxyserver.Proxyserver) -> Any:
             transport.handler.cancel("refused")
 
     return abort
+
+
+def _closer(server: proxyserver.Proxyserver) -> Any:
+    def close(client_id: str) -> None:
+        """Close every socket of a connection that has ended.
+
+        mitmproxy 12.2 leaves one open for good when it is told to close it while its reader waits for its
+        turn (`handle_connection` is then cancelled outside its `try`).
+        """
+        handler = server.connections.get(client_id)
+        for transport in list(handler.transports.values()) if handler is not None else []:
+            if transport.writer is not None:
+                transport.writer.close()
+
+    return close
+
+
+def _meterer(server: proxyserver.Proxyserver, gate: Gate) -> Any:
+    def meter(client_id: str, session: Session) -> None:
+        """Put the meter around a connection that has said nothing yet."""
+        handler = server.connections[client_id]
+        handler.layer = MeteredLayer(handler.layer, session, gate)  # type: ignore[assignment]
+
+    return meter
 
 
 _MISSING = object()

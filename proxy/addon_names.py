@@ -11,6 +11,7 @@ from mitmproxy.net.dns import response_codes, types
 from proxy.addon_guard import fail_closed, refuse_dns
 from proxy.addon_shared import SharedState
 from proxy.names import NameAnswers
+from proxy.policy.model import ReasonCode
 
 
 class NameHooks(SharedState):
@@ -25,6 +26,10 @@ class NameHooks(SharedState):
         """Answer from the policy alone; nothing is ever asked upstream for a sandbox."""
         session = self.sessions[flow.client_conn.id]
         grant = self._grant(session)
+        if session.meter.take_question(self.meters.clock()) is not None:
+            session.meter.suppress(ReasonCode.BUDGET_REQUESTS)  # no work a query, and one line for many
+            flow.response = flow.request.fail(response_codes.REFUSED)
+            return
         question = flow.request.question
         if question is None or len(flow.request.questions) != 1:
             flow.response = flow.request.fail(response_codes.FORMERR)

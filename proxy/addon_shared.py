@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 
 from proxy.audit import Audit, decision_line
 from proxy.grants import GrantRegistry
-from proxy.judge import EXPIRED, NO_GRANT, Judged, RefusedError
+from proxy.judge import EXPIRED, NO_GRANT, Judged, RefusedError, deny
+from proxy.meters import NO_BYTES_LEFT, Meter, Meters
 from proxy.policy.grant import Grant
-from proxy.policy.model import Decision, Policy
+from proxy.policy.limits import MAX_TOLD_BYTES, limits_of
+from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
 from proxy.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
 from proxy.session import UNKNOWN_ORIGIN, Entry, Origin, Session
 
@@ -29,19 +32,65 @@ class SharedState:
         *,
         lookup: Lookup = lookup_ipv4,
         ports: dict[int, Entry] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.grants = grants
+        self.meters = Meters(clock)
         self.sessions: dict[str, Session] = {}
         self._audit = audit
         self._lookup = lookup
         self._ports = ports or _ENTRIES
         self.abort: Callable[[str], None] = _no_abort
         """Cuts a client connection by id; the master sets it."""
+        self.close_client: Callable[[str], None] = _no_abort
+        """Closes the sockets of a client connection that has ended; the master sets it."""
+        self.meter_client: Callable[[str, Session], None] = _no_meter
+        """Lets a client connection's bytes pass `take_bytes` only; the master sets it."""
 
     def drop_sandbox(self, sandbox_id: str) -> None:
-        """Cut every connection of a sandbox whose grant is gone."""
+        """Cut every connection of a sandbox whose grant is gone, and forget what it spent."""
         for client_id in [i for i, s in self.sessions.items() if s.sandbox_id == sandbox_id]:
             self.abort(client_id)
+        if (meter := self.meters.drop(sandbox_id)) is not None:
+            self._report(sandbox_id, meter, is_last=True)
+
+    def sweep(self) -> None:
+        """Cut the connections whose client let its time pass; report the refusals that got no line."""
+        now = self.meters.clock()
+        for client_id, session in list(self.sessions.items()):
+            if session.deadline is not None and now >= session.deadline.at:
+                self._cut(client_id, session, session.deadline.decision)
+        for sandbox_id, meter in self.meters.items():
+            self._report(sandbox_id, meter)
+
+    def take_bytes(self, session: Session, *, out: int = 0, into: int = 0) -> bool:
+        """Count bytes of a connection; where it may not have them they are dropped and False is returned."""
+        if out and session.deadline is not None:
+            session.owe_head()
+        if session.told_bytes is not None:
+            session.told_bytes += out + into
+            return session.told_bytes <= MAX_TOLD_BYTES
+        grant = self._grant(session)
+        if session.meter.take_bytes(limits_of(grant.policy.budgets), out=out, into=into):
+            return True
+        host, port = session.tunnel or ("", 0)
+        self._record(grant, session.origin, Judged(host, port, NO_BYTES_LEFT))
+        return False
+
+    def _cut(self, client_id: str, session: Session, decision: Decision | None) -> None:
+        session.settle()
+        self.abort(client_id)
+        if decision is not None and session.refusal is None:
+            host, port = session.tunnel or ("", 0)
+            grant = self.grants.current(session.sandbox_id)
+            self._record(grant, session.origin, Judged(host, port, decision), sandbox_id=session.sandbox_id)
+
+    def _report(self, sandbox_id: str | None, meter: Meter, *, is_last: bool = False) -> None:
+        """One line a reason for the refusals that were counted only."""
+        for reason, count in meter.take_suppressed(self.meters.clock(), is_last=is_last).items():
+            judged = Judged("", 0, deny(reason, f"{count} refusals came too fast to be written one by one"))
+            grant = self.grants.current(sandbox_id) if sandbox_id else None
+            self._record(grant, UNKNOWN_ORIGIN, judged, sandbox_id=sandbox_id, suppressed=count)
 
     def record_refusal(self, data: object, decision: Decision) -> None:
         """The audit line of a hook that failed or met no grant."""
@@ -73,7 +122,7 @@ class SharedState:
             return exc.decision
         return None
 
-    def _record(
+    def _record(  # noqa: PLR0913 - one parameter a field
         self,
         grant: Grant | None,
         origin: Origin,
@@ -83,12 +132,19 @@ class SharedState:
         path: str | None = None,
         request_id: str | None = None,
         sandbox_id: str | None = None,
+        suppressed: int = 0,
     ) -> str:
+        """Write the audit line, or only count a refusal that comes too fast; the request id."""
+        sandbox_id = grant.sandbox_id if grant else sandbox_id
         request_id = request_id or uuid.uuid4().hex
+        if judged.decision.verdict is not Verdict.ALLOW and not suppressed:
+            reason = judged.decision.reason_code or ReasonCode.INTERNAL_ERROR
+            if not self.meters.find(sandbox_id).take_deny_line(reason, self.meters.clock()):
+                return request_id
         self._audit.record(
             decision_line(
                 judged.decision,
-                sandbox_id=grant.sandbox_id if grant else sandbox_id,
+                sandbox_id=sandbox_id,
                 policy_name=grant.policy.name if grant else None,
                 entry=origin.entry.value,
                 client_port=origin.client_port,
@@ -97,6 +153,7 @@ class SharedState:
                 port=judged.port or None,
                 path=path,
                 request_id=request_id,
+                suppressed=suppressed,
             )
         )
         return request_id
@@ -112,6 +169,10 @@ def _origin(client: object) -> Origin:
     """Of a connection that has no session: one that was refused before it got one."""
     peername = getattr(client, "peername", None)
     return UNKNOWN_ORIGIN._replace(client_port=int(peername[1])) if peername else UNKNOWN_ORIGIN
+
+
+def _no_meter(client_id: str, _session: Session) -> None:
+    raise RuntimeError(f"no master is attached that could meter connection {client_id}")
 
 
 def _no_abort(client_id: str) -> None:

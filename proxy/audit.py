@@ -32,10 +32,13 @@ def decision_line(  # noqa: PLR0913 - one parameter a field
     port: int | None,
     path: str | None,
     request_id: str,
+    suppressed: int = 0,
 ) -> DecisionLine:
     """One decision as JSON-able values; `entry` is explicit, sni, host or dns, `at` is epoch seconds.
 
     `client_port` is the source port of the sandbox's connection, by which a line is matched to an attempt.
+    `suppressed` is 0, or the number of refusals this line stands for: they came too fast for lines of their
+    own, so refusals in all are the lines with 0 and the sum of the others.
     """
     return {
         "at": round(time.time(), 3),
@@ -52,6 +55,7 @@ def decision_line(  # noqa: PLR0913 - one parameter a field
         "port": port,
         "path": path.split("?", 1)[0][:MAX_TEXT] if path else None,
         "tls": decision.tls.value if decision.tls else None,
+        "suppressed": suppressed,
         "detail": decision.detail[:MAX_TEXT],
     }
 

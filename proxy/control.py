@@ -138,4 +138,7 @@ async def sweep_forever(sweep: Callable[[], None], *, every_s: float = 1.0) -> N
     """Run the expiry sweep until cancelled."""
     while True:
         await asyncio.sleep(every_s)
-        sweep()
+        try:
+            sweep()
+        except Exception as exc:  # noqa: BLE001 - the next sweep must still come
+            structlog.get_logger().error("sweep-failed", error=type(exc).__name__)

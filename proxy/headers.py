@@ -8,6 +8,7 @@ from typing import Any
 _NEVER_FORWARDED = {
     "forwarded",
     "keep-alive",
+    "max-forwards",
     "proxy-authorization",
     "proxy-connection",
     "te",

@@ -77,6 +77,22 @@ def judge_destination(policy: Policy, raw_host: str | bytes, port: int) -> Judge
     return Judged(host, port, decide(policy, Request(host=host, port=port, scheme=scheme)))
 
 
+def judge_connect(policy: Policy, raw_host: str | bytes, port: int, host_headers: list[str]) -> Judged:
+    """As `judge_destination`; a Host header may leave the port out, but names no other destination."""
+    judged = judge_destination(policy, raw_host, port)
+    if judged.decision.reason_code is ReasonCode.BAD_HOST:
+        return judged
+    for named in host_headers:
+        try:
+            is_same = split_authority(named, default_port=port) == (judged.host, port)
+        except BadHostError:
+            is_same = False
+        if not is_same:
+            detail = f"the Host header does not name {judged.host}:{port}"
+            return judged._replace(decision=deny(ReasonCode.HOST_MISMATCH, detail))
+    return judged
+
+
 def judge_server_name(policy: Policy, sni: str | None, tunnel: tuple[str, int] | None) -> Judged:
     """The ClientHello's server name: it must be there, be a name, and equal the CONNECT authority."""
     host, port = tunnel or ("", 443)

@@ -47,11 +47,20 @@ class Problem(NamedTuple):
 
 
 def problem_for(
-    decision: Decision, *, host: str, port: int | None, policy_name: str, request_id: str
+    decision: Decision,
+    *,
+    host: str,
+    port: int | None,
+    policy_name: str,
+    request_id: str,
+    status: int | None = None,
 ) -> Problem:
-    """The answer to a refused request; a decision without a reason counts as an internal error."""
+    """The answer to a refused request; a decision without a reason counts as an internal error.
+
+    `status` replaces the table's for a malformed request (414, 417, 431).
+    """
     reason = decision.reason_code or ReasonCode.INTERNAL_ERROR
-    status = _STATUS.get(reason, 403)
+    status = status or _STATUS.get(reason, 403)
     title = f"Refused by the egress policy ({reason.value})"
     body: dict[str, object] = {
         "type": TYPE_PREFIX + reason.value,

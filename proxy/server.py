@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.addon import EgressAddon
-from proxy.addon_master import SYSTEM_ROOTS, build_master
+from proxy.addon_master import SYSTEM_ROOTS, build_master, close_listeners
 from proxy.addon_shared import EXPLICIT_PORT, HOST_PORT, SNI_PORT
 from proxy.addon_tls import MemoryTlsConfig
 from proxy.audit import Audit
@@ -63,12 +63,18 @@ class ProxyServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.master.shutdown)
         await self.control.start()
-        sweeper = asyncio.create_task(sweep_forever(self.control.sweep))
+        sweeper = asyncio.create_task(sweep_forever(self.sweep))
         try:
             await self.master.run()
         finally:
             sweeper.cancel()
+            await close_listeners(self.master)
             await self.control.close()
+
+    def sweep(self) -> None:
+        """What is done every second: expired grants, late clients, refusals to report."""
+        self.control.sweep()
+        self.addon.sweep()
 
     # -- Enforcer --
 

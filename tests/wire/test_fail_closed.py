@@ -29,7 +29,7 @@ async def test_client_connected_denies(rig: Rig, monkeypatch):
 
 async def test_http_connect_denies(rig: Rig, monkeypatch):
     """A failing CONNECT decision is a 500 that opens no tunnel."""
-    monkeypatch.setattr(addon_module, "judge_destination", boom)
+    monkeypatch.setattr(addon_module, "judge_connect", boom)
 
     raw = await rig.connect("ok.test:443")
 

@@ -35,7 +35,9 @@ async def converse(
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
     context.set_alpn_protocols(["h2"])
     await asyncio.wait_for(writer.start_tls(context, server_hostname=host), 5)
-    connection = h2.connection.H2Connection(h2.config.H2Configuration(validate_outbound_headers=False))
+    connection = h2.connection.H2Connection(
+        h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
+    )
     connection.initiate_connection()
     answers: dict[int, Answer] = {}
     for headers, body, trailers in requests:

@@ -1,0 +1,160 @@
+r"""The head of an HTTP/1 request, checked as bytes before anything parses it. Pure.
+
+mitmproxy 12.2 reads leniently (`line.split()`, bare line feeds, folds that it writes out again, `.strip()`
+that eats control bytes), and what two readers read differently is how a request gets past one of them
+(RFC 9112 sections 2.2, 3, 5.1, 6). Here there is one way to write a request; all others are refused.
+
+>>> head_defect(b"GET /\thttp HTTP/1.1\r\nHost: ok.test\r\n\r\n").status
+400
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from proxy.policy.hosts import BadHostError, split_authority
+from proxy.policy.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES
+from proxy.policy.model import ReasonCode
+
+
+class HeadDefect(NamedTuple):
+    """What is wrong with a head, in our own words."""
+
+    status: int
+    detail: str
+    reason: ReasonCode = ReasonCode.BAD_REQUEST
+
+
+METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}")
+"""Capitals only: mitmproxy reads `connect` as CONNECT in some places and not in others."""
+_TARGET = re.compile(rb"[\x21-\x7e]+")
+_VERSIONS = {b"HTTP/1.1", b"HTTP/1.0"}
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+_SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*:")
+_ONCE = {b"host", b"content-length", b"transfer-encoding", b"expect", b"proxy-authorization"}
+
+
+def head_end(buffered: bytes) -> int | None:
+    """Where the head ends that the bytes begin with; None while it is incomplete.
+
+    A bare line feed ends nothing here, but an empty line made of one does: the head is then refused at
+    once in place of being waited for.
+    """
+    ends = [at + len(end) for end in (b"\r\n\r\n", b"\n\n", b"\n\r\n") if (at := buffered.find(end)) >= 0]
+    return min(ends) if ends else None
+
+
+def unfinished_head_defect(buffered: bytes) -> HeadDefect | None:
+    """What is wrong already with a head whose end has not come."""
+    if buffered[:1] in {b"\r", b"\n"}:
+        return HeadDefect(400, "an empty line where a request should begin")
+    if b"\r\n" not in buffered and len(buffered) > MAX_URI_BYTES + 64:
+        return _URI_TOO_LONG
+    if len(buffered) > MAX_HEAD_BYTES or buffered.count(b"\r\n") > MAX_HEADERS + 1:
+        return _HEAD_TOO_LONG
+    return None
+
+
+def head_defect(head: bytes) -> HeadDefect | None:
+    """What is wrong with a complete head, its final empty line included; None for a proper one."""
+    if head[:1] in {b"\r", b"\n"}:
+        return HeadDefect(400, "an empty line where a request should begin")
+    if len(head) > MAX_HEAD_BYTES:
+        return _HEAD_TOO_LONG
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if not head.endswith(b"\r\n\r\n") or any(c in line for line in (first, *lines) for c in (b"\r", b"\n")):
+        return HeadDefect(400, "a line that does not end in CR LF")
+    if len(lines) > MAX_HEADERS:
+        return HeadDefect(431, f"more than {MAX_HEADERS} headers")
+    headers = dict.fromkeys(_ONCE, b"")
+    seen: set[bytes] = set()
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not _NAME.fullmatch(name):
+            return HeadDefect(400, "a header line that is not `name: value`")
+        if not _VALUE.fullmatch(value):
+            return HeadDefect(400, "a control character in a header")
+        key = name.lower()
+        if key in _ONCE and key in seen:
+            return HeadDefect(400, f"more than one {key.decode()} header")
+        seen.add(key)
+        headers[key] = value.strip(b" \t")
+    return _request_line_defect(first) or _framing_defect(first.rpartition(b" ")[2], seen, headers)
+
+
+def _request_line_defect(line: bytes) -> HeadDefect | None:
+    parts = line.split(b" ")
+    if len(parts) != 3 or not METHOD.fullmatch(parts[0]) or parts[2] not in _VERSIONS:
+        return HeadDefect(400, "a first line that is not `METHOD target HTTP/1.1`")
+    method, target, _version = parts
+    if len(target) > MAX_URI_BYTES:
+        return _URI_TOO_LONG
+    if not _TARGET.fullmatch(target) or b"#" in target:
+        return HeadDefect(400, "a request target with a character that no URI has")
+    if method == b"CONNECT":
+        return _authority_defect(target, default_port=0)
+    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+        return None
+    if target[:7].lower() != b"http://":
+        what = (
+            "https is asked for by CONNECT" if target[:8].lower() == b"https://" else "only http is carried"
+        )
+        is_uri = _SCHEME.match(target) is not None
+        return HeadDefect(400, f"{what} in clear text" if is_uri else "a request target that is no URI")
+    return _authority_defect(re.split(rb"[/?]", target[7:], maxsplit=1)[0], default_port=80)
+
+
+def _authority_defect(authority: bytes, *, default_port: int) -> HeadDefect | None:
+    try:
+        _host, port = split_authority(authority.decode("ascii"), default_port=default_port)
+    except BadHostError as exc:
+        return HeadDefect(400, f"not a host name and port: {exc}", ReasonCode.BAD_HOST)
+    return None if port else HeadDefect(400, "CONNECT without a port", ReasonCode.BAD_HOST)
+
+
+def _framing_defect(version: bytes, seen: set[bytes], headers: dict[bytes, bytes]) -> HeadDefect | None:
+    if b"transfer-encoding" in seen:
+        if headers[b"transfer-encoding"].lower() != b"chunked" or version != b"HTTP/1.1":
+            return HeadDefect(400, "a transfer coding other than chunked")
+        if b"content-length" in seen:
+            return HeadDefect(400, "both a Content-Length and a Transfer-Encoding")
+    elif b"content-length" in seen and not _LENGTH.fullmatch(headers[b"content-length"]):
+        return HeadDefect(400, "a Content-Length that is not one plain number")
+    if b"expect" in seen and headers[b"expect"].lower() != b"100-continue":
+        return HeadDefect(417, "an expectation other than 100-continue")
+    return None
+
+
+_HEAD_TOO_LONG = HeadDefect(431, "the request head is too long")
+_URI_TOO_LONG = HeadDefect(414, f"a request target longer than {MAX_URI_BYTES} bytes")
+
+
+def stream_defect(headers: list[tuple[bytes, bytes]]) -> HeadDefect | None:
+    """What is wrong with an HTTP/2 request's headers, beyond what the h2 library refuses by itself."""
+    if len(headers) > MAX_HEADERS:
+        return HeadDefect(431, f"more than {MAX_HEADERS} headers")
+    pseudo = {name: value for name, value in headers if name.startswith(b":")}
+    names = [name for name, _ in headers]
+    if len(set(names[: len(pseudo)])) != len(pseudo) or sum(n.startswith(b":") for n in names) != len(pseudo):
+        return HeadDefect(400, "a pseudo-header twice, or behind a header")
+    if set(pseudo) - {b":method", b":scheme", b":path", b":authority"}:
+        return HeadDefect(400, "a pseudo-header that is not carried")
+    if pseudo.get(b":scheme") != b"https" or not METHOD.fullmatch(pseudo.get(b":method", b"")):
+        return HeadDefect(400, "a scheme or method that is not carried")
+    if len(pseudo.get(b":path", b"")) > MAX_URI_BYTES:
+        return _URI_TOO_LONG
+    if not all(_TARGET.fullmatch(pseudo.get(name, b"")) for name in (b":path", b":authority")):
+        return HeadDefect(400, "a path or authority that is empty or has a character that no URI has")
+    for name, value in headers:
+        is_name = name.startswith(b":") or (_NAME.fullmatch(name) and name == name.lower())
+        if not is_name or not _VALUE.fullmatch(value) or name in _NOT_IN_HTTP2:
+            return HeadDefect(400, "a header that HTTP/2 does not carry")
+    if any(names.count(name) > 1 for name in _ONCE):
+        return HeadDefect(400, "a header twice that may stand once")
+    return _framing_defect(b"HTTP/2", set(names), dict(headers))
+
+
+_NOT_IN_HTTP2 = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
