@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.seccomp import profile
 from tests.integration.sandboxes import LIMITS, POOL, Seen, see
 
 pytestmark = pytest.mark.docker
@@ -330,7 +331,7 @@ def test_the_engines_record_shows_the_restrictions(seen: Seen):
     assert host["Privileged"] is False
     assert not host["Binds"]
     assert seen.record["Mounts"] == []
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["SecurityOpt"] == ["no-new-privileges:true", f"seccomp={profile()}"]
 
 
 def test_memory_that_is_used_up_ends_the_agent_only():
