@@ -57,7 +57,13 @@ async def open_engine(image: str = IMAGE) -> DockerEngine:
     pytest.skip(reason)
 
 
-async def see(code: str, *, limits: Limits = LIMITS, secrets: dict[str, str] | None = None) -> Seen:
+async def see(
+    code: str,
+    *,
+    limits: Limits = LIMITS,
+    secrets: dict[str, str] | None = None,
+    isolation: Isolation = Isolation.RUNC,
+) -> Seen:
     """Run Python code as an agent in a sandbox; everything is removed."""
     engine = await open_engine()
     instance = f"hardening-{uuid.uuid4().hex[:8]}"
@@ -70,7 +76,7 @@ async def see(code: str, *, limits: Limits = LIMITS, secrets: dict[str, str] | N
             network=slot.network,
             address=slot.sandbox_address,
             dns=slot.proxy_address,
-            isolation=Isolation.RUNC,
+            isolation=isolation,
             limits=limits,
             labels=labels.labels(instance, "sandbox"),
         )

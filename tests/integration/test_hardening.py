@@ -139,7 +139,7 @@ report["denied"] = {
 }
 report["ipv6"] = {a: attempt(lambda: connect_ipv6(a)) for a in ("::1", "fe80::1%eth0", "2001:db8::1")}
 report["ipv6_addresses"] = Path("/proc/net/if_inet6").read_text() if Path("/proc/net/if_inet6").exists() else ""
-report["namespaces"] = {n: os.readlink("/proc/self/ns/" + n) for n in ("cgroup", "ipc", "mnt", "net", "pid", "uts")}
+report["namespaces"] = {p.name: os.readlink(p) for p in Path("/proc/self/ns").iterdir()}
 report["interfaces"] = sorted(name for _, name in socket.if_nameindex())
 report["routes"] = [l.split()[1:3] for l in Path("/proc/net/route").read_text().splitlines()[1:]]
 report["host_name"] = socket.gethostname()
