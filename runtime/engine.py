@@ -22,6 +22,7 @@ class EngineInfo:
 
     version: str
     runtimes: frozenset[str]
+    has_apparmor: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from runtime.seccomp import profile
 SANDBOX_UID = 1000
 HOSTNAME = "sandbox"
 HELPER_MEMORY_BYTES = 256 << 20
+HELPER_PIDS = 64
 GVISOR_TASKS, GVISOR_TASKS_PER_PROCESS = 64, 3
 _NO_LOG = {"Type": "none", "Config": {}}
 """The engine writes nothing of an agent's output to the host's disk."""
@@ -179,7 +180,7 @@ def helper_config(
     needs_net_admin: bool = False,
     ipv6: bool = False,
 ) -> ContainerConfig:
-    """A one-shot container of ours: `network` is `host` or a network's name.
+    """A one-shot container of ours: `network` is `host`, `none` or a network's name.
 
     `ipv6` switches IPv6 on where the network has none, which no sandbox can: for the guard's proof.
     """
@@ -202,7 +203,7 @@ def helper_config(
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_ADMIN"] if needs_net_admin else [],
             "SecurityOpt": security_options(),
-            "PidsLimit": 64,
+            "PidsLimit": HELPER_PIDS,
             "Memory": HELPER_MEMORY_BYTES,
             "MemorySwap": HELPER_MEMORY_BYTES,
             "Sysctls": {"net.ipv6.conf.all.disable_ipv6": "0"} if ipv6 else {},
@@ -211,3 +212,13 @@ def helper_config(
         },
         "NetworkingConfig": {"EndpointsConfig": {network: endpoint} if address else {}},
     }
+
+
+def under(isolation: Isolation, helper: ContainerConfig) -> ContainerConfig:
+    """A helper's configuration under a runtime of its own, for trying that runtime."""
+    host = {
+        "Runtime": isolation.value,
+        "SecurityOpt": security_options(isolation),
+        "PidsLimit": host_tasks(isolation, HELPER_PIDS),
+    }
+    return {**helper, "HostConfig": {**helper["HostConfig"], **host}}

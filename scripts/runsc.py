@@ -46,15 +46,16 @@ def with_runtime(text: str, name: str, path: str, arguments: tuple[str, ...] = A
 
 
 def without_runtime(text: str, name: str) -> str:
-    """A daemon.json without a runtime; empty where nothing else is left. Raises ValueError as above."""
+    """A daemon.json without a runtime. Raises ValueError as above.
+
+    "runtimes" stays, empty if need be: dockerd keeps what it has where the key is not there (20.10).
+    """
     document = _document(text)
     runtimes = document.get("runtimes")
     if not isinstance(runtimes, dict) or name not in runtimes:
         return text
     del runtimes[name]
-    if not runtimes:
-        del document["runtimes"]
-    return json.dumps(document, indent=2) + "\n" if document else ""
+    return json.dumps(document, indent=2) + "\n"
 
 
 def _document(text: str) -> dict[str, Any]:
@@ -97,7 +98,8 @@ def apply(text: str, *, expect: str, present: bool) -> None:
     while (expect in known_runtimes()) != present:
         if time.monotonic() > deadline:
             _replace(before)
-            sys.exit(f"dockerd did not take {CONFIG} up: its log is {Path(f'/proc/{pid}/fd/1').readlink()}")
+            os.kill(pid, signal.SIGHUP)
+            sys.exit(f"dockerd did not take {CONFIG} up, which is as it was: its log says why")
         time.sleep(0.1)
 
 

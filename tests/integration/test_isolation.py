@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.model import Isolation
 from runtime.probe import inside_syscalls
 from runtime.probe.inside_syscalls import ATTEMPTS
-from tests.integration.sandboxes import Seen, see
+from tests.integration.sandboxes import see
 
 pytestmark = pytest.mark.docker
 
@@ -107,22 +108,24 @@ EXPECTED = {
 
 
 @cache
-def attempts() -> dict[str, tuple[bool, str]]:
+def attempts(isolation: Isolation) -> dict[str, tuple[bool, str]]:
     """What each attempt saw in one real sandbox."""
-    seen = asyncio.run(see(PROGRAM))
+    seen = asyncio.run(see(PROGRAM, isolation=isolation))
     return {name: (is_blocked, detail) for name, (is_blocked, detail) in seen.report.items()}
 
 
+@pytest.mark.parametrize("isolation", list(Isolation))
 @pytest.mark.parametrize("name", sorted(ATTEMPTS))
-def test_attempt_is_blocked(name: str):
+def test_attempt_is_blocked(isolation: Isolation, name: str):
     """Nothing that leads out of a sandbox, or deeper into the kernel, is open to it."""
-    is_blocked, detail = attempts()[name]
+    is_blocked, detail = attempts(isolation)[name]
     assert is_blocked, detail
 
 
-def test_ordinary_programs_work():
-    """What agents are made of goes on working under the profile."""
-    seen: Seen = asyncio.run(see(ORDINARY))
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_ordinary_programs_work(isolation: Isolation):
+    """What agents are made of goes on working under the profile: threads too, for which libc tries clone3."""
+    seen = asyncio.run(see(ORDINARY, isolation=isolation))
     assert seen.status.code == 0, seen.stderr
     assert seen.report == EXPECTED
 
