@@ -69,6 +69,13 @@ def to_orch_error(exc: Exception) -> OrchError:
     )
 
 
+def engine_info(data: Mapping[str, Any]) -> EngineInfo:
+    """From `GET /info`; a security option is `name=apparmor`, others follow its name after a comma."""
+    secured = {str(option).partition(",")[0] for option in data.get("SecurityOptions") or ()}
+    runtimes = frozenset(data.get("Runtimes") or ())
+    return EngineInfo(data["ServerVersion"], runtimes, has_apparmor="name=apparmor" in secured)
+
+
 def _explain(exc: docker.errors.APIError) -> str:
     return str(exc.explanation or exc)
 
@@ -107,9 +114,8 @@ class DockerEngine:
         return await uninterrupted(self._ask(function, *args, **kwargs))
 
     async def info(self) -> EngineInfo:
-        """Version and runtimes."""
-        data = await self._ask(self._api.info)
-        return EngineInfo(data["ServerVersion"], frozenset(data.get("Runtimes") or ()))
+        """Version, runtimes, AppArmor."""
+        return engine_info(await self._ask(self._api.info))
 
     async def image_id(self, reference: str) -> str | None:
         """The image's id, or None."""

@@ -22,6 +22,7 @@ class EngineInfo:
 
     version: str
     runtimes: frozenset[str]
+    has_apparmor: bool = False
 
 
 ISOLATED_GATEWAYS_SINCE = 28

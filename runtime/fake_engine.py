@@ -61,10 +61,18 @@ class FakeEngine:
     """Implements `engine.Engine`."""
 
     def __init__(
-        self, images: Mapping[str, Program | None], *, runtimes: frozenset[str] = frozenset({"runc"})
+        self,
+        images: Mapping[str, Program | None],
+        *,
+        runtimes: frozenset[str] = frozenset({"runc"}),
+        has_apparmor: bool = False,
     ) -> None:
         self._images = dict(images)
-        self._runtimes = runtimes
+        self._info = EngineInfo("0-fake", runtimes, has_apparmor)
+        self.broken_runtimes: set[str] = set()
+        """Listed, but their program does not start."""
+        self.swapped_runtime: str | None = None
+        """What it starts instead of what was asked for."""
         self._ids = (f"{n:064x}" for n in itertools.count(1))
         self.by_name: dict[str, _Container] = {}
         self.by_network: dict[str, _Network] = {}
@@ -90,9 +98,9 @@ class FakeEngine:
             await self._kill(container, 9)
 
     async def info(self) -> EngineInfo:
-        """Version and runtimes."""
+        """Version, runtimes, AppArmor."""
         await self._enter("info")
-        return EngineInfo("0-fake", self._runtimes)
+        return self._info
 
     async def image_id(self, reference: str) -> str | None:
         """The image's id, or None."""
@@ -145,7 +153,7 @@ class FakeEngine:
         if image not in self._images:
             raise NotFoundError(f"no such image: {image}", hint="make images")
         host = config.get("HostConfig") or {}
-        if host.get("Runtime", "runc") not in self._runtimes:
+        if host.get("Runtime", "runc") not in self._info.runtimes:
             raise InvalidInputError(f"unknown runtime specified {host['Runtime']}", hint="orch doctor")
         if name in self.by_name:
             raise ConflictError(f"the container name {name} is already in use")
@@ -172,6 +180,9 @@ class FakeEngine:
         """Run its program."""
         await self._enter("start", container)
         found = self._container(container)
+        runtime = (found.config.get("HostConfig") or {}).get("Runtime", "runc")
+        if runtime in self.broken_runtimes:
+            raise InvalidInputError("the engine cannot start this container: failed to create shim")
         if found.program is None:
             raise InvalidInputError(f"the engine cannot start this container: {found.process.argv}")
         if found.task is None:
@@ -221,10 +232,12 @@ class FakeEngine:
             for name, network in self.by_network.items()
             if found.name in network.members
         }
+        swapped = {"Runtime": self.swapped_runtime} if self.swapped_runtime else {}
         return {
             "Id": found.id,
             "Name": f"/{found.name}",
             "Config": found.config,
+            "HostConfig": {"Runtime": "runc", **(found.config.get("HostConfig") or {}), **swapped},
             "State": state,
             "NetworkSettings": {"Networks": networks},
         }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from runtime.engine import ContainerConfig
 from runtime.model import Isolation, Limits
@@ -16,6 +17,8 @@ from runtime.seccomp import profile
 SANDBOX_UID = 1000
 HOSTNAME = "sandbox"
 HELPER_MEMORY_BYTES = 256 << 20
+HELPER_PIDS = 64
+GVISOR_TASKS, GVISOR_TASKS_PER_PROCESS = 64, 3
 _NO_LOG = {"Type": "none", "Config": {}}
 """The engine writes nothing of an agent's output to the host's disk."""
 
@@ -36,13 +39,27 @@ class SandboxSpec:
     """The engine's host has AppArmor."""
 
 
-def security_options(*, has_apparmor: bool = False) -> list[str]:
+def security_options(isolation: Isolation = Isolation.RUNC, *, has_apparmor: bool = False) -> list[str]:
     """What every container of ours starts with. Raises NotReadyError where the seccomp profile is unusable.
 
     The engine applies `docker-default` by itself where AppArmor is there; named, it is never silently off.
     """
-    apparmor = ["apparmor=docker-default"] if has_apparmor else []
-    return ["no-new-privileges:true", f"seccomp={profile()}", *apparmor]
+    filtered = f"seccomp={profile(is_gvisor=isolation is Isolation.RUNSC)}"
+    return ["no-new-privileges:true", filtered, *(["apparmor=docker-default"] if has_apparmor else [])]
+
+
+def host_tasks(isolation: Isolation, pids: int) -> int:
+    """The cgroup's limit of tasks for a sandbox that may have `pids` processes and threads.
+
+    gVisor needs tasks of the host's for itself (33 at start, 2.1 for each process inside; 20240729), and one
+    that gets none ends with all that is in it: its limit is a stop behind the one that it enforces itself.
+    """
+    return pids if isolation is Isolation.RUNC else GVISOR_TASKS + GVISOR_TASKS_PER_PROCESS * pids
+
+
+def _process_limit(isolation: Isolation, pids: int) -> list[dict[str, Any]]:
+    """RLIMIT_NPROC counts a user's processes: under gVisor the sandbox's, elsewhere the whole host's."""
+    return [{"Name": "nproc", "Soft": pids, "Hard": pids}] if isolation is Isolation.RUNSC else []
 
 
 def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
@@ -74,15 +91,16 @@ def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
             },
             "ShmSize": 16 << 20,
             "CapDrop": ["ALL"],
-            "SecurityOpt": security_options(has_apparmor=spec.has_apparmor),
+            "SecurityOpt": security_options(spec.isolation, has_apparmor=spec.has_apparmor),
             "Privileged": False,
-            "PidsLimit": limits.pids,
+            "PidsLimit": host_tasks(spec.isolation, limits.pids),
             "Memory": limits.memory_bytes,
             "MemorySwap": limits.memory_bytes,  # equal: no swap
             "NanoCpus": int(limits.cpus * 1e9),
             "Ulimits": [
                 {"Name": "nofile", "Soft": limits.nofile, "Hard": limits.nofile},
                 {"Name": "core", "Soft": 0, "Hard": 0},
+                *_process_limit(spec.isolation, limits.pids),
             ],
             "Sysctls": {
                 "net.ipv6.conf.all.disable_ipv6": "1",
@@ -162,7 +180,7 @@ def helper_config(
     needs_net_admin: bool = False,
     ipv6: bool = False,
 ) -> ContainerConfig:
-    """A one-shot container of ours: `network` is `host` or a network's name.
+    """A one-shot container of ours: `network` is `host`, `none` or a network's name.
 
     `ipv6` switches IPv6 on where the network has none, which no sandbox can: for the guard's proof.
     """
@@ -185,7 +203,7 @@ def helper_config(
             "CapDrop": ["ALL"],
             "CapAdd": ["NET_ADMIN"] if needs_net_admin else [],
             "SecurityOpt": security_options(),
-            "PidsLimit": 64,
+            "PidsLimit": HELPER_PIDS,
             "Memory": HELPER_MEMORY_BYTES,
             "MemorySwap": HELPER_MEMORY_BYTES,
             "Sysctls": {"net.ipv6.conf.all.disable_ipv6": "0"} if ipv6 else {},
@@ -194,3 +212,13 @@ def helper_config(
         },
         "NetworkingConfig": {"EndpointsConfig": {network: endpoint} if address else {}},
     }
+
+
+def under(isolation: Isolation, helper: ContainerConfig) -> ContainerConfig:
+    """A helper's configuration under a runtime of its own, for trying that runtime."""
+    host = {
+        "Runtime": isolation.value,
+        "SecurityOpt": security_options(isolation),
+        "PidsLimit": host_tasks(isolation, HELPER_PIDS),
+    }
+    return {**helper, "HostConfig": {**helper["HostConfig"], **host}}

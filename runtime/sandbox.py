@@ -18,7 +18,8 @@ from proxy.policy.model import Policy
 from runtime import labels
 from runtime.engine import Attached, Engine, ExitStatus
 from runtime.hardening import SandboxSpec, sandbox_config
-from runtime.model import RunRequest, Secret
+from runtime.isolation import start_isolated
+from runtime.model import Isolation, RunRequest, Secret
 from runtime.networks import NetworkSlots, Slot
 from runtime.ports import LinkPort
 from runtime.streams import Output
@@ -35,6 +36,7 @@ class Sandbox:
     container: str
     network: str
     """The only one it belongs on."""
+    isolation: Isolation
     attached: Attached
     proxy_token: Secret
     ca_pem: str
@@ -77,6 +79,7 @@ class SandboxMaker:
                 token=token,
             )
             await self._link.grant(grant)
+            info = await self._engine.info()
             spec = SandboxSpec(
                 image=request.image,
                 network=slot.network,
@@ -85,12 +88,19 @@ class SandboxMaker:
                 isolation=request.isolation,
                 limits=limits,
                 labels=labels.labels(self._instance, "sandbox", **{labels.RUN: run_id}),
+                has_apparmor=info.has_apparmor,
             )
             container = await self._engine.create(name, sandbox_config(spec))
             attached = await self._engine.attach(container)
             ca_pem = self._link.ca_pem + (policy.upstream_ca_pem or "")
             yield Sandbox(
-                container, slot.network, attached, Secret(token), ca_pem, proxy_environment(slot, token)
+                container=container,
+                network=slot.network,
+                isolation=request.isolation,
+                attached=attached,
+                proxy_token=Secret(token),
+                ca_pem=ca_pem,
+                environment=proxy_environment(slot, token),
             )
         finally:
             steps: list[Callable[[], Awaitable[None]]] = [
@@ -150,8 +160,11 @@ async def converse(
     output: Output,
     on_log: Callable[[str], Awaitable[None]],
 ) -> ExitStatus:
-    """Start, hand over the message, read to the end. Bound it with a timeout."""
-    await engine.start(sandbox.container)
+    """Start, hand over the message, read to the end. Bound it with a timeout.
+
+    Raises NotReadyError, before anything is handed over, where the isolation is not the one asked for.
+    """
+    await start_isolated(engine, sandbox.container, sandbox.isolation)
     feeding = asyncio.create_task(_feed(sandbox.attached, message))
     try:
         async for stream, data in sandbox.attached.output():

@@ -6,10 +6,15 @@ rules as no profile at all (20.10: `{}` switches seccomp off), so whatever is no
 refused here, and nothing starts.
 
     security_opt = f"seccomp={profile()}"
+
+gVisor applies it inside (`--oci-seccomp`) but knows one error number only, EPERM, at which libc does not
+fall back: there the calls that are to answer ENOSYS are traced, and without a tracer, which no sandbox can
+be, they answer just that (gVisor 20240729; Linux does the same).
 """
 
 from __future__ import annotations
 
+import errno
 import json
 from functools import cache
 from pathlib import Path
@@ -18,7 +23,7 @@ from typing import Any
 from runtime.errors import NotReadyError
 
 PATH = Path(__file__).with_name("seccomp.json")
-ALLOW, REFUSE = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO"
+ALLOW, REFUSE, TRACE = "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE"
 NEEDED = frozenset({"clone", "execve", "exit_group", "read", "socket", "write"})
 """Nothing starts without these: a profile that lacks one has been cut off."""
 NEVER_ALLOWED = frozenset(
@@ -36,12 +41,12 @@ CONDITIONAL = frozenset({"clone", "mknod", "mknodat", "personality", "socket", "
 
 
 @cache
-def profile() -> str:
+def profile(*, is_gvisor: bool = False) -> str:
     """The shipped profile, read once. Raises NotReadyError where it cannot be relied on."""
-    return read_profile(PATH)
+    return read_profile(PATH, is_gvisor=is_gvisor)
 
 
-def read_profile(path: Path) -> str:
+def read_profile(path: Path, *, is_gvisor: bool = False) -> str:
     """A profile as compact JSON without comments. Raises NotReadyError where it cannot be relied on."""
     try:
         document = json.loads(path.read_text())
@@ -54,6 +59,8 @@ def read_profile(path: Path) -> str:
         raise _broken(path, fault)
     for rule in document["syscalls"]:
         rule.pop("comment", None)
+        if is_gvisor and rule.pop("errnoRet", None) == errno.ENOSYS:
+            rule["action"] = TRACE
     return json.dumps(document, separators=(",", ":"))
 
 

@@ -128,7 +128,7 @@ class RunService:
             raise NotFoundError(f"no such image: {request.image}", hint="make images")
         if request.isolation.value not in (await self._engine.info()).runtimes:
             raise InvalidInputError(
-                f"the engine has no runtime {request.isolation.value}", hint="choose another --isolation"
+                f"the engine has no runtime {request.isolation.value}", hint="orch doctor says how to add it"
             )
         run = Run(
             id=str(uuid.uuid4()),

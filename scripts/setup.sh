@@ -82,6 +82,26 @@ install_cli_plugins() { # Compose v2 and buildx from Debian trixie, unpacked bes
   docker compose version >/dev/null 2>&1 || die "the Compose plugin in $target does not run"
 }
 
+add_gvisor() { # for `--isolation runsc`; an engine that was not started by set-up is its operator's alone
+  local path; path=$(docker info --format '{{range $name, $r := .Runtimes}}{{if eq $name "runsc"}}{{$r.Path}}{{end}}{{end}}')
+  if [ -n "$path" ] && has "$path"; then return; fi
+  [ "$(id -u)" = 0 ] && python3 scripts/runsc.py is-ours || return 0
+  if ! has runsc && ! fetch_runsc; then say "no runsc for this machine: agents run under runc only"; return; fi
+  say "adding gVisor's runsc to the engine"
+  quietly python3 scripts/runsc.py register "$(command -v runsc)"
+}
+
+fetch_runsc() { # Debian trixie's, one static program
+  local work=build/runsc log=build/runsc.log
+  rm -rf $work
+  mkdir -p $work
+  if ! { python3 scripts/trixie.py download $work runsc && dpkg-deb -x $work/*.deb $work/root; } >$log 2>&1; then
+    return 1
+  fi
+  install -m 755 $work/root/usr/bin/runsc /usr/local/bin/runsc
+  rm -rf $work
+}
+
 find_python() { # the first interpreter >= 3.12 that runs; pyenv's shims may not
   local candidate
   for candidate in python3.13 python3.14 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python3 python3; do
@@ -115,4 +135,5 @@ engine_answers || { engine=started; start_engine; }
 has python3 || apt_install python3 python3-venv ca-certificates
 choose_base $engine
 install_cli_plugins
+add_gvisor
 sync_venv

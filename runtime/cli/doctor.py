@@ -13,8 +13,10 @@ from runtime.cli.daemon import settings
 from runtime.cli.output import emit, json_option, printable
 from runtime.client import Client
 from runtime.config import Settings
-from runtime.engine import Engine
+from runtime.engine import Engine, EngineInfo
 from runtime.errors import EngineUnavailableError, OrchError
+from runtime.isolation import gvisor_fault, how_to_register
+from runtime.model import Isolation
 from runtime.version import VERSION
 
 IMAGES = ("agent-python", "agent-node", "proxy", "daemon")
@@ -75,9 +77,24 @@ async def engine_checks(engine: Engine, found: Settings) -> list[dict[str, Any]]
                 checks.append(
                     _check(f"image {name}", f"{reference} ({identity.removeprefix('sha256:')[:12]})")
                 )
+        checks.append(await _gvisor_check(engine, info, found))
     except OrchError as exc:
         return [_check("engine", exc.message, remedy=START_ENGINE)]
     return checks
+
+
+async def _gvisor_check(engine: Engine, info: EngineInfo, found: Settings) -> dict[str, Any]:
+    """Whether `--isolation runsc` works, by running it. An engine without it is in order."""
+    name = f"isolation {Isolation.RUNSC.value}"
+    if Isolation.RUNSC.value not in info.runtimes:
+        return _check(name, f"not there, runc only; to have it: install gVisor, add {how_to_register()}")
+    image = found.image(IMAGES[0])
+    if await engine.image_id(image) is None:
+        return _check(name, "listed by the engine; not tried without an image")
+    fault = await gvisor_fault(engine, image, instance=found.instance)
+    if fault:
+        return _check(name, fault, remedy=f"install gVisor, check {how_to_register()}")
+    return _check(name, "a container runs under gVisor")
 
 
 def _ask_daemon(found: Settings) -> list[dict[str, Any]]:

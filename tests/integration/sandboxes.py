@@ -42,11 +42,13 @@ class Seen:
         return json.loads(self.stdout)
 
 
-async def open_engine(image: str = IMAGE) -> DockerEngine:
-    """The real engine; without it, or without the image, the test is skipped, and fails in CI."""
+async def open_engine(image: str = IMAGE, isolation: Isolation = Isolation.RUNC) -> DockerEngine:
+    """The real engine; without it, the image or the runtime, the test is skipped, and fails in CI."""
     engine = DockerEngine()
     try:
         reason = None if await engine.image_id(image) else f"the image {image} is not built"
+        if isolation.value not in (await engine.info()).runtimes:
+            reason = f"the engine has no runtime {isolation.value}"
     except OrchError as exc:
         reason = exc.message
     if reason is None:
@@ -57,9 +59,15 @@ async def open_engine(image: str = IMAGE) -> DockerEngine:
     pytest.skip(reason)
 
 
-async def see(code: str, *, limits: Limits = LIMITS, secrets: dict[str, str] | None = None) -> Seen:
+async def see(
+    code: str,
+    *,
+    limits: Limits = LIMITS,
+    secrets: dict[str, str] | None = None,
+    isolation: Isolation = Isolation.RUNC,
+) -> Seen:
     """Run Python code as an agent in a sandbox; everything is removed."""
-    engine = await open_engine()
+    engine = await open_engine(isolation=isolation)
     instance = f"hardening-{uuid.uuid4().hex[:8]}"
     slots = NetworkSlots(engine, instance=instance, pool=POOL)
     name = f"orchbox-{instance}-sandbox"
@@ -70,7 +78,7 @@ async def see(code: str, *, limits: Limits = LIMITS, secrets: dict[str, str] | N
             network=slot.network,
             address=slot.sandbox_address,
             dns=slot.proxy_address,
-            isolation=Isolation.RUNC,
+            isolation=isolation,
             limits=limits,
             labels=labels.labels(instance, "sandbox"),
         )

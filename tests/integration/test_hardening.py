@@ -6,10 +6,14 @@ import asyncio
 import dataclasses
 import ipaddress
 import json
+import platform
 from pathlib import Path
 
 import pytest
 
+from runtime.hardening import host_tasks
+from runtime.model import Isolation
+from runtime.seccomp import profile
 from tests.integration.sandboxes import LIMITS, POOL, Seen, see
 
 pytestmark = pytest.mark.docker
@@ -110,6 +114,8 @@ def cgroup(*names):
 
 report = {}
 report["status"] = dict(l.split(":\t", 1) for l in Path("/proc/self/status").read_text().splitlines() if ":\t" in l)
+report["no_new_privileges"] = ctypes.CDLL(None).prctl(39, 0, 0, 0, 0)
+report["version"] = Path("/proc/version").read_text()
 report["mounts"] = [l.split() for l in Path("/proc/self/mounts").read_text().splitlines()]
 report["writes"] = {f: attempt(lambda: write(f)) for f in (
     "/", "/etc", "/usr/bin", "/usr/local/bin", "/opt/orchbox", "/var/tmp", "/var/lib", "/home", "/root", "/dev",
@@ -138,7 +144,7 @@ report["denied"] = {
 }
 report["ipv6"] = {a: attempt(lambda: connect_ipv6(a)) for a in ("::1", "fe80::1%eth0", "2001:db8::1")}
 report["ipv6_addresses"] = Path("/proc/net/if_inet6").read_text() if Path("/proc/net/if_inet6").exists() else ""
-report["namespaces"] = {n: os.readlink("/proc/self/ns/" + n) for n in ("cgroup", "ipc", "mnt", "net", "pid", "uts")}
+report["namespaces"] = {p.name: os.readlink(p) for p in Path("/proc/self/ns").iterdir()}
 report["interfaces"] = sorted(name for _, name in socket.if_nameindex())
 report["routes"] = [l.split()[1:3] for l in Path("/proc/net/route").read_text().splitlines()[1:]]
 report["host_name"] = socket.gethostname()
@@ -156,10 +162,22 @@ print(json.dumps(report))
 """
 
 
+GVISOR_LIMITS = dataclasses.replace(LIMITS, memory_bytes=1 << 30)
+"""gVisor's kernel is in the sandbox's memory, and so are the pages of every process that it forks."""
+LIMITS_OF = {Isolation.RUNC: LIMITS, Isolation.RUNSC: GVISOR_LIMITS}
+
+
+@pytest.fixture(scope="module", params=list(Isolation))
+def isolation(request: pytest.FixtureRequest) -> Isolation:
+    """Every restriction holds under each."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def seen() -> Seen:
+def seen(isolation: Isolation) -> Seen:
     """One sandbox that looks around."""
-    return asyncio.run(see(LOOK_AROUND, secrets={"API_KEY": MARKER}))
+    limits = LIMITS_OF[isolation]
+    return asyncio.run(see(LOOK_AROUND, secrets={"API_KEY": MARKER}, isolation=isolation, limits=limits))
 
 
 @pytest.fixture(scope="module")
@@ -170,14 +188,17 @@ def report(seen: Seen) -> dict:
 
 
 @pytest.mark.parametrize("kind", ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"])
-def test_no_capability(report: dict, kind: str):
-    """No capability is held, inheritable, or to be had."""
+def test_no_capability(report: dict, isolation: Isolation, kind: str):
+    """No capability is held, inheritable, or to be had (gVisor shows no ambient ones)."""
+    if isolation is Isolation.RUNSC and kind == "CapAmb":
+        assert kind not in report["status"]
+        return
     assert int(report["status"][kind], 16) == 0
 
 
 def test_no_new_privileges_and_a_seccomp_filter(report: dict):
-    """Nothing gains privileges by exec, and the engine's filter is in force."""
-    assert report["status"]["NoNewPrivs"] == "1"
+    """Nothing gains privileges by exec, and a filter is in force."""
+    assert report["no_new_privileges"] == 1
     assert report["status"]["Seccomp"] == "2"
 
 
@@ -204,12 +225,16 @@ def test_only_the_tmpfs_are_writable(report: dict):
     assert "ro" in root[3].split(",")
 
 
-def test_what_is_writable_is_sized_memory(report: dict):
-    """The writable places are tmpfs with nosuid and nodev, and they end where they should."""
+def test_what_is_writable_is_sized_memory(report: dict, isolation: Isolation):
+    """The writable places are tmpfs with nosuid and nodev, and they end where they should.
+
+    gVisor does not show those two: no program is setuid there and no device can be made (test_isolation).
+    """
     for folder in WRITABLE:
         _, _, kind, options, *_ = next(mount for mount in report["mounts"] if mount[1] == folder)
         assert kind == "tmpfs"
-        assert {"nosuid", "nodev"} <= set(options.split(","))
+        if isolation is Isolation.RUNC:
+            assert {"nosuid", "nodev"} <= set(options.split(","))
     assert set(report["fills"].values()) == {"ENOSPC"}
 
 
@@ -225,8 +250,12 @@ def test_programs_run_from_home_and_tmp_only(report: dict):
     assert report["executes"] == {"/home/user": "ok", "/tmp": "ok", "/run": "EACCES"}
 
 
-def test_memory_without_swap(report: dict):
-    """The cgroup holds the limit, with no swap beside it."""
+def test_memory_without_swap(seen: Seen, report: dict, isolation: Isolation):
+    """The cgroup holds the limit, with no swap beside it; gVisor's is around it, and cannot be seen inside."""
+    if isolation is Isolation.RUNSC:
+        host = seen.record["HostConfig"]
+        assert (host["Memory"], host["MemorySwap"]) == (GVISOR_LIMITS.memory_bytes,) * 2
+        return
     assert report["memory"] == [str(LIMITS.memory_bytes)]
     if report["memory_and_swap"] is not None:  # cgroup v1
         assert report["memory_and_swap"] == report["memory"]
@@ -234,15 +263,20 @@ def test_memory_without_swap(report: dict):
         assert report["swap"] == ["0"]
 
 
-def test_cpu(report: dict):
+def test_cpu(seen: Seen, report: dict, isolation: Isolation):
     """Half a CPU is half of each period."""
+    if isolation is Isolation.RUNSC:
+        assert seen.record["HostConfig"]["NanoCpus"] == LIMITS.cpus * 1e9
+        return
     quota, period = (int(n) for n in report["cpu"])
     assert quota / period == LIMITS.cpus
 
 
-def test_pids(report: dict):
-    """A fork bomb ends at the limit."""
-    assert report["pids"] == [str(LIMITS.pids)]
+def test_pids(seen: Seen, report: dict, isolation: Isolation):
+    """A fork bomb ends at the limit, and the sandbox goes on."""
+    assert seen.record["HostConfig"]["PidsLimit"] == host_tasks(isolation, LIMITS.pids)
+    if isolation is Isolation.RUNC:
+        assert report["pids"] == [str(LIMITS.pids)]
     assert report["fork"] == "EAGAIN"
     assert report["forked"] < LIMITS.pids
 
@@ -282,8 +316,11 @@ def test_no_ipv6(report: dict):
 
 
 @pytest.mark.parametrize("name", ["cgroup", "ipc", "mnt", "net", "pid", "uts"])
-def test_own_namespaces(report: dict, name: str):
-    """No namespace is shared with the host."""
+def test_own_namespaces(report: dict, isolation: Isolation, name: str):
+    """No namespace is shared with the host; gVisor's own have no such number at all."""
+    if isolation is Isolation.RUNSC:
+        assert report["namespaces"].get(name) != str(Path(f"/proc/self/ns/{name}").readlink())
+        return
     assert report["namespaces"][name] != str(Path(f"/proc/self/ns/{name}").readlink())
 
 
@@ -323,20 +360,42 @@ def test_secrets_are_inside_and_nowhere_in_the_engines_record(seen: Seen, report
     assert MARKER not in json.dumps(seen.record)
 
 
-def test_the_engines_record_shows_the_restrictions(seen: Seen):
+def test_the_engines_record_shows_the_restrictions(seen: Seen, isolation: Isolation):
     """`docker inspect` of the running sandbox shows what was asked for, and that nothing is logged to disk."""
     host = seen.record["HostConfig"]
     assert host["LogConfig"]["Type"] == "none"
     assert host["Privileged"] is False
     assert not host["Binds"]
     assert seen.record["Mounts"] == []
-    assert host["SecurityOpt"] == ["no-new-privileges:true"]
+    assert host["Runtime"] == isolation.value
+    filtered = f"seccomp={profile(is_gvisor=isolation is Isolation.RUNSC)}"
+    assert host["SecurityOpt"][:2] == ["no-new-privileges:true", filtered]
 
 
-def test_memory_that_is_used_up_ends_the_agent_only():
+def test_the_kernel_is_the_one_that_was_asked_for(report: dict, isolation: Isolation):
+    """Under runsc the agent talks to gVisor, which calls itself Linux 4.4.0; otherwise to the host's kernel."""
+    release = platform.release() if isolation is Isolation.RUNC else "4.4.0"
+    assert report["version"].startswith(f"Linux version {release} ")
+
+
+def test_memory_that_is_used_up_ends_the_agent_only(isolation: Isolation):
     """An agent over its memory is killed, and the engine says why."""
     code = "x = bytearray(512 << 20); print('still here')"
-    seen = asyncio.run(see(code, limits=dataclasses.replace(LIMITS, memory_bytes=64 << 20)))
+    limits = dataclasses.replace(LIMITS, memory_bytes=128 << 20)
+    seen = asyncio.run(see(code, limits=limits, isolation=isolation))
     assert seen.status.code == 137
     assert seen.status.is_oom_killed
     assert seen.stdout == ""
+
+
+def test_files_in_memory_count_as_memory(isolation: Isolation):
+    """What an agent writes to its tmpfs and shared memory is its own memory, not the host's."""
+    code = (
+        "import os\n"
+        "for n in range(64):\n"
+        "    fd = os.memfd_create(str(n)); os.write(fd, bytes(8 << 20))\n"
+        "print('still here')\n"
+    )
+    limits = dataclasses.replace(LIMITS, memory_bytes=128 << 20)
+    seen = asyncio.run(see(code, limits=limits, isolation=isolation))
+    assert (seen.status.is_oom_killed, seen.stdout) == (True, "")

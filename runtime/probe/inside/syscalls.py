@@ -374,7 +374,10 @@ def _interface_flags() -> Result:
         libc = ctypes.CDLL(None, use_errno=True)
         request = ctypes.create_string_buffer(struct.pack("16sH14x8x", b"lo", 0x49))
         if libc.ioctl(sock.fileno(), 0x8914, request) == -1:
-            raise OSError(ctypes.get_errno(), "ioctl")
+            number = ctypes.get_errno()
+            if number == errno.ENOTTY:
+                return True, "gVisor has no such request"
+            raise OSError(number, "ioctl")
     return False, "loopback was set up"
 
 
@@ -507,6 +510,9 @@ def _more_files() -> Result:
 
 
 def _oom_score() -> Result:
+    """To be spared by the host's OOM killer; under gVisor the number is gVisor's alone."""
+    if "Linux version 4.4.0 #1 SMP Sun Jan 10 15:06:54 PST 2016" in Path("/proc/version").read_text():
+        return True, "gVisor's own number"
     path = Path("/proc/self/oom_score_adj")
     before = int(path.read_text())
     path.write_text(str(before - 1))
@@ -515,7 +521,12 @@ def _oom_score() -> Result:
 
 
 def _realtime() -> Result:
-    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError as exc:
+        if exc.errno == errno.EINVAL:
+            return True, "gVisor has no such policy"
+        raise
     return os.sched_getscheduler(0) == os.SCHED_OTHER, "real-time scheduling"
 
 

@@ -8,7 +8,7 @@ import docker.errors
 import pytest
 import requests.exceptions
 
-from runtime.docker_engine import SDK_ERRORS, DockerEngine, to_orch_error
+from runtime.docker_engine import SDK_ERRORS, DockerEngine, engine_info, to_orch_error
 from runtime.engine import NetworkSpec
 from runtime.errors import (
     ConflictError,
@@ -108,6 +108,21 @@ def test_a_silent_engine_is_unavailable_and_its_words_are_not_repeated(error: Ex
     assert type(mapped) is EngineUnavailableError
     assert mapped.hint
     assert str(error) not in mapped.message
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["name=seccomp,profile=default"], False),  # engine 20.10.24 here
+        (["name=apparmor", "name=seccomp,profile=builtin", "name=cgroupns"], True),
+        (["name=apparmor-like"], False),
+        (None, False),
+    ],
+)
+def test_apparmor_is_read_from_the_engines_answer(options: list[str] | None, expected: bool):
+    """AppArmor counts where the engine lists it by exactly that name."""
+    info = engine_info({"ServerVersion": "1", "Runtimes": {"runc": {}}, "SecurityOptions": options})
+    assert (info.has_apparmor, info.runtimes) == (expected, frozenset({"runc"}))
 
 
 def test_an_address_that_is_none_is_unavailable():

@@ -130,7 +130,7 @@ def test_apparmor_is_named_where_the_host_has_it():
 def test_nothing_is_configured_without_a_profile(monkeypatch: pytest.MonkeyPatch):
     """A profile that is not there keeps every container from being made, with a reason and a remedy."""
 
-    def missing() -> str:
+    def missing(*, is_gvisor: bool) -> str:
         return read_profile(Path("/nonexistent/seccomp.json"))
 
     monkeypatch.setattr("runtime.hardening.profile", missing)

@@ -28,6 +28,18 @@ def test_profile_is_the_file_without_its_comments():
     assert json.loads(profile()) == stripped
 
 
+def test_gvisor_is_told_enosys_in_its_own_way():
+    """gVisor has EPERM only: what answers ENOSYS elsewhere is traced there, and nothing else differs."""
+    plain, gvisor = json.loads(profile()), json.loads(profile(is_gvisor=True))
+    changed = [(a, b) for a, b in zip(plain["syscalls"], gvisor["syscalls"], strict=True) if a != b]
+    assert [(a["action"], a["errnoRet"], b["action"]) for a, b in changed] == [
+        ("SCMP_ACT_ERRNO", 38, "SCMP_ACT_TRACE")
+    ]
+    assert "clone3" in changed[0][0]["names"]
+    assert changed[0][0]["names"] == changed[0][1]["names"]
+    assert {**plain, "syscalls": []} == {**gvisor, "syscalls": []}
+
+
 def test_every_rule_says_why():
     """Each rule has a comment, a known action and names that no other rule without arguments repeats."""
     plain = [n for r in SHIPPED["syscalls"] if "args" not in r for n in r["names"]]

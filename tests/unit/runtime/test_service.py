@@ -672,6 +672,59 @@ async def test_unknown_policy_image_and_runtime(world: World):
     world.assert_nothing_left()
 
 
+@pytest.mark.parametrize("defect", ["broken", "swapped"])
+async def test_isolation_that_is_not_the_one_asked_for(defect: str):
+    """A runtime that is listed and does not start, or is another: the run fails by its name, agent untouched."""
+    engine = FakeEngine({"proxy": None}, runtimes=frozenset({"runc", "runsc"}))
+    world = build(engine)
+    received: list[bytes] = []
+
+    async def init(process: FakeProcess) -> int:
+        received.append(await process.stdin.read())
+        return 0
+
+    engine.add_image(IMAGE, init)
+    await engine.create_network(NetworkSpec("egress", None, None, None, is_internal=False, labels={}))
+    await engine.create("the-proxy", {"Image": "proxy", "HostConfig": {"NetworkMode": "egress"}})
+    if defect == "broken":
+        engine.broken_runtimes = {"runsc"}
+    else:
+        engine.swapped_runtime = "runc"
+    await world.service.start()
+    run = await world.run(isolation=Isolation.RUNSC, secrets={"API_KEY": Secret("marker")})
+    await world.service.close()
+
+    assert run.state is RunState.FAILED
+    assert run.error
+    assert run.error.code == "INTERNAL_ERROR"
+    assert "isolation runsc" in run.error.message
+    assert "orch doctor" in run.error.message
+    assert not any(received), "the agent's message was handed over"
+    world.assert_nothing_left()
+    await engine.close()
+
+
+async def test_apparmor_is_named_where_the_engine_has_it():
+    """The engine's own word decides, for each run."""
+    for has_apparmor in (True, False):
+        engine = FakeEngine({"proxy": None}, has_apparmor=has_apparmor)
+        world = build(engine)
+        options: list[list[str]] = []
+
+        async def init(process: FakeProcess, seen: list[list[str]] = options) -> int:
+            seen.append(process.config["HostConfig"]["SecurityOpt"])
+            return 0
+
+        engine.add_image(IMAGE, init)
+        await engine.create_network(NetworkSpec("egress", None, None, None, is_internal=False, labels={}))
+        await engine.create("the-proxy", {"Image": "proxy", "HostConfig": {"NetworkMode": "egress"}})
+        await world.service.start()
+        await world.run()
+        await world.service.close()
+        await engine.close()
+        assert ["apparmor=docker-default" in each for each in options] == [has_apparmor]
+
+
 async def test_unknown_run(world: World):
     """Every question about a run that is not there says so."""
     for ask in (world.service.get, world.service.cancel, world.service.decisions):
