@@ -8,7 +8,16 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.upstreams import anthropic_api, gemini_api, git_repo, openai_api, packages, plain_api
+from tests.upstreams import (
+    anthropic_api,
+    apt_repository,
+    cargo_registry,
+    gemini_api,
+    git_repo,
+    openai_api,
+    packages,
+    plain_api,
+)
 from tests.upstreams.recorder import Recorder, host_of
 from tests.upstreams.world import World
 
@@ -19,7 +28,9 @@ PLAIN = "ok.test"
 PIP = "pip.mirror.example"
 NPM = "npm.mirror.example"
 GIT = "git.mirror.example"
-HOSTS = (OPENAI, ANTHROPIC, GEMINI, PLAIN, PIP, NPM, GIT)
+CARGO = "cargo.mirror.example"
+APT = "apt.mirror.example"
+HOSTS = (OPENAI, ANTHROPIC, GEMINI, PLAIN, PIP, NPM, GIT, CARGO, APT)
 
 
 class ByHost:
@@ -45,6 +56,8 @@ def build_app(world: World) -> ASGIApp:
         PIP: packages.pip_routes(),
         NPM: packages.npm_routes(),
         GIT: git_repo.routes(),
+        CARGO: cargo_registry.routes(),
+        APT: apt_repository.routes(),
     }
     plain = plain_api.routes(world)
     apps: dict[str, ASGIApp] = {host: Router([*own, *plain]) for host, own in vendors.items()}
