@@ -119,7 +119,8 @@ def java_proxy(proxy_url: str) -> dict[str, str]:
         f"-D{scheme}.proxyHost={proxy.hostname} -D{scheme}.proxyPort={proxy.port}"
         for scheme in ("http", "https")
     )
-    return {"JAVA_TOOL_OPTIONS": " ".join([*where, "-Dhttp.nonProxyHosts=localhost|127.*"])}
+    options = (os.environ.get("JAVA_TOOL_OPTIONS", ""), *where, "-Dhttp.nonProxyHosts=localhost|127.*")
+    return {"JAVA_TOOL_OPTIONS": " ".join(options).strip()}
 
 
 def unpack(bundle: bytes, home: Path) -> None:

@@ -91,7 +91,9 @@ def image(engine: docker.DockerClient) -> str:
     return reference
 
 
-def run_agent(lab: Lab, folder: Path, document: dict[str, Any], image: str) -> tuple[dict[str, Any], str]:
+def run_agent(
+    lab: Lab, folder: Path, document: dict[str, Any], image: str, isolation: str = "runc"
+) -> tuple[dict[str, Any], str]:
     """Run the folder's program as an agent of its own image; its result and the run's id."""
     request = {
         "agent_ref": "orchbox/trust",
@@ -99,6 +101,7 @@ def run_agent(lab: Lab, folder: Path, document: dict[str, Any], image: str) -> t
         "argv": ["python3", "main.py"],
         "input": json.dumps(document),
         "policy": "trust",
+        "isolation": isolation,
         "timeout_s": time_limit_s(document),
     }
     with closing(Client(Path(lab.environment["ORCHBOX_RUN_DIR"]) / "api.sock")) as client:
@@ -110,13 +113,18 @@ def run_agent(lab: Lab, folder: Path, document: dict[str, Any], image: str) -> t
     return run["result"], run["id"]
 
 
-def test_every_client_does_what_the_docs_say(lab: Lab, canary_net: CanaryNet, image: str):
+@pytest.mark.parametrize("isolation", ["runc", "runsc"])
+def test_every_client_does_what_the_docs_say(
+    lab: Lab, canary_net: CanaryNet, engine: docker.DockerClient, image: str, isolation: str
+):
     """Every row works where the docs say so, and shows a refusal as they say; nothing reaches a refused host."""
+    if isolation not in engine.info()["Runtimes"]:
+        pytest.skip(f"the engine has no runtime {isolation}")
     (lab.folder / "policies/trust.yaml").write_text(POLICY)
     runs = []
 
     def run(folder: Path, document: dict[str, Any], *, image: str) -> dict[str, Any]:
-        result, run_id = run_agent(lab, folder, document, image)
+        result, run_id = run_agent(lab, folder, document, image, isolation)
         runs.append(run_id)
         return result
 

@@ -120,7 +120,7 @@ def test_the_images_own_copy_of_the_roots_counts_before_the_distributions_place(
 PROXY_URL = "http://explain:t0ken@10.0.0.2:8080"
 
 
-def start_with_proxy(init: Init) -> dict[str, str]:
+def start_with_proxy(init: Init, **of_the_image: str) -> dict[str, str]:
     """The agent's environment of a sandbox that has a proxy."""
     head = {
         "argv": [sys.executable, "-c", AGENT],
@@ -130,7 +130,7 @@ def start_with_proxy(init: Init) -> dict[str, str]:
         "bundle": 0,
     }
     head |= {"uploads": [], "input": 0, "env": {"HTTPS_PROXY": PROXY_URL}}
-    return json.loads(init.send(json.dumps(head).encode() + b"\n").stdout)[2]
+    return json.loads(init.send(json.dumps(head).encode() + b"\n", env=of_the_image).stdout)[2]
 
 
 def test_an_image_without_java_gets_nothing_for_java(init: Init):
@@ -142,7 +142,8 @@ def test_an_image_without_java_gets_nothing_for_java(init: Init):
 def test_java_gets_its_store_and_the_proxy_without_the_token(init: Init):
     """An image whose JDK's store leads to ours: the store is there, and the JVM's own proxy settings."""
     (init.root / "cacerts").symlink_to(init.root / "run/orchbox/java-cacerts")
-    options = start_with_proxy(init)["JAVA_TOOL_OPTIONS"]
+    options = start_with_proxy(init, JAVA_TOOL_OPTIONS="-Xmx64m")["JAVA_TOOL_OPTIONS"]
+    assert options.startswith("-Xmx64m ")
     assert "-Dhttps.proxyHost=10.0.0.2 -Dhttps.proxyPort=8080" in options
     assert "t0ken" not in options
     assert (init.root / "cacerts").read_bytes().startswith(bytes.fromhex("feedfeed"))
