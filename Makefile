@@ -3,13 +3,17 @@
 PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE := 1
 .NOTPARALLEL:
-.PHONY: setup images demo test test-unit lint clean
+.PHONY: setup images trust-image demo test test-unit lint clean
 
 setup:
 	@bash scripts/setup.sh
 
 images: setup
 	@$(PY) images/build.py
+
+# The clients of `orch probe --trust`; big, and nothing else needs it.
+trust-image: setup
+	@$(PY) images/build.py agent-polyglot
 
 demo: images
 	@$(PY) scripts/demo.py

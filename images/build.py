@@ -39,10 +39,19 @@ class Image:
     layer: str
     requirements: str | None
     sources: tuple[str, ...]
+    is_on_demand: bool = False
+    """Built only where it is named."""
 
 
 IMAGES = (
     Image("agent-node", "node", None, ("runtime/sandbox_init.py", "images/agent-node/node-proxy.cjs")),
+    Image(
+        "agent-polyglot",
+        "polyglot",
+        "agent-polyglot.txt",
+        ("runtime/sandbox_init.py", "images/agent-node/node-proxy.cjs", "images/agent-polyglot"),
+        is_on_demand=True,
+    ),
     Image("agent-python", "python", "agent-python.txt", ("runtime/sandbox_init.py",)),
     Image("proxy", "base", "proxy.txt", ("proxy",)),
     Image("daemon", "network", "daemon.txt", ("proxy", "runtime", "policies")),
@@ -152,15 +161,20 @@ def build(image: Image, system: System) -> None:
         shutil.rmtree(context, ignore_errors=True)
 
 
+def chosen_images(names: Sequence[str]) -> list[Image]:
+    """The named images; without names, all that are not on demand."""
+    return [image for image in IMAGES if image.name in names or not (names or image.is_on_demand)]
+
+
 def main(names: list[str]) -> int:
-    """Build the named images, or all. Exit status 1 with the failing step's output, 2 on a wrong name."""
+    """Build images. Exit status 1 with the failing step's output, 2 on a wrong name."""
     unknown = set(names) - {image.name for image in IMAGES}
     if unknown:
         sys.stderr.write(f"images: no image {', '.join(sorted(unknown))}: see IMAGES in images/build.py\n")
         return 2
     BUILD.mkdir(exist_ok=True)
     system = System(base_image=base_image(), reference_of=reference_of, build=BUILD)
-    chosen = [image for image in IMAGES if not names or image.name in names]
+    chosen = chosen_images(names)
     with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:  # they wait for each other's layers
         results = [pool.submit(build, image, system) for image in chosen]
     for result in results:

@@ -4,6 +4,18 @@ user=$1 uid=$2 home=$3
 # The one extra CA bundle of a TLS-inspecting network; empty where none was given.
 cat /opt/orchbox/extra-ca.pem >>/etc/ssl/certs/ca-certificates.crt
 rm -f /opt/orchbox/extra-ca.pem
+# A sandbox's init writes its roots to the tmpfs at /run: wherever the distribution's clients look leads there,
+# since the root is read-only then. Outside of a sandbox (`FROM` this image) they find the image's own.
+if [ -e /opt/orchbox/sandbox_init.py ]; then
+  mkdir -p /run/orchbox
+  cp /etc/ssl/certs/ca-certificates.crt /opt/orchbox/system-roots.pem
+  mv /etc/ssl/certs/ca-certificates.crt /run/orchbox/ca.pem
+  ln -s /run/orchbox/ca.pem /etc/ssl/certs/ca-certificates.crt
+  if [ -e /etc/ssl/certs/java/cacerts ]; then
+    mv /etc/ssl/certs/java/cacerts /run/orchbox/java-cacerts
+    ln -s /run/orchbox/java-cacerts /etc/ssl/certs/java/cacerts
+  fi
+fi
 # A base image may have somebody else at this uid already (node:*-slim does).
 sed -i "/^[^:]*:[^:]*:$uid:/d" /etc/passwd /etc/group
 echo "$user:x:$uid:$uid::$home:/bin/sh" >>/etc/passwd

@@ -36,10 +36,19 @@ LAYERS = {
     "tools": Layer("base", ("curl", "git")),
     "python": Layer("tools", ("python3-venv",)),
     "node": Layer("tools", ("nodejs", "npm", "node-undici")),
+    "polyglot": Layer(
+        "node",
+        (
+            *("python3-venv", "wget", "golang-go", "default-jdk-headless", "cargo", "ruby"),
+            *("php-cli", "php-curl"),
+        ),
+    ),
 }
 
 _EXCLUDED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+# A JDK's alternatives fail where the excluded manual pages leave no folder.
 _INSTALL = """
+mkdir -p /usr/share/man/man1
 DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \\
   -o APT::Sandbox::User=root -o Dpkg::Options::=--force-unsafe-io /debs/*.deb
 rm -rf /debs /var/cache/apt/*

@@ -15,9 +15,11 @@ argument, image or container configuration.
 
 from __future__ import annotations
 
+import binascii
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import tarfile
@@ -28,7 +30,10 @@ HOME = Path("/home/user")
 UPLOADS = Path("/tmp/uploads")  # noqa: S108 - the agent contract's path, on a tmpfs
 SECRETS = Path("/run/secrets/env")
 CA_BUNDLE = Path("/run/orchbox/ca.pem")
-SYSTEM_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
+SYSTEM_ROOTS = (Path("/opt/orchbox/system-roots.pem"), Path("/etc/ssl/certs/ca-certificates.crt"))
+"""The first that is there: our images lead the distribution's place to CA_BUNDLE (images/finish.sh)."""
+JAVA_ROOTS = Path("/etc/ssl/certs/java/cacerts")
+"""Where a JDK of the distribution looks; our images lead it to a file beside CA_BUNDLE."""
 NODE_PROXY = Path("/opt/orchbox/node-proxy.cjs")
 
 SETUP_FAILED = 97
@@ -77,9 +82,45 @@ def read_line(stream: io.RawIOBase, limit: int = 4 << 20) -> bytes:
 def trust(ca_pem: str) -> dict[str, str]:
     """Write the CA bundle (the system's roots and the proxy's CA); the variables that point to it."""
     CA_BUNDLE.parent.mkdir(parents=True, exist_ok=True)
-    roots = SYSTEM_ROOTS.read_text() if SYSTEM_ROOTS.exists() else ""
-    CA_BUNDLE.write_text(roots + "\n" + ca_pem)
+    roots = next((path.read_text() for path in SYSTEM_ROOTS if path.exists()), "")
+    pem = roots + "\n" + ca_pem
+    CA_BUNDLE.write_text(pem)
+    if JAVA_ROOTS.is_symlink():
+        CA_BUNDLE.with_name("java-cacerts").write_bytes(java_keystore(pem))
     return dict.fromkeys(CA_VARIABLES, str(CA_BUNDLE))
+
+
+def java_keystore(pem: str) -> bytes:
+    """The certificates of a PEM text as a JDK's trust store, since it reads no PEM.
+
+    The format is the JDK's own JKS (sun.security.provider.JavaKeyStore): a list of names and certificates and
+    a digest over it, under the password that every JDK's own store has.
+    """
+    import hashlib  # noqa: PLC0415 - a sandbox without a JDK need not pay for it
+
+    blocks = pem.split("-----BEGIN CERTIFICATE-----")[1:]
+    entries = [binascii.a2b_base64(block.partition("-----END")[0]) for block in blocks]
+    parts = [struct.pack(">III", 0xFEEDFEED, 2, len(entries))]
+    for number, certificate in enumerate(entries):
+        name = f"root-{number}".encode()
+        parts += [struct.pack(">IH", 2, len(name)), name, struct.pack(">QH", 0, 5), b"X.509"]
+        parts += [struct.pack(">I", len(certificate)), certificate]
+    store = b"".join(parts)
+    salt = "changeit".encode("utf-16-be") + b"Mighty Aphrodite"
+    return store + hashlib.sha1(salt + store, usedforsecurity=False).digest()
+
+
+def java_proxy(proxy_url: str) -> dict[str, str]:
+    """The proxy for Java, which reads no HTTPS_PROXY; without the token, which a JDK sends in no CONNECT."""
+    from urllib.parse import urlsplit  # noqa: PLC0415 - as above, 8 ms
+
+    proxy = urlsplit(proxy_url)
+    where = (
+        f"-D{scheme}.proxyHost={proxy.hostname} -D{scheme}.proxyPort={proxy.port}"
+        for scheme in ("http", "https")
+    )
+    options = (os.environ.get("JAVA_TOOL_OPTIONS", ""), *where, "-Dhttp.nonProxyHosts=localhost|127.*")
+    return {"JAVA_TOOL_OPTIONS": " ".join(options).strip()}
 
 
 def unpack(bundle: bytes, home: Path) -> None:
@@ -123,7 +164,9 @@ def receive(stdin: io.RawIOBase) -> tuple[dict[str, Any], bytes, dict[str, str]]
     save_uploads(stdin, message["uploads"])
     data = read_exactly(stdin, message["input"])
     unpack(bundle, HOME)
-    environment = {**os.environ, **trust(message["ca_pem"]), **message["env"]}
+    given = message["env"]
+    java = java_proxy(given["HTTPS_PROXY"]) if JAVA_ROOTS.is_symlink() and "HTTPS_PROXY" in given else {}
+    environment = {**os.environ, **trust(message["ca_pem"]), **java, **given}
     for name in (
         "ALL_PROXY",
         "all_proxy",

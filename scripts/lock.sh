@@ -12,3 +12,4 @@ lock pyproject.toml --extra daemon --extra proxy --extra dev -o requirements/dev
 lock pyproject.toml --extra daemon -c requirements/dev.txt -o requirements/daemon.txt "$@"
 lock pyproject.toml --extra proxy -c requirements/dev.txt -o requirements/proxy.txt "$@"
 lock requirements/agent-python.in -o requirements/agent-python.txt "$@"
+lock requirements/agent-polyglot.in -o requirements/agent-polyglot.txt "$@"

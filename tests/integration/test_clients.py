@@ -139,6 +139,12 @@ TOOLS = {
         "env -u HTTP_PROXY -u HTTPS_PROXY -u http_proxy -u https_proxy curl -sS https://evil.test/x 2>&1",
         "Could not resolve host",
     ),
+    "curl without any variable": (
+        "env -i curl -sS https://ok.test/echo",
+        '"method"',
+        "env -i curl -sS https://evil.test/x 2>&1",
+        "Could not resolve host",
+    ),
 }
 
 

@@ -74,6 +74,22 @@ def test_no_build_tool_and_no_setuid_program(engine: docker.DockerClient, image:
     assert inside(engine, image, "sh", "-c", script) == "/tmp:"
 
 
+@pytest.mark.parametrize("image", AGENTS)
+def test_an_agents_roots_are_where_its_init_writes_them(engine: docker.DockerClient, image: str) -> None:
+    """The distribution's place leads to the sandbox's tmpfs; outside a sandbox the image's own roots are there."""
+    script = "readlink $0; cmp $0 /opt/orchbox/system-roots.pem && grep -c BEGIN $0"
+    place, count = inside(engine, image, "sh", "-c", script, "/etc/ssl/certs/ca-certificates.crt").split()
+
+    assert place == "/run/orchbox/ca.pem"
+    assert int(count) > 100
+
+
+@pytest.mark.parametrize("image", sorted({*IMAGES} - {*AGENTS}))
+def test_other_images_keep_the_distributions_roots(engine: docker.DockerClient, image: str) -> None:
+    """The proxy and the daemon have no init that would write others."""
+    assert inside(engine, image, "sh", "-c", "test ! -h /etc/ssl/certs/ca-certificates.crt; echo $?") == "0"
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_labels_tell_version_and_content(engine: docker.DockerClient, image: str) -> None:
     """The version and the hash of all inputs are on each image."""

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PINNED = ("agent-python", "daemon", "dev", "proxy")
+PINNED = ("agent-polyglot", "agent-python", "daemon", "dev", "proxy")
 EXTRAS = {"daemon": ("daemon",), "proxy": ("proxy",), "dev": ("daemon", "proxy", "dev")}
 
 # The well-known registries, in pieces: this file must not name one either.

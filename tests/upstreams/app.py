@@ -11,7 +11,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from runtime.canary import plain_api
 from runtime.canary.recorder import Recorder, host_of
 from runtime.canary.world import World
-from tests.upstreams import anthropic_api, gemini_api, git_repo, openai_api, packages
+from tests.upstreams import (
+    anthropic_api,
+    apt_repository,
+    cargo_registry,
+    gemini_api,
+    git_repo,
+    openai_api,
+    packages,
+)
 
 OPENAI = "api.openai.com"
 ANTHROPIC = "api.anthropic.com"
@@ -20,7 +28,9 @@ PLAIN = "ok.test"
 PIP = "pip.mirror.example"
 NPM = "npm.mirror.example"
 GIT = "git.mirror.example"
-HOSTS = (OPENAI, ANTHROPIC, GEMINI, PLAIN, PIP, NPM, GIT)
+CARGO = "cargo.mirror.example"
+APT = "apt.mirror.example"
+HOSTS = (OPENAI, ANTHROPIC, GEMINI, PLAIN, PIP, NPM, GIT, CARGO, APT)
 
 
 class ByHost:
@@ -46,6 +56,8 @@ def build_app(world: World) -> ASGIApp:
         PIP: packages.pip_routes(),
         NPM: packages.npm_routes(),
         GIT: git_repo.routes(),
+        CARGO: cargo_registry.routes(),
+        APT: apt_repository.routes(),
     }
     plain = plain_api.routes(world)
     apps: dict[str, ASGIApp] = {host: Router([*own, *plain]) for host, own in vendors.items()}

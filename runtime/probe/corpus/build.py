@@ -39,7 +39,7 @@ def refused(*reasons: str, lines: int = 1, silent: bool = False, upstream: int =
 
 def connect(id_: str, title: str, authority: str, expect: Expect, *, fix: str = FIX_POLICY) -> Case:
     """A CONNECT to the proxy's explicit port."""
-    head = f"CONNECT {authority} HTTP/1.1\r\nHost: ok.test\r\n{_AUTH}\r\n"
+    head = f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{_AUTH}\r\n"
     return sent(id_, title, head, expect, group="names", fix=fix)
 
 

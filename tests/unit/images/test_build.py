@@ -84,6 +84,13 @@ def test_an_unknown_image_is_named() -> None:
     assert (done.returncode, done.stderr) == (2, "images: no image nonsense: see IMAGES in images/build.py\n")
 
 
+def test_an_image_on_demand_is_built_only_by_its_name(build: ModuleType) -> None:
+    """`make images` leaves the big image of `orch probe --trust` out."""
+    assert [i.name for i in build.chosen_images(["agent-polyglot"])] == ["agent-polyglot"]
+    usual = [i.name for i in build.chosen_images([])]
+    assert usual == [i.name for i in build.IMAGES if i.name != "agent-polyglot"]
+
+
 def test_every_image_stands_on_a_layer(build: ModuleType) -> None:
     """Each image names a layer that exists, a Dockerfile, and sources that exist."""
     layers = importlib.import_module("layers")

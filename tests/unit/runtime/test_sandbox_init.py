@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -28,7 +30,8 @@ import runtime.sandbox_init as init
 root = Path(sys.argv[1])
 init.HOME, init.UPLOADS = root / "home", root / "uploads"
 init.SECRETS, init.CA_BUNDLE = root / "run/secrets/env", root / "run/orchbox/ca.pem"
-init.SYSTEM_ROOTS, init.NODE_PROXY = root / "roots.pem", root / "node-proxy.cjs"
+init.SYSTEM_ROOTS, init.NODE_PROXY = (root / "own.pem", root / "roots.pem"), root / "node-proxy.cjs"
+init.JAVA_ROOTS = root / "cacerts"
 sys.exit(init.main())
 """
 
@@ -105,6 +108,63 @@ def test_every_client_finds_the_proxys_ca_beside_the_systems_roots(init: Init):
     bundle = init.root / "run/orchbox/ca.pem"
     assert {environment[name] for name in CA_VARIABLES} == {str(bundle)}
     assert bundle.read_text() == "SYSTEM ROOTS\n\nPROXY CA\n"
+
+
+def test_the_images_own_copy_of_the_roots_counts_before_the_distributions_place(init: Init):
+    """The distribution's place leads to the bundle itself, so it cannot be what the bundle is made of."""
+    (init.root / "own.pem").write_text("OWN ROOTS\n")
+    init.run()
+    assert (init.root / "run/orchbox/ca.pem").read_text() == "OWN ROOTS\n\nPROXY CA\n"
+
+
+PROXY_URL = "http://explain:t0ken@10.0.0.2:8080"
+
+
+def start_with_proxy(init: Init, **of_the_image: str) -> dict[str, str]:
+    """The agent's environment of a sandbox that has a proxy."""
+    head = {
+        "argv": [sys.executable, "-c", AGENT],
+        "setup_argv": None,
+        "secrets": {},
+        "ca_pem": "",
+        "bundle": 0,
+    }
+    head |= {"uploads": [], "input": 0, "env": {"HTTPS_PROXY": PROXY_URL}}
+    return json.loads(init.send(json.dumps(head).encode() + b"\n", env=of_the_image).stdout)[2]
+
+
+def test_an_image_without_java_gets_nothing_for_java(init: Init):
+    """No store is made and no variable set: it would cost time, and a line on stderr of each JVM."""
+    assert "JAVA_TOOL_OPTIONS" not in start_with_proxy(init)
+    assert not (init.root / "run/orchbox/java-cacerts").exists()
+
+
+def test_java_gets_its_store_and_the_proxy_without_the_token(init: Init):
+    """An image whose JDK's store leads to ours: the store is there, and the JVM's own proxy settings."""
+    (init.root / "cacerts").symlink_to(init.root / "run/orchbox/java-cacerts")
+    options = start_with_proxy(init, JAVA_TOOL_OPTIONS="-Xmx64m")["JAVA_TOOL_OPTIONS"]
+    assert options.startswith("-Xmx64m ")
+    assert "-Dhttps.proxyHost=10.0.0.2 -Dhttps.proxyPort=8080" in options
+    assert "t0ken" not in options
+    assert (init.root / "cacerts").read_bytes().startswith(bytes.fromhex("feedfeed"))
+
+
+def test_a_jdks_store_holds_the_certificates_byte_for_byte():
+    """JKS as the JDK writes it: magic, version, count, entries, and the digest its password gives."""
+    der = [b"\x30\x82" + bytes(range(200)), b"\x30\x03abc"]
+    pem = "".join(
+        f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(d).decode()}-----END CERTIFICATE-----\n"
+        for d in der
+    )
+    store = sandbox_init.java_keystore("# a comment\n" + pem)
+    assert store[:12] == bytes.fromhex("feedfeed0000000200000002")
+    entry = b"\0\0\0\2" + b"\0\6root-1" + bytes(8) + b"\0\5X.509" + b"\0\0\0\5" + der[1]
+    assert store[:-20].endswith(entry)
+    assert der[0] in store
+    assert (
+        store[-20:]
+        == hashlib.sha1("changeit".encode("utf-16-be") + b"Mighty Aphrodite" + store[:-20]).digest()
+    )
 
 
 def test_a_proxy_for_everything_is_not_passed_on(init: Init):

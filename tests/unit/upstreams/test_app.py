@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from runtime.canary.world import Failure, World
-from tests.upstreams.app import ANTHROPIC, GEMINI, GIT, NPM, OPENAI, PIP, PLAIN, build_app
+from tests.upstreams.app import ANTHROPIC, APT, CARGO, GEMINI, GIT, NPM, OPENAI, PIP, PLAIN, build_app
 from tests.upstreams.git_repo import REPOSITORY
 from tests.upstreams.summary import summarize
 
@@ -130,6 +131,26 @@ async def test_echo_redirect_and_bytes(client: httpx.AsyncClient) -> None:
     redirect = await client.get(f"http://{PLAIN}/redirect?to=http://evil.test/")
     assert (redirect.status_code, redirect.headers["location"]) == (302, "http://evil.test/")
     assert len((await client.get(f"https://{OPENAI}/bytes/200000")).content) == 200000
+
+
+async def test_a_crate_is_what_its_index_says(client: httpx.AsyncClient) -> None:
+    """The index's checksum is the served crate's, at the place its configuration names."""
+    line = (await client.get(f"https://{CARGO}/or/ch/orchdemo")).json()
+    place = (await client.get(f"https://{CARGO}/config.json")).json()["dl"]
+    crate = (await client.get(f"{place}/{line['name']}/{line['vers']}/download")).content
+    assert place == f"https://{CARGO}/crates"
+    assert line["cksum"] == hashlib.sha256(crate).hexdigest()
+
+
+async def test_a_package_is_what_its_index_says(client: httpx.AsyncClient) -> None:
+    """The release names the index by digest and size, the index the package."""
+    index = (await client.get(f"https://{APT}/Packages")).content
+    release = (await client.get(f"https://{APT}/Release")).text
+    assert f" {hashlib.sha256(index).hexdigest()} {len(index)} Packages" in release
+    fields = dict(line.split(": ", 1) for line in index.decode().splitlines())
+    package = (await client.get(f"https://{APT}/{fields['Filename']}")).content
+    assert fields["SHA256"] == hashlib.sha256(package).hexdigest()
+    assert fields["Size"] == str(len(package))
 
 
 async def test_a_failure_mode_is_used_up(client: httpx.AsyncClient, world: World) -> None:

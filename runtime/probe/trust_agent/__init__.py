@@ -1,0 +1,1 @@
+"""The program that `orch probe --trust` runs in a sandbox."""
