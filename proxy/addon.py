@@ -40,7 +40,7 @@ from proxy.judge import (
     parse_proxy_authorization,
 )
 from proxy.policy.hosts import is_ip_literal
-from proxy.policy.limits import SILENCE_S, limits_of
+from proxy.policy.limits import NAME_PEER_S, SILENCE_S, limits_of
 from proxy.policy.model import Decision, ReasonCode, Verdict
 from proxy.problems import problem_for, upstream_problem
 from proxy.session import SILENT, UNKNOWN_ORIGIN, Entry, Origin, Session
@@ -100,7 +100,7 @@ class EgressAddon(NameHooks):
     def _admit_name_peer(self, client: connection.Client, session: Session) -> None:
         admission = session.meter.open_name_peer()
         self.sessions[client.id] = session
-        session.owe(None, within_s=SILENCE_S)
+        session.owe(None, within_s=NAME_PEER_S)
         if admission.refusal is not None:
             session.meter.suppress(ReasonCode.BUDGET_REQUESTS)
             client.error = admission.refusal.detail

@@ -31,6 +31,7 @@ class GuardedHttp2Server(Http2Server):
         super().__init__(context)
         self._session = session
         self._resets = SlidingWindow()
+        session.unsent = self._unsent
         self.h2_conn.local_settings.max_concurrent_streams = MAX_STREAMS
         self.h2_conn.local_settings.acknowledge()
 
@@ -45,6 +46,10 @@ class GuardedHttp2Server(Http2Server):
             yield from self.protocol_error("a header block too long", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
         else:
             self._session.owe_head()
+
+    def _unsent(self) -> int:
+        """Bytes that no window of the client's has room for (pinned by test_client_that_takes_nothing)."""
+        return sum(len(piece.data) for pieces in self.h2_conn.stream_buffers.values() for piece in pieces)
 
     def handle_h2_event(self, event: h2.events.Event) -> layer.CommandGenerator[bool]:
         """Http2Server.handle_h2_event behind our own look at headers and resets."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,18 @@ def _meterer(server: proxyserver.Proxyserver, gate: Gate) -> Any:
     def meter(client_id: str, session: Session) -> None:
         """Put the meter around a connection that has said nothing yet."""
         handler = server.connections[client_id]
-        handler.layer = MeteredLayer(handler.layer, session, gate)  # type: ignore[assignment]
+        metered = MeteredLayer(handler.layer, session, gate)
+        drain = handler.drain_writers
+
+        async def drain_and_wait() -> None:
+            """What mitmproxy awaits between two reads, in the task of the connection that is read."""
+            await drain()
+            transport = handler.transports.get(handler.client)
+            is_client = transport is not None and transport.handler is asyncio.current_task()
+            await metered.wait_for_room(is_client=is_client)
+
+        handler.layer = metered  # type: ignore[assignment]
+        handler.drain_writers = drain_and_wait  # type: ignore[method-assign]
 
     return meter
 

@@ -138,7 +138,9 @@ def stream_defect(headers: list[tuple[bytes, bytes]]) -> HeadDefect | None:
         return HeadDefect(431, f"more than {MAX_HEADERS} headers")
     pseudo = {name: value for name, value in headers if name.startswith(b":")}
     names = [name for name, _ in headers]
-    if len(set(names[: len(pseudo)])) != len(pseudo) or sum(n.startswith(b":") for n in names) != len(pseudo):
+    if [name for name in names if name.startswith(b":")] != list(pseudo) or names[: len(pseudo)] != list(
+        pseudo
+    ):
         return HeadDefect(400, "a pseudo-header twice, or behind a header")
     if set(pseudo) - {b":method", b":scheme", b":path", b":authority"}:
         return HeadDefect(400, "a pseudo-header that is not carried")

@@ -182,7 +182,7 @@ class Egress(_Strict):
 
 
 class BudgetEntries(_Strict):
-    """The `budgets` section; what is absent has no limit."""
+    """The `budgets` section; what is absent has the built-in limit of `proxy.policy.limits`, or none."""
 
     requests_per_minute: Count | None = None
     bytes_out: Size | None = None

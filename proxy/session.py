@@ -68,6 +68,8 @@ class Session:
     """The audit line of that refusal, so that the in-band answer names the same request."""
     told_bytes: int | None = None
     """Bytes passed of a connection that is outside the byte budget since it only hears a refusal."""
+    unsent: Callable[[], int] = lambda: 0
+    """Bytes that wait in memory until an HTTP/2 client opens its window."""
     pins: dict[tuple[str, int], str] = field(default_factory=dict)
     """(host, port) -> the address that was resolved and checked: the only one that may be dialled."""
 

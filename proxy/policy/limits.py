@@ -50,6 +50,8 @@ SILENCE_S = 60.0
 """From accept to the first byte."""
 HEAD_S = 30.0
 """From the first byte of a ClientHello or a request head to its last one."""
+NAME_PEER_S = 20.0
+"""A TCP connection to the DNS sink, in all."""
 REPORT_EVERY_S = 5.0
 """How often counted refusals become a line."""
 

@@ -101,9 +101,9 @@ class DenyRule:
 
 @dataclass(frozen=True, slots=True)
 class Budgets:
-    """What one sandbox may spend; None means no limit. Bytes are counted on the sandbox's side.
+    """What one sandbox may spend; None leaves it to `proxy.policy.limits`.
 
-    Carried from the policy file to the proxy's grant. Enforced by this version: none yet.
+    Bytes are counted on the sandbox's side of the proxy. `llm_tokens` is carried, not enforced yet.
     """
 
     requests_per_minute: int | None = None

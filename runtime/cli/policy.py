@@ -22,8 +22,8 @@ from runtime.cli.output import emit, json_option
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.registries import LocalRegistries
 
-NOT_YET_ENFORCED = ("budgets", "agents")
-"""Sections that are read and handed to the proxy, which does not enforce them in this version."""
+NOT_YET_ENFORCED = ("budgets.llm_tokens", "agents")
+"""Sections and keys that are read and handed to the proxy, which does not enforce them in this version."""
 
 _BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
 
