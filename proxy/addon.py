@@ -34,6 +34,7 @@ from proxy.judge import (
     NO_GRANT,
     Judged,
     RequestFacts,
+    as_sent,
     deny,
     judge_connect,
     judge_request,
@@ -199,7 +200,7 @@ class EgressAddon(NameHooks):
 
     async def _judge_tunnel(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> Judged:
         judged = judge_connect(
-            grant.policy, flow.request.data.host, flow.request.port, flow.request.headers.get_all("host")
+            grant.policy, as_sent(flow.request.host), flow.request.port, flow.request.headers.get_all("host")
         )
         allowed, now = limits_of(grant.policy.budgets), self.meters.clock()
         over = session.refusal or session.meter.take_tunnel(allowed, now)
@@ -322,7 +323,7 @@ def _facts(flow: http.HTTPFlow, session: Session) -> RequestFacts:
     return RequestFacts(
         method=request.method,
         scheme=request.scheme,
-        host=request.host,
+        host=as_sent(request.host),
         port=request.port,
         target=request.path,
         host_headers=tuple(request.headers.get_all("host")),

@@ -54,6 +54,20 @@ class ProxyUser(NamedTuple):
     password: str
 
 
+def as_sent(host: str) -> str:
+    """A host name in its ASCII form: mitmproxy 12.2 shows `xn--...` (RFC 5890) as Unicode.
+
+    No other name comes in Unicode: a head that is not ASCII is refused before (`proxy.heads`), and a Host
+    header that is not the ASCII form still disagrees with what this gives.
+    """
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:
+        return host
+
+
 def parse_proxy_authorization(value: str | None) -> ProxyUser | None:
     """Read the header (RFC 7617); None where it is absent or is anything else than Basic."""
     scheme, _, encoded = (value or "").partition(" ")

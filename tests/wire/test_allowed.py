@@ -163,3 +163,17 @@ async def test_upload_streams_before_it_ends(rig: Rig):
     await watching
 
     assert done.is_set()
+
+
+@pytest.mark.parametrize("user", ["plain", "explain"])
+async def test_a_name_in_its_ascii_form_is_that_name(rig: Rig, user: str):
+    """`xn--...` is judged, dialled and forwarded as it was sent; mitmproxy shows it as Unicode."""
+    host = "xn--bcher-kva.wild.test"
+    rig.names[host] = [UPSTREAM]
+    async with client(rig, user=user) as http:
+        secure = await http.get(f"https://{host}:{rig.upstream.tls_port}/")
+        plain = await http.get(f"http://{host}:{rig.upstream.plain_port}/")
+
+    assert (secure.status_code, plain.status_code) == (200, 200)
+    assert {line["host"] for line in rig.lines} == {host}
+    assert all(f"{host}:" in head for head in rig.upstream.heads)
