@@ -8,6 +8,8 @@ from runtime.engine import ExitStatus
 from runtime.model import Limits, RunError
 from runtime.sandbox_init import BAD_MESSAGE, SETUP_FAILED
 
+OUT_OF_MEMORY = "of memory and was killed"
+"""Ends the sentence of a run that met its memory limit."""
 ERROR_TEXT_CHARS = 500
 """Of the agent's stderr shown to the caller (orchagent's own bound)."""
 
@@ -26,7 +28,7 @@ def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Li
         return None
     said = stderr.strip()[-ERROR_TEXT_CHARS:]
     if status.is_oom_killed:
-        text = f"the agent used more than its {limits.memory_bytes >> 20} MiB of memory and was killed"
+        text = f"the agent used more than its {limits.memory_bytes >> 20} MiB {OUT_OF_MEMORY}"
         return RunError("SANDBOX_ERROR", text, "code_error", status.code)
     if status.code == SETUP_FAILED:
         return RunError("SANDBOX_ERROR", f"the agent's set-up failed: {said}", "setup_error", status.code)

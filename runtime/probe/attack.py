@@ -13,6 +13,7 @@ from proxy.policy.model import Policy
 from runtime.canary.seen import Record
 from runtime.config import Settings
 from runtime.daemon import PolicySource
+from runtime.failure import OUT_OF_MEMORY
 from runtime.model import Isolation, RunState
 from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
 from runtime.probe.corpus import CASES
@@ -75,7 +76,7 @@ class Plan:
 
     def document(self, facts: Mapping[str, str]) -> dict[str, Any]:
         """What the sandbox reads."""
-        made = [case for case in self.cases if case.action != "outside"]
+        made = sorted((c for c in self.cases if c.action != "outside"), key=lambda case: case.is_last)
         return {
             "facts": dict(facts),
             "cases": [
@@ -103,11 +104,13 @@ class Plan:
 async def _attack(
     lab: ProbeLab, plan: Plan, isolation: Isolation, on_progress: Progress, problems: list[str]
 ) -> list[Result]:
+    seen: dict[str, Inside] = {}
+
     def on_log(text: str) -> None:
         for line in text.splitlines():
-            if line.startswith('{"probe"'):
-                said = json.loads(line)
-                on_progress(said["probe"], said["outcome"])
+            if (found := _inside(line)) is not None:
+                seen[found[0]] = found[1]
+                on_progress(found[0], found[1].outcome)
 
     facts = await lab.facts()
     image = lab.settings.image("agent-python")
@@ -119,9 +122,12 @@ async def _attack(
     problems += [f"another sandbox was {line}" for line in await lab.victim_was_reached()]
     for name in ("host", "published"):
         problems += [f"the {name} canary was reached from {a.peer}" for a in record[name].accepts]
-    if run.state is not RunState.COMPLETED:
-        problems.append(f"the attacking run ended {run.state.value}: {run.error and run.error.message}")
-    seen = _inside(run.result)
+    ended = f"the attacking run ended {run.state.value}: {run.error and run.error.message}"
+    last = [case for case in plan.cases if case.is_last and case.id not in seen]
+    if run.error is not None and OUT_OF_MEMORY in run.error.message and len(last) == 1:
+        seen[last[0].id] = Inside("blocked", ended)
+    elif run.state is not RunState.COMPLETED:
+        problems.append(ended)
     kept = json.dumps([lines, dataclasses.asdict(dataclasses.replace(run, result=None))], default=str)
     for case in (case for case in plan.cases if case.action == "outside"):
         seen[case.id] = _outside_check(case, planted=facts.planted, inspected=inspected, kept=kept)
@@ -132,18 +138,20 @@ async def _attack(
     return [judge(case, seen.get(case.id, Inside()), views[case.id]) for case in plan.cases]
 
 
-def _inside(result: object) -> dict[str, Inside]:
-    found = {}
-    for item in result if isinstance(result, list) else []:
-        found[str(item["id"])] = Inside(
-            outcome=str(item["outcome"]),
-            detail=str(item.get("detail", "")),
-            statuses=tuple(item.get("statuses", ())),
-            reasons=tuple(item.get("reasons", ())),
-            ports=tuple(item.get("ports", ())),
-            took_s=float(item.get("took_s", 0)),
+def _inside(line: str) -> tuple[str, Inside] | None:
+    """A case's id and what it saw; None for a line that is something else."""
+    try:
+        said = json.loads(line)
+        return str(said["id"]), Inside(
+            outcome=str(said["outcome"]),
+            detail=str(said.get("detail", "")),
+            statuses=tuple(said.get("statuses", ())),
+            reasons=tuple(said.get("reasons", ())),
+            ports=tuple(said.get("ports", ())),
+            took_s=float(said.get("took_s", 0)),
         )
-    return found
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _view(case: Case, plan: Plan, inside: Inside, lines: list[dict[str, Any]], world: Record) -> Outside:

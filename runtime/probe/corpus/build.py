@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from runtime.probe.model import (
@@ -132,10 +133,18 @@ def checked(
 
 
 def abused(
-    id_: str, title: str, name: str, *, reason: str | None = None, fix: str = FIX_SANDBOX, **args: Any
+    id_: str,
+    title: str,
+    name: str,
+    *,
+    reason: str | None = None,
+    fix: str = FIX_SANDBOX,
+    is_last: bool = False,
+    **args: Any,
 ) -> Case:
     """An abuse, made alone at the end."""
-    return Case(id_, "abuse", title, "abuse", {"name": name, **args}, Contained(reason), fix, is_serial=True)
+    case = Case(id_, "abuse", title, "abuse", {"name": name, **args}, Contained(reason), fix, is_serial=True)
+    return replace(case, is_last=is_last)
 
 
 def works(id_: str, title: str, action: str, args: dict[str, Any], **more: Any) -> Case:

@@ -66,7 +66,7 @@ CASES: tuple[Case, ...] = (
             address="{proxy}", first=1, last=1024, more=_SUSPECTS, allowed=[53, 80, 443, 8080]),
     checked("L-11b", "the usual ports of the host", "closed_ports", fix=FIX_GUARD, address="{gateway}", first=20, last=120, more=_SUSPECTS, allowed=[]),
     checked("L-15a", "sockets of the engine and the host", "absent_paths", paths=list(_SOCKETS)),
-    checked("L-15b", "devices of the host", "absent_paths",
+    checked("L-15b", "devices of the host", "unopenable",
             paths=["/dev/kmsg", "/dev/mem", "/dev/sda", "/dev/vda", "/dev/kvm", "/dev/fuse", "/dev/net/tun", "/dev/loop-control", "/dev/vhost-net"]),
     checked("L-15c", "the root of another process", "absent_paths", paths=["/proc/1/root/var/run/docker.sock", "/proc/1/root/etc/shadow-host", "/host", "/rootfs"]),
     checked("L-15d", "kernel settings and cgroups", "unwritable",

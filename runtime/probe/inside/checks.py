@@ -42,6 +42,17 @@ def absent_paths(args: dict[str, Any]) -> Seen:
     return _blocked(f"none of {len(args['paths'])} paths exists")
 
 
+def unopenable(args: dict[str, Any]) -> Seen:
+    """None of `paths` can be opened; gVisor shows some devices of its own that nobody may use."""
+    for path in args["paths"]:
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+        except OSError:
+            continue
+        return _possible(f"{path} can be opened")
+    return _blocked(f"none of {len(args['paths'])} can be opened")
+
+
 def unwritable(args: dict[str, Any]) -> Seen:
     """Nothing can be written at `paths`."""
     for path in args["paths"]:
@@ -180,7 +191,7 @@ def _read(path: Path) -> bytes:
 CHECKS: dict[str, Callable[[dict[str, Any]], Seen]] = {
     function.__name__: function
     for function in (
-        *(absent_paths, unwritable, read_only, no_private_key, only_own_secrets, env_file_is_private),
+        *(absent_paths, unopenable, unwritable, read_only, no_private_key, only_own_secrets, env_file_is_private),
         *(no_other_processes, no_host_names, one_interface, closed_ports),
     )
 }

@@ -1,4 +1,7 @@
-"""Reads the cases on stdin, makes each attempt, writes what each saw to stdout; progress goes to stderr."""
+"""Reads the cases on stdin, makes each attempt, writes what it saw to stderr: one JSON line a case.
+
+Line by line, so that an attempt that ends the whole sandbox takes nothing of the others with it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ THREADS = 12
 _writing = threading.Lock()
 
 
-def make(case: dict[str, Any], places: Places) -> dict[str, Any]:
+def make(case: dict[str, Any], places: Places) -> None:
     """One attempt; whatever goes wrong becomes an `error` that says so."""
     trail = Trail()
     started = time.monotonic()
@@ -26,10 +29,14 @@ def make(case: dict[str, Any], places: Places) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - an attack that crashes proves nothing, and says so
         seen = {"outcome": "error", "detail": f"{type(error).__name__}: {error}"[:300]}
     seen.update(id=case["id"], ports=trail.ports, took_s=round(time.monotonic() - started, 3))
+    say(seen)
+
+
+def say(seen: dict[str, Any]) -> None:
+    """One whole line."""
     with _writing:
-        sys.stderr.write(json.dumps({"probe": case["id"], "outcome": seen["outcome"]}) + "\n")
+        sys.stderr.write(json.dumps(seen) + "\n")
         sys.stderr.flush()
-    return seen
 
 
 def main() -> int:
@@ -38,9 +45,11 @@ def main() -> int:
     places = Places(document["facts"])
     with ThreadPoolExecutor(THREADS) as pool:
         parallel = [case for case in document["cases"] if not case["is_serial"]]
-        seen = list(pool.map(lambda case: make(case, places), parallel))
-    seen += [make(case, places) for case in document["cases"] if case["is_serial"]]
-    json.dump(seen, sys.stdout)
+        list(pool.map(lambda case: make(case, places), parallel))
+    for case in document["cases"]:
+        if case["is_serial"]:
+            make(case, places)
+    print("{}")  # noqa: T201 - a run has a result
     return 0
 
 
