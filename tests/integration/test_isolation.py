@@ -1,4 +1,4 @@
-"""What a sandbox may ask of its kernel: every attempt of `runtime/probe/inside_syscalls.py`, from a real one."""
+"""What a sandbox may ask of its kernel: every attempt of `runtime/probe/inside/syscalls.py`, from a real one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 from runtime.hardening import host_tasks
 from runtime.model import Isolation
-from runtime.probe import inside_syscalls
-from runtime.probe.inside_syscalls import ATTEMPTS
+from runtime.probe.inside import syscalls
+from runtime.probe.inside.syscalls import ATTEMPTS
 from tests.integration.sandboxes import LIMITS, Seen, see
 
 pytestmark = pytest.mark.docker
 
-PROGRAM = Path(inside_syscalls.__file__).read_text()
+PROGRAM = Path(syscalls.__file__).read_text()
 ORDINARY = r"""
 import asyncio, concurrent.futures, fcntl, json, multiprocessing, os, pty, select, shutil, signal, socket
 import socketserver, sqlite3, ssl, subprocess, sys, tempfile, threading, time

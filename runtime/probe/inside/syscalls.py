@@ -10,7 +10,7 @@ EAFNOSUPPORT or ENOSYS, and files of a real kernel (kcore, sysrq, most of /proc/
 What answers without an effect on anything counts as blocked (`/proc/1/root` that is the sandbox's own root,
 a masked file that is empty, an option that is taken and not set).
 
-    python3 inside_syscalls.py [NAME...]     the attempts as one JSON object; exit status 1 if any succeeded
+    python3 -m inside.syscalls [NAME...]     the attempts as one JSON object; exit status 1 if any succeeded
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from runtime.probe.inside_syscalls import ABSENT, ATTEMPTS, CALLS, REFUSALS, in_child
+from runtime.probe.inside.syscalls import ABSENT, ATTEMPTS, CALLS, REFUSALS, in_child
 
 
 def raising(number: int):
