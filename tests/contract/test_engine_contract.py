@@ -286,3 +286,10 @@ async def test_a_dead_engine_is_unavailable(dead: Engine, call: str) -> None:
     with pytest.raises(EngineUnavailableError):
         await getattr(dead, call)(*CALLS[call])
     await dead.close()
+
+
+async def test_the_record_names_the_runtime(lab: Lab):
+    """Asked for or left to the engine, the record of a started container says which runtime it has."""
+    container = await lab.engine.create(lab.name(), lab.config("true", Runtime="runc"))
+    await lab.engine.start(container)
+    assert (await lab.engine.inspect(container))["HostConfig"]["Runtime"] == "runc"

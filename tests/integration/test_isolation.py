@@ -1,22 +1,26 @@
-"""What a sandbox may ask of its kernel: every attempt of `runtime/probe/inside_syscalls.py`, from a real one."""
+"""What a sandbox may ask of its kernel: every attempt of `runtime/probe/inside/syscalls.py`, from a real one."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import socket
+import uuid
 from functools import cache
 from pathlib import Path
 
 import pytest
-from runtime.probe.inside_syscalls import ATTEMPTS
 
+from runtime.hardening import host_tasks
 from runtime.model import Isolation
-from runtime.probe import inside_syscalls
-from tests.integration.sandboxes import see
+from runtime.probe.inside import syscalls
+from runtime.probe.inside.syscalls import ATTEMPTS
+from tests.integration.sandboxes import LIMITS, Seen, see
 
 pytestmark = pytest.mark.docker
 
-PROGRAM = Path(inside_syscalls.__file__).read_text()
+PROGRAM = Path(syscalls.__file__).read_text()
 ORDINARY = r"""
 import asyncio, concurrent.futures, fcntl, json, multiprocessing, os, pty, select, shutil, signal, socket
 import socketserver, sqlite3, ssl, subprocess, sys, tempfile, threading, time
@@ -159,3 +163,50 @@ def test_attempts_can_succeed(monkeypatch: pytest.MonkeyPatch, profile: str, ope
     possible = {name for name, (is_blocked, _) in seen.report.items() if not is_blocked}
     assert opened <= possible
     assert json.loads(seen.stdout)["capabilities"][0], "only the filter was taken away"
+
+
+def test_abstract_sockets_of_the_host_are_out_of_sight():
+    """A socket without a file belongs to a network namespace: one that listens on the host is not there."""
+    name = f"orchbox-test-{uuid.uuid4().hex}"
+    code = (
+        "import socket, json\n"
+        f"sock = socket.socket(socket.AF_UNIX); code = sock.connect_ex(b'\\0' + {name!r}.encode())\n"
+        f"print(json.dumps([code, {name!r} in open('/proc/net/unix').read()]))\n"
+    )
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as control:
+        listener.bind(b"\0" + name.encode())
+        listener.listen()
+        assert control.connect_ex(b"\0" + name.encode()) == 0, "the control: it answers on the host"
+        for isolation in Isolation:
+            code_seen, is_listed = asyncio.run(see(code, isolation=isolation)).report
+            assert (code_seen != 0, is_listed) == (True, False)
+
+
+FORK_BOMB = """
+import os, sys, time
+started = time.monotonic()
+def bomb():
+    while time.monotonic() - started < 4:
+        try:
+            if os.fork() == 0:
+                continue
+        except OSError:
+            time.sleep(0.05)
+bomb()
+"""
+
+
+@pytest.mark.parametrize("isolation", list(Isolation))
+def test_fork_bomb_ends_in_its_own_cgroup(isolation: Isolation):
+    """Children that fork children, bounded to four seconds: the sandbox ends or goes on, the engine answers."""
+    limits = dataclasses.replace(LIMITS, memory_bytes=1 << 30)
+
+    async def both() -> tuple[Seen, Seen]:
+        bomb = asyncio.create_task(see(FORK_BOMB, isolation=isolation, limits=limits))
+        await asyncio.sleep(2)
+        neighbour = await see("print('[1]')")
+        return await bomb, neighbour
+
+    bomb, neighbour = asyncio.run(both())
+    assert neighbour.report == [1], "another sandbox started and ran beside it"
+    assert bomb.record["HostConfig"]["PidsLimit"] == host_tasks(isolation, limits.pids)

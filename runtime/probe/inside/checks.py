@@ -191,7 +191,15 @@ def _read(path: Path) -> bytes:
 CHECKS: dict[str, Callable[[dict[str, Any]], Seen]] = {
     function.__name__: function
     for function in (
-        *(absent_paths, unopenable, unwritable, read_only, no_private_key, only_own_secrets, env_file_is_private),
+        *(
+            absent_paths,
+            unopenable,
+            unwritable,
+            read_only,
+            no_private_key,
+            only_own_secrets,
+            env_file_is_private,
+        ),
         *(no_other_processes, no_host_names, one_interface, closed_ports),
     )
 }

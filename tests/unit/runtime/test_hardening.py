@@ -121,6 +121,22 @@ def test_sandbox_runtime_is_the_chosen_one():
     assert [sandbox(i)["HostConfig"]["Runtime"] for i in Isolation] == ["runc", "runsc"]
 
 
+def test_gvisor_counts_processes_itself_with_room_for_its_own_behind():
+    """RLIMIT_NPROC is the agent's limit under gVisor only: elsewhere it would count the host's processes."""
+    limits = {i: {u["Name"]: u["Hard"] for u in sandbox(i)["HostConfig"]["Ulimits"]} for i in Isolation}
+    assert limits[Isolation.RUNSC]["nproc"] == 99
+    assert "nproc" not in limits[Isolation.RUNC]
+    assert [sandbox(i)["HostConfig"]["PidsLimit"] for i in Isolation] == [99, 64 + 3 * 99]
+
+
+def test_gvisor_has_its_form_of_the_profile():
+    """The filter is there under either runtime, in the words that each understands."""
+    for isolation in Isolation:
+        filtered = f"seccomp={profile(is_gvisor=isolation is Isolation.RUNSC)}"
+        assert filtered in sandbox(isolation)["HostConfig"]["SecurityOpt"]
+    assert profile() != profile(is_gvisor=True)
+
+
 def test_apparmor_is_named_where_the_host_has_it():
     """A host with AppArmor confines a sandbox by name; elsewhere naming it would keep it from starting."""
     assert "apparmor=docker-default" in sandbox(has_apparmor=True)["HostConfig"]["SecurityOpt"]
