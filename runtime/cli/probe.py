@@ -31,9 +31,10 @@ _COLOURS = {Verdict.ESCAPED: "red", Verdict.FAILED: "yellow", Verdict.HELD: "gre
 @click.option("--case", "ids", multiple=True, help="Only these cases, by id.")
 @click.option("--junit", type=click.Path(dir_okay=False, writable=True), help="Write JUnit XML to a file.")
 @click.option("--sarif", type=click.Path(dir_okay=False, writable=True), help="Write SARIF 2.1.0 to a file.")
+@click.option("--trust", "is_trust", is_flag=True, help="Prove instead which clients work as they are.")
 @click.option("--list", "is_list", is_flag=True, help="List the cases and attack nothing.")
 @json_option
-def probe(
+def probe(  # noqa: PLR0913 - one parameter an option
     *,
     policy: str,
     isolation: str,
@@ -41,12 +42,16 @@ def probe(
     ids: tuple[str, ...],
     junit: str | None,
     sarif: str | None,
+    is_trust: bool,
     is_list: bool,
 ) -> int:
     """Attack this host from inside a real sandbox. Exit status 1 unless everything held.
 
-    Needs no daemon and no internet; it brings its own canaries and removes them.
+    Needs no daemon and no internet; it brings its own canaries and removes them. With --trust it proves
+    that common clients reach an inspected host with no flag and no code change (needs `make trust-image`).
     """
+    if is_trust:
+        return _trust(Isolation(isolation))
     # The corpus and the daemon cost imports that other commands need not pay.
     from runtime.probe.attack import cases_for  # noqa: PLC0415
     from runtime.probe.attack import probe as attack  # noqa: PLC0415
@@ -84,6 +89,30 @@ def probe(
         Path(sarif).write_text(to_sarif(report))
     emit(to_json(report), lambda: _show(report))
     return 0 if report.is_contained else NOT_CONTAINED
+
+
+def _trust(isolation: Isolation) -> int:
+    from runtime.probe.trust import render_table, rows_to_json  # noqa: PLC0415 - as above
+    from runtime.probe.trust_run import prove_trust  # noqa: PLC0415
+
+    _be_quiet()
+    if sys.stderr.isatty() and not is_json():
+        click.echo("trying every client in a sandbox: about half a minute ...", err=True)
+    try:
+        rows, problems = asyncio.run(prove_trust(settings(), isolation=isolation))
+    except CanaryError as exc:
+        raise NotReadyError(str(exc), hint="orch doctor") from exc
+    is_ok = all(row.is_ok for row in rows) and not problems
+
+    def show() -> None:
+        from rich.console import Console  # noqa: PLC0415 - only for a person
+
+        Console(highlight=False).print(render_table(rows))
+        for problem in problems:
+            click.echo(f"problem: {printable(problem)}")
+
+    emit({"ok": is_ok, "problems": problems, "rows": rows_to_json(rows)}, show)
+    return 0 if is_ok else NOT_CONTAINED
 
 
 def _be_quiet() -> None:

@@ -46,7 +46,7 @@ async def probe(
     started = time.monotonic()
     problems: list[str] = []
     plan = Plan(cases)
-    async with probe_lab(settings, base_policy=policy, zone=plan.zone, problems=problems) as lab:
+    async with probe_lab(settings, policy=policy, zone=plan.zone, problems=problems) as lab:
         results = await _attack(lab, plan, isolation, on_progress, problems)
         engine = (await lab.engine.info()).version
     took = time.monotonic() - started
@@ -112,6 +112,7 @@ async def _attack(
                 seen[found[0]] = found[1]
                 on_progress(found[0], found[1].outcome)
 
+    await lab.start_victim()
     facts = await lab.facts()
     image = lab.settings.image("agent-python")
     run, inspected = await lab.attack(

@@ -37,6 +37,7 @@ ZoneOf = Callable[[Mapping[str, str]], dict[str, list[list[str]]]]
 """From the addresses held for networks to the name server's answers."""
 READY_TIMEOUT_S = 60.0
 ATTACK_TIMEOUT_S = 160.0
+INSIDE = Path(__file__).parent / "inside"
 HELD_ANYWAY = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
 """Answers of the corpus that need no route of their own: they never leave a machine, or are held."""
 
@@ -78,6 +79,13 @@ while True:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class PolicyText:
+    """A policy of the probe's own, in place of the operator's with the probe's names added."""
+
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Facts:
     """What an attack may be told, by placeholder; text, since it goes into arguments."""
 
@@ -88,11 +96,11 @@ class Facts:
 class ProbeLab:
     """Use `probe_lab`."""
 
-    def __init__(self, settings: Settings, *, base_policy: str, folder: Path) -> None:
+    def __init__(self, settings: Settings, *, policy: str | PolicyText, folder: Path) -> None:
         self.instance = f"probe-{secrets.token_hex(3)}"
         self._folder = folder
-        self._base = base_policy
-        self._operator = settings
+        self._policy_text = policy.text if isinstance(policy, PolicyText) else _POLICY.format(base=policy)
+        self._pinned = () if isinstance(policy, PolicyText) else pinned_rules(PolicySource(settings)(policy))
         self.settings = dataclasses.replace(
             settings,
             home=folder / "home",
@@ -110,14 +118,13 @@ class ProbeLab:
         self._victim: Run
 
     async def start(self, zone: ZoneOf) -> None:
-        """Canaries, daemon, victim. Raises CanaryError, NotReadyError and what the engine raises."""
+        """Canaries and daemon. Raises CanaryError, NotReadyError and what the engine raises."""
         await reap_dead_probes(self.engine)
         answers = [answer for answers in ANSWERS.values() for answer in answers]
         held = await self.canaries.hold([a for a in answers if not a.startswith(HELD_ANYWAY)])
         await self.canaries.start(zone(held))
-        (self._folder / "probe.yaml").write_text(_POLICY.format(base=self._base))
-        rules = pinned_rules(PolicySource(self._operator)(self._base))
-        pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in rules})
+        (self._folder / "probe.yaml").write_text(self._policy_text)
+        pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in self._pinned})
         (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM, pins=pins))
         (self._folder / "upstream-ca.pem").write_text(self.canaries.ca_pem)
         for path in (self.settings.home, self.settings.run_dir):
@@ -126,6 +133,9 @@ class ProbeLab:
         self.daemon = Daemon(self.settings)
         await self.daemon.start()
         await self._wait_ready()
+
+    async def start_victim(self) -> None:
+        """Another sandbox, for the attack to reach. Raises CanaryError where it does not start."""
         self._victim = await self._run_victim()
 
     async def close(self) -> list[str]:
@@ -173,13 +183,17 @@ class ProbeLab:
             agent_ref="orchbox/probe",
             image=image,
             argv=("python3", "-m", "inside.main"),
-            bundle=bundle(),
+            bundle=bundle(INSIDE, "inside"),
             input=json.dumps(document).encode(),
             policy_name="probe",
             isolation=isolation,
             limits=Limits(timeout_s=ATTACK_TIMEOUT_S, memory_bytes=768 << 20, tmpfs_bytes=128 << 20),
             secrets={"PROBE_PLANTED": Secret(self.planted)},
         )
+        return await self.run(request, on_log=on_log)
+
+    async def run(self, request: RunRequest, *, on_log: Callable[[str], None]) -> tuple[Run, str]:
+        """Any run under the lab's policy, to its end."""
         run = await self.daemon.service.create(request)
         inspected = ""
         async for event in self.daemon.service.events(run.id):
@@ -242,11 +256,11 @@ async def reap_dead_probes(engine: Engine) -> None:
 
 @asynccontextmanager
 async def probe_lab(
-    settings: Settings, *, base_policy: str, zone: ZoneOf, problems: list[str]
+    settings: Settings, *, policy: str | PolicyText, zone: ZoneOf, problems: list[str]
 ) -> AsyncIterator[ProbeLab]:
     """A lab that is up; what it could not remove is added to `problems`."""
     folder = Path(tempfile.mkdtemp(prefix="orchbox-lab-"))
-    lab = ProbeLab(settings, base_policy=base_policy, folder=folder)
+    lab = ProbeLab(settings, policy=policy, folder=folder)
 
     async def close() -> None:
         try:
@@ -260,13 +274,13 @@ async def probe_lab(
         yield lab
 
 
-def bundle() -> bytes:
-    """The attacking program as a tar."""
+def bundle(folder: Path, name: str) -> bytes:
+    """A folder's Python files as a tar, under `name` where it is not empty."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
-        for path in sorted((Path(__file__).parent / "inside").glob("*.py")):
+        for path in sorted(folder.glob("*.py")):
             content = path.read_bytes()
-            info = tarfile.TarInfo(f"inside/{path.name}")
+            info = tarfile.TarInfo(f"{name}/{path.name}" if name else path.name)
             info.size, info.mode, info.uid, info.gid = len(content), 0o644, 1000, 1000
             archive.addfile(info, io.BytesIO(content))
     return target.getvalue()

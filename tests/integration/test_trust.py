@@ -20,40 +20,25 @@ from runtime.probe.trust import (
     AGENT,
     ENVIRONMENTS,
     IMAGE,
-    Place,
     Row,
     Shown,
     attempts_document,
     check_trust,
     time_limit_s,
 )
-from runtime.probe.trust_clients import CLIENTS, PlaceKind
+from runtime.probe.trust_clients import CLIENTS
+from runtime.probe.trust_run import HOSTS, PLACES, REFUSED
 from tests.harness.canary_net import PUBLIC, CanaryNet
 from tests.integration.conftest import ROOT, Lab
-from tests.upstreams.app import APT, CARGO, GIT, NPM, PIP, PLAIN
-from tests.upstreams.git_repo import README
-from tests.upstreams.packages import MESSAGE
 
 pytestmark = pytest.mark.docker
 
 SETTINGS = Settings.from_env(
     {k: v for k, v in os.environ.items() if k.startswith("ORCHBOX_IMAGE") or k == "HOME"}
 )
-HOSTS = (PLAIN, GIT, PIP, NPM, CARGO, APT)
 POLICY = "version: 1\nname: trust\negress:\n  allow:\n" + "".join(
     f"    - host: {host}\n      tls: inspect\n" for host in HOSTS
 )
-REFUSED = "evil.test"
-WHEEL = "orchdemo-1.0.0-py3-none-any.whl"
-PLACES: dict[PlaceKind, Place] = {
-    "page": Place(f"https://{PLAIN}/", f"https://{REFUSED}/", f"this is {PLAIN}"),
-    "git": Place(f"https://{GIT}/orchdemo.git", f"https://{REFUSED}/orchdemo.git", README.strip()),
-    "pip": Place(f"https://{PIP}/simple/", f"https://{REFUSED}/simple/", MESSAGE),
-    "wheel": Place(f"https://{PIP}/files/{WHEEL}", f"https://{REFUSED}/{WHEEL}", MESSAGE),
-    "npm": Place(f"https://{NPM}/", f"https://{REFUSED}/", MESSAGE),
-    "cargo": Place(f"https://{CARGO}/", f"https://{REFUSED}/", MESSAGE),
-    "apt": Place(f"https://{APT}/", f"https://{REFUSED}/", "the demo package"),
-}
 IN_THE_DOCS = {
     Shown.REASON: "reason code",
     Shown.STATUS: "403",

@@ -115,3 +115,16 @@ def test_a_killed_probe_is_cleaned_up_by_the_next(tmp_path: Path):
 def test_settings_are_a_newcomers(settings: Settings):
     """The tier attacks the shipped defaults, whatever this machine's environment says."""
     assert settings.site_policy is None
+
+
+@pytest.mark.usefixtures("settings")
+def test_trust_kit(tmp_path: Path):
+    """`orch probe --trust`: every client works as it is and says that it is refused; nothing is left behind."""
+    before = inventory()
+
+    status, report = orch("--trust", folder=tmp_path)
+
+    assert [row for row in report["rows"] if not row["ok"]] == []
+    assert (status, report["ok"], report["problems"]) == (0, True, [])
+    assert len({row["client"] for row in report["rows"]}) >= 20
+    assert inventory() == before

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -61,7 +62,7 @@ def _tar(files: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
-def _file(data: bytes):
+def _file(data: bytes) -> Callable[[Request], Awaitable[Response]]:
     async def serve(_: Request) -> Response:
         return Response(data, media_type="application/octet-stream")
 

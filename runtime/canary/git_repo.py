@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,7 +40,7 @@ def _add(files: dict[str, bytes], kind: str, data: bytes) -> str:
     return name
 
 
-def _file(data: bytes):
+def _file(data: bytes) -> Callable[[Request], Awaitable[Response]]:
     async def serve(_: Request) -> Response:
         return Response(data, media_type="text/plain")
 
