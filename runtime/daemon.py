@@ -35,8 +35,7 @@ from runtime.supervisor import ProxySupervisor
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
-GUARD_RETRY_S = 0.5
-GUARD_RETRY_MAX_S = 30.0
+PREPARE_RETRY_S = 5.0
 PROXY_AWAY_S = 5.0
 """How long a managed proxy may be gone before it is made anew; a restart by the engine is faster."""
 
@@ -156,34 +155,28 @@ class Daemon:
             await asyncio.gather(self._preparing, return_exceptions=True)
 
     async def _prepare(self) -> None:
-        try:
-            proxy = await self._find_proxy()
-            self._maker.proxy_container = proxy
-            await self._link.start()
-            await self._link.wait_connected(PROXY_START_TIMEOUT_S)
-            status = await self._guard.establish(proxy)
-        except OrchError as exc:
-            self._guard.fail(exc.message)
-            self._log.error("not-ready", detail=exc.message, hint=exc.hint)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
-            self._guard.fail(f"the daemon could not prepare itself ({type(exc).__name__})")
-            self._log.error("not-ready", error=type(exc).__name__)
-        else:
-            if status.is_proved:
-                self._log.info("ready", socket=str(self._settings.api_socket))
-            keeping = [self._keep_guard()]
-            if self._settings.proxy_mode == "managed":
-                keeping.append(self._keep_proxy())
-            await asyncio.gather(*keeping)
+        """Proxy, then guard, each kept from then on; no run starts until both are there."""
+        await self._link.start()
+        await self._await_proxy()
+        keeping = [self._guard.keep(lambda: self._maker.proxy_container, self.service.reap)]
+        if self._settings.proxy_mode == "managed":
+            keeping.append(self._keep_proxy())
+        await asyncio.gather(*keeping)
 
-    async def _keep_guard(self) -> None:
-        """Put the guard back and prove it again whenever it is not proved; no run starts meanwhile."""
-        delay = GUARD_RETRY_S
+    async def _await_proxy(self) -> None:
         while True:
-            await self._guard.lost.wait()
-            await asyncio.sleep(delay)
-            status = await self._guard.establish(self._maker.proxy_container)
-            delay = GUARD_RETRY_S if status.is_proved else min(delay * 2, GUARD_RETRY_MAX_S)
+            try:
+                self._maker.proxy_container = await self._find_proxy()
+                await self._link.wait_connected(PROXY_START_TIMEOUT_S)
+            except OrchError as exc:
+                self._guard.fail(exc.message, remedy=exc.hint)
+                self._log.error("not-ready", detail=exc.message, hint=exc.hint)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
+                self._guard.fail(f"the daemon could not prepare itself ({type(exc).__name__})")
+                self._log.error("not-ready", error=type(exc).__name__)
+            else:
+                return
+            await asyncio.sleep(PREPARE_RETRY_S)
 
     async def _keep_proxy(self) -> None:
         """Make the proxy anew when it stays away: the engine leaves one alone that was killed by hand."""

@@ -41,6 +41,7 @@ SDK_ERRORS = (
     requests.exceptions.RequestException,
 )
 _TAKEN = ("already exists", "already in use", "pool overlaps", "overlaps with", "conflicts with network")
+_FIREWALL = "no chain/target/match by that name"
 _RUNTIME = (
     "unknown or invalid runtime name",
     "unknown runtime specified",
@@ -61,6 +62,11 @@ def to_orch_error(exc: Exception) -> OrchError:
             return InvalidInputError(f"the engine cannot start this container: {text}", hint="orch doctor")
         if exc.status_code == 409 or any(words in text.lower() for words in _TAKEN):
             return ConflictError(text)
+        if (
+            _FIREWALL in text.lower()
+        ):  # after `nft flush ruleset` (20.10, iptables-nft); it does not look again
+            gone = "the engine's own firewall rules are gone, so it makes no network"
+            return OrchError(f"{gone}: {text}", hint="restart Docker: it loads its rules when it starts")
         if exc.status_code is not None and exc.status_code < 500:
             return InvalidInputError(f"the engine refused: {text}")
         return OrchError(f"the engine failed: {text}")
@@ -115,7 +121,9 @@ class DockerEngine:
 
     async def info(self) -> EngineInfo:
         """Version, runtimes, AppArmor."""
-        return engine_info(await self._ask(self._api.info))
+        found = engine_info(await self._ask(self._api.info))
+        self._version = found.version
+        return found
 
     async def image_id(self, reference: str) -> str | None:
         """The image's id, or None."""
@@ -144,10 +152,8 @@ class DockerEngine:
         )
 
     async def _server_version(self) -> str:
-        """Asked once: an engine that is upgraded restarts, and so does the daemon's connection to it."""
-        if self._version is None:
-            self._version = (await self.info()).version
-        return self._version
+        """What it said last: it is asked before every run, so an upgrade is noticed."""
+        return self._version or (await self.info()).version
 
     async def remove_network(self, name: str) -> None:
         """Remove a network and whoever is still connected."""

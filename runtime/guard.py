@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -33,6 +33,8 @@ from runtime.uninterrupted import uninterrupted
 
 TABLE = "orbguard"
 PROOF_TIMEOUT_S = 60.0
+RETRY_S = 0.5
+RETRY_MAX_S = 10.0
 _INSTALL = f'nft "$0" && {DIGEST} && if [ -e /proc/sys/net/ipv6 ]; then echo ipv6; fi'
 
 
@@ -75,7 +77,8 @@ class HostGuard:
         self._slot_count = max(slot_count, MAX_SLOTS)
         self.status = GuardStatus()
         self.lost = asyncio.Event()
-        """Set while nothing is proved any more."""
+        """Set while nothing is proved and nobody is at it."""
+        self.lost.set()
         self.on_lost: Callable[[], None] = lambda: None
         """Called when what was proved no longer holds: whatever runs now may reach the host."""
         self._watch: GuardWatch | None = None
@@ -92,8 +95,7 @@ class HostGuard:
             await self._start_watching(digest)
             status = await self._prove(proxy, proxy_port, ipv6=ipv6)
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
-            said = str(exc) if isinstance(exc, (OrchError, ValueError)) else type(exc).__name__
-            status = GuardStatus(detail=f"the guard could not be proved: {said}")
+            status = _why_not("the guard could not be proved", exc)
         if not status.is_proved:
             await self._stop_watching()
         if not self.lost.is_set():  # a change during the proof has spoken already
@@ -103,9 +105,27 @@ class HostGuard:
         self._log.info("guard", is_proved=self.status.is_proved, detail=self.status.detail)
         return self.status
 
-    def fail(self, detail: str) -> None:
+    def fail(self, detail: str, *, remedy: str | None = None) -> None:
         """What came before the proof failed."""
-        self.status = GuardStatus(detail=detail)
+        self.status = GuardStatus(detail=detail, remedy=remedy)
+
+    async def keep(self, proxy: Callable[[], str], reap: Callable[[], Awaitable[None]]) -> None:
+        """Prove it, and put it back and prove it again whenever it is lost. Ends by cancellation only.
+
+        `reap` removes what ended runs could not, since the engine was away: a sandbox that ran on without
+        the guard must be gone before the next one starts.
+        """
+        delay = 0.0
+        while True:
+            await self.lost.wait()
+            await asyncio.sleep(delay)
+            try:
+                await reap()
+            except Exception as exc:  # noqa: BLE001 - whatever it is, something may be left
+                self.status = _why_not("what an earlier run left cannot be removed", exc)
+            else:
+                await self.establish(proxy())
+            delay = RETRY_S if self.status.is_proved else min(max(delay, RETRY_S) * 2, RETRY_MAX_S)
 
     async def close(self) -> None:
         """Stop watching; the rules stay, for whatever still runs on this host."""
@@ -168,6 +188,11 @@ class HostGuard:
     async def _start(self, stack: AsyncExitStack, config: ContainerConfig) -> Attached:
         _, attached = await stack.enter_async_context(started(self._engine, config, name=self._name))
         return attached
+
+
+def _why_not(what: str, exc: Exception) -> GuardStatus:
+    said = str(exc) if isinstance(exc, (OrchError, ValueError)) else type(exc).__name__
+    return GuardStatus(detail=f"{what}: {said}", remedy=exc.hint if isinstance(exc, OrchError) else None)
 
 
 async def _first_line(attached: Attached) -> str:

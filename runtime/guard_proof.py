@@ -104,6 +104,8 @@ class GuardStatus:
 
     is_proved: bool = False
     detail: str = "the guard has not been proved yet"
+    remedy: str | None = None
+    """What the operator can do, where waiting will not do; None otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ SILENCE_S = 20.0
 START_TIMEOUT_S = 15.0
 
 WATCHER = """
-import hashlib, os, select, subprocess, sys
+import hashlib, os, select, subprocess, sys, time
 table, every = sys.argv[1], float(sys.argv[2])
 def digest():
     done = subprocess.run(["nft", "-s", "list", "table", "inet", table], capture_output=True)
@@ -30,9 +30,11 @@ def digest():
 monitor = subprocess.Popen(["nft", "monitor"], stdout=subprocess.PIPE)
 first = digest()
 print(first, flush=True)
-tail = b""
+tail, due = b"", time.monotonic() + every
 while True:
-    is_news = select.select([monitor.stdout], [], [], every)[0]
+    # Events of other tables do not put off the next look: a busy host may have one at any moment.
+    pause = due - time.monotonic()
+    is_news = pause > 0 and select.select([monitor.stdout], [], [], pause)[0]
     if is_news:
         data = os.read(monitor.stdout.fileno(), 1 << 16)
         if not data:
@@ -45,6 +47,7 @@ while True:
         sys.exit(1)
     if not is_news:
         print("same", flush=True)
+        due = time.monotonic() + every
 """
 
 DIGEST = 'nft -s list table inet "$1" | sha256sum | cut -d" " -f1'

@@ -89,9 +89,11 @@ class NetworkSlots:
         )
 
     async def release(self, slot: Slot) -> None:
-        """Remove the network."""
-        await self._engine.remove_network(slot.network)
-        self._taken.discard(slot.index)
+        """Remove the network. Where that fails its label keeps the slot from others until it is reaped."""
+        try:
+            await self._engine.remove_network(slot.network)
+        finally:
+            self._taken.discard(slot.index)
 
     async def _free_index(self, tried: set[int]) -> int:
         known = await self._engine.networks({labels.SLOT: ""})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 import uuid
@@ -33,6 +34,10 @@ GUARD_LOST = RunError(
 NETWORK_CHANGED = RunError(
     "NETWORK_CHANGED", "the sandbox was connected to another network while the agent ran, so it was stopped"
 )
+NETWORK_UNKNOWN = RunError(
+    "NETWORK_CHANGED", "the engine did not say which networks the sandbox was on, so it was stopped"
+)
+GUARD_REMEDY = "wait: it is put back and proved again by itself; orch doctor tells when"
 NETWORK_CHECK_S = 3.0
 """How often a running sandbox is looked at: only it and the proxy belong on its network, and only there."""
 KILLED_S = 10.0
@@ -111,7 +116,10 @@ class RunService:
         )
         status = self._guard.status
         guard = Check(
-            "guard", status.is_proved, status.detail, None if status.is_proved else "restart: orch up"
+            "guard",
+            status.is_proved,
+            status.detail,
+            None if status.is_proved else status.remedy or GUARD_REMEDY,
         )
         return [engine, proxy, guard]
 
@@ -230,8 +238,9 @@ class RunService:
             error = RunError("SANDBOX_TIMEOUT", f"the agent was stopped after its {limits.timeout_s:g} s")
             return dataclasses.replace(run, state=RunState.TIMEOUT, error=error)
         except asyncio.CancelledError:
-            is_open = self._ends.get(run.id) in (GUARD_LOST, NETWORK_CHANGED)
-            await uninterrupted(self._stop(sandbox, talking, 0.0 if is_open else limits.grace_s))
+            is_open = self._ends.get(run.id) in (GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN)
+            with contextlib.suppress(OrchError):  # an engine that is away: reaped when it is back
+                await uninterrupted(self._stop(sandbox, talking, 0.0 if is_open else limits.grace_s))
             raise
         finally:
             minding.cancel()
@@ -243,24 +252,27 @@ class RunService:
             await asyncio.sleep(NETWORK_CHECK_S)
             try:
                 record = await self._engine.inspect(sandbox.container)
-                is_alone = set(record["NetworkSettings"]["Networks"]) == {sandbox.network}
+                networks = set(record["NetworkSettings"]["Networks"])
             except NotFoundError:
                 return
             except Exception:  # noqa: BLE001 - what cannot be seen is not taken for right
-                is_alone = False
-            if not is_alone:
+                self._end(run_id, NETWORK_UNKNOWN)
+                return
+            if networks != {sandbox.network}:
                 self._end(run_id, NETWORK_CHANGED)
                 return
 
     async def _stop(self, sandbox: Sandbox, talking: asyncio.Task[ExitStatus], grace_s: float) -> None:
         """SIGTERM, a grace, SIGKILL."""
-        await self._engine.signal(sandbox.container, "SIGTERM")
-        done, _ = await asyncio.wait([talking], timeout=grace_s)
-        if not done:
-            await self._engine.signal(sandbox.container, "SIGKILL")
-            await asyncio.wait([talking], timeout=KILLED_S)
-        talking.cancel()
-        await asyncio.gather(talking, return_exceptions=True)
+        try:
+            await self._engine.signal(sandbox.container, "SIGTERM")
+            done, _ = await asyncio.wait([talking], timeout=grace_s)
+            if not done:
+                await self._engine.signal(sandbox.container, "SIGKILL")
+                await asyncio.wait([talking], timeout=KILLED_S)
+        finally:
+            talking.cancel()
+            await asyncio.gather(talking, return_exceptions=True)
 
     def _judge(self, run: Run, request: RunRequest, status: ExitStatus, output: Output) -> Run:
         result = None if output.is_stdout_too_long else parse_result(output.stdout)

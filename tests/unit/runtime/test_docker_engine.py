@@ -84,6 +84,19 @@ def test_captured_answers(case: str):
     assert text in error.message
 
 
+def test_an_engine_without_its_own_rules_has_to_be_restarted():
+    """What an engine says after `nft flush ruleset` (20.10.24, captured) comes with the only remedy."""
+    text = (
+        "Failed to Setup IP tables: Unable to enable DROP INCOMING rule:  (iptables failed: iptables --wait "
+        "-I DOCKER-ISOLATION-STAGE-1 -i orb0 ! -d 10.206.0.0/29 -j DROP: iptables: No chain/target/match by "
+        "that name.\n (exit status 1))"
+    )
+    error = to_orch_error(api_error(500, text))
+    assert "firewall rules are gone" in error.message
+    assert error.hint is not None
+    assert "restart Docker" in error.hint
+
+
 SDK_CLASSES = [
     found
     for _, found in inspect.getmembers(docker.errors, inspect.isclass)
@@ -179,3 +192,19 @@ async def test_an_internal_network_has_no_gateway_where_the_engine_can(
     assert api.created["options"] == {"com.docker.network.bridge.name": "orb0", **expected}
     assert api.created["internal"] is is_internal
     assert api.created["enable_ipv6"] is False
+
+
+async def test_an_engine_that_is_upgraded_is_noticed(monkeypatch: pytest.MonkeyPatch):
+    """The daemon lives on while the engine is replaced; what it asks before each run tells the version."""
+    engine = DockerEngine()
+    api = FakeApi("20.10.24+dfsg1")
+    monkeypatch.setattr(engine, "_api", api)
+    spec = NetworkSpec("n", "orb0", "10.1.0.0/29", "10.1.0.1", is_internal=True, labels={})
+    seen = []
+    for version in ("20.10.24+dfsg1", "28.0.1", "27.5.1"):
+        api.version = version
+        await engine.info()
+        await engine.create_network(spec)
+        seen.append(GATEWAY_MODES.items() <= api.created["options"].items())
+
+    assert seen == [False, True, False]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
 from runtime.engine import STDERR, STDOUT
-from runtime.errors import EngineUnavailableError
+from runtime.errors import EngineUnavailableError, OrchError
 from runtime.fake_engine import FakeEngine
 from runtime.fake_programs import FakeProcess
 from runtime.guard import HostGuard, rules
@@ -271,6 +272,114 @@ async def test_a_lost_guard_is_proved_again(world: World):
     assert status.is_proved
     assert not guard.lost.is_set()
     assert world.rules
+
+
+class Keeper:
+    """`keep` in the background on an engine of the test's own, with a `reap` that may fail."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("runtime.guard.RETRY_S", 0.01)
+        self.engine = GuardEngine(world.run)
+        slots = NetworkSlots(self.engine, instance="default", pool=POOL)
+        self.guard = HostGuard(self.engine, slots, instance="default", image=IMAGE)
+        self.reaped = 0
+        self.reap_error: Exception | None = None
+
+    async def reap(self) -> None:
+        """Count, or fail."""
+        self.reaped += 1
+        if self.reap_error is not None:
+            raise self.reap_error
+
+    async def until(self, *, is_proved: bool, detail: str = "") -> None:
+        """Wait until the guard's status is so."""
+        async with asyncio.timeout(10):
+            while self.guard.status.is_proved is not is_proved or detail not in self.guard.status.detail:
+                await asyncio.sleep(0.005)
+
+    @asynccontextmanager
+    async def keeping(self) -> AsyncIterator[None]:
+        """While it is kept."""
+        await self.engine.create("the-proxy", {"Image": "proxy"})
+        task = asyncio.create_task(self.guard.keep(lambda: "the-proxy", self.reap))
+        try:
+            yield
+            assert not task.done()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self.guard.close()
+
+
+async def test_a_kept_guard_is_proved_and_proved_again(world: World, monkeypatch: pytest.MonkeyPatch):
+    """At the start, and after each loss; what was left behind is removed before."""
+    keeper = Keeper(world, monkeypatch)
+    async with keeper.keeping():
+        await keeper.until(is_proved=True)
+        assert keeper.reaped == 1
+        world.rules = ""
+        world.changed.set()
+        await keeper.until(is_proved=False)
+        world.changed.clear()
+        await keeper.until(is_proved=True)
+    assert world.rules
+    assert keeper.reaped == 2
+
+
+async def test_a_guard_that_cannot_be_proved_is_tried_until_it_can(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """A host that lets a sandbox through keeps the daemon from starting agents for as long as it does."""
+    keeper = Keeper(world, monkeypatch)
+    world.leaks = [["10.231.0.1", 1]]
+    async with keeper.keeping():
+        await keeper.until(is_proved=False, detail="reaches the host")
+        await asyncio.sleep(0.1)
+        assert not keeper.guard.status.is_proved
+        world.leaks = []
+        await keeper.until(is_proved=True)
+
+
+async def test_an_engine_that_restarts_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch):
+    """The watcher dies with it: unproved while it is away, proved with a watcher of its own afterwards."""
+    keeper = Keeper(world, monkeypatch)
+    async with keeper.keeping():
+        await keeper.until(is_proved=True)
+        keeper.engine.is_down = True
+        world.last_word = b""
+        world.changed.set()
+        await keeper.until(is_proved=False, detail="does not answer")
+        world.changed.clear()
+        keeper.engine.is_down = False
+        await keeper.until(is_proved=True)
+
+
+@pytest.mark.parametrize("error", [EngineUnavailableError("down"), RuntimeError("bug")])
+async def test_nothing_is_proved_while_something_is_left(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    """A sandbox that ran on without the guard and cannot be removed is no state to start another in."""
+    keeper = Keeper(world, monkeypatch)
+    keeper.reap_error = error
+    async with keeper.keeping():
+        await keeper.until(is_proved=False, detail="cannot be removed")
+        assert world.rules == ""
+        keeper.reap_error = None
+        await keeper.until(is_proved=True)
+
+
+async def test_the_remedy_of_what_failed_is_kept(world: World):
+    """An operator reads what helps, not only what is wrong."""
+    engine = GuardEngine(world.run)
+
+    async def fail(call: str) -> None:
+        if call == "create_network":
+            raise OrchError("no chain", hint="restart Docker")
+
+    engine.before = fail
+    guard = await established(world, engine)
+    assert not guard.status.is_proved
+    assert guard.status.remedy == "restart Docker"
 
 
 async def test_a_table_that_is_not_what_was_loaded_disproves(world: World):

@@ -118,6 +118,23 @@ async def test_a_released_slot_is_used_again():
     assert (await ours.acquire("b")).index == 0
 
 
+async def test_a_slot_whose_network_could_not_be_removed_is_free_once_it_is_gone():
+    """Until then the network's label keeps it from others; afterwards nothing remembers it."""
+    engine = FakeEngine({})
+    ours = slots(engine)
+    slot = await ours.acquire("a")
+    engine.is_down = True
+    with pytest.raises(EngineUnavailableError):
+        await ours.release(slot)
+    engine.is_down = False
+
+    second = await ours.acquire("b")
+    await engine.remove_network(slot.network)
+
+    assert second.index == 1
+    assert (await ours.acquire("c")).index == 0
+
+
 async def test_two_at_once_get_different_slots():
     """Concurrent runs never share a network."""
     ours = slots(FakeEngine({}))

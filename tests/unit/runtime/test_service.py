@@ -546,6 +546,23 @@ async def test_a_lost_guard_ends_every_run_at_once(world: World):
     world.assert_nothing_left()
 
 
+async def test_a_guard_lost_with_the_engine_is_told_and_what_is_left_is_reaped(world: World):
+    """An engine that restarts takes the watcher with it: the run says why, and nothing survives the return."""
+    world.agent = hang
+    run = await world.service.create(request())
+    await world.until_running(run)
+
+    world.engine.is_down = True
+    world.guard.lose()
+    final = await asyncio.wait_for(world.end_of(run), 10)
+    world.engine.is_down = False
+
+    assert (final.state, final.error and final.error.code) == (RunState.FAILED, "GUARD_LOST")
+    assert len(world.engine.by_name) == 2
+    await world.service.reap()
+    world.assert_nothing_left()
+
+
 async def test_a_guard_lost_while_a_run_is_made_keeps_its_agent_from_starting(world: World):
     """Between the check and the start the guard may go."""
     world.agent = answer
@@ -809,3 +826,10 @@ async def test_checks_name_what_is_wrong_and_what_helps(world: World):
     world.engine.is_down = False
     assert not any(c.is_ok for c in checks)
     assert all(c.detail and c.remedy for c in checks)
+
+
+async def test_the_guard_s_own_remedy_is_shown(world: World):
+    """Where waiting does not help, the check says what does."""
+    world.guard.status = GuardStatus(detail="no chain", remedy="restart Docker")
+    (guard,) = [c for c in await world.service.checks() if c.name == "guard"]
+    assert (guard.is_ok, guard.detail, guard.remedy) == (False, "no chain", "restart Docker")
