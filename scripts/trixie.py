@@ -105,6 +105,7 @@ def private_apt(status: Path) -> Iterator[list[str]]:
             "Dir::Etc::sourceparts=-",
             "APT::Sandbox::User=root",
             "APT::Install-Recommends=false",
+            "Acquire::Retries=3",
         )
         apt = ["apt-get", "-q", "-y", *(word for option in options for word in ("-o", option))]
         with (LISTS / "lock").open("w") as lock:

@@ -18,7 +18,7 @@ from runtime.model import Isolation, RunState
 from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
 from runtime.probe.corpus import CASES
 from runtime.probe.corpus.addresses import ANSWERS, FAILING, REBINDING
-from runtime.probe.corpus.policy import policy_cases
+from runtime.probe.corpus.policy import policy_cases, under
 from runtime.probe.judge import judge
 from runtime.probe.lab import ProbeLab, probe_lab
 from runtime.probe.model import Case, Inside, Outside, Report, Result, Works
@@ -31,7 +31,9 @@ Progress = Callable[[str, str], None]
 
 def cases_for(settings: Settings, policy: str) -> tuple[Case, ...]:
     """The corpus, and what the policy's own hosts add to it. Raises NotFoundError, InvalidInputError."""
-    return (*CASES, *policy_cases(PolicySource(settings)(policy)))
+    attacked = PolicySource(settings)(policy)
+    fitting = (under(attacked, case) for case in CASES)
+    return (*(case for case in fitting if case is not None), *policy_cases(attacked))
 
 
 async def probe(
@@ -45,7 +47,7 @@ async def probe(
     """Attack this host from inside a real sandbox. Raises CanaryError, NotReadyError, OrchError."""
     started = time.monotonic()
     problems: list[str] = []
-    plan = Plan(cases)
+    plan = Plan(cases, may_resolve=PolicySource(settings)(policy).allow_any_public)
     async with probe_lab(settings, policy=policy, zone=plan.zone, problems=problems) as lab:
         results = await _attack(lab, plan, isolation, on_progress, problems)
         engine = (await lab.engine.info()).version
@@ -56,8 +58,10 @@ async def probe(
 class Plan:
     """The cases of one probe, each with its marker and, where it names one, an address of its own."""
 
-    def __init__(self, cases: Iterable[Case]) -> None:
+    def __init__(self, cases: Iterable[Case], *, may_resolve: bool = False) -> None:
         self.cases = tuple(cases)
+        self.may_resolve = may_resolve
+        """Whether the policy lets unlisted names be asked for; their addresses are refused all the same."""
         nonce = secrets.token_hex(2)
         self.markers = {case.id: f"m{nonce}{number:03d}x" for number, case in enumerate(self.cases)}
         wanting = [case.id for case in self.cases if "{ip}" in json.dumps(dict(case.args))]
@@ -167,7 +171,8 @@ def _view(case: Case, plan: Plan, inside: Inside, lines: list[dict[str, Any]], w
         for request in world.requests
         if marker in f"{request.host} {request.path} {request.query} {request.headers}"
     ]
-    sightings = [f"a DNS question for {query.name}" for query in world.dns if marker in query.name]
+    asked = [] if plan.may_resolve else world.dns
+    sightings = [f"a DNS question for {query.name}" for query in asked if marker in query.name]
     sightings += [f"TLS to {hello.sni}" for hello in world.hellos if marker in (hello.sni or "")]
     sightings += [
         f"a {p.protocol} packet to {p.address} port {p.port}" for p in world.packets if p.address == address

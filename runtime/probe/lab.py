@@ -59,6 +59,7 @@ egress:
       tls: inspect
   deny:
     - host: denied.wild.test
+budgets: {{requests_per_minute: 1400}}
 """
 _SITE = """\
 version: 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .exchange import exchange
+from .packets import question
 from .trail import Trail
 
 Seen = dict[str, Any]
@@ -126,6 +127,24 @@ def connections(args: dict[str, Any], trail: Trail) -> Seen:
     return _blocked(f"{alive} of {args['most']} stay open")
 
 
+def questions(args: dict[str, Any], _trail: Trail) -> Seen:
+    """Ask the sink the same question up to `most` times; some must be refused work (REFUSED) or an answer."""
+    query, answered = question("ok.test", 1, 1), 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect((args["server"], 53))
+        sender.settimeout(1.0)
+        for count in range(int(args["most"])):
+            try:
+                sender.send(query)
+                reply = sender.recv(2048)
+            except OSError:
+                return _blocked(f"no answer to question {count + 1}")
+            if reply[3] & 15 or not int.from_bytes(reply[6:8], "big"):
+                return _blocked(f"question {count + 1} was refused")
+            answered += 1
+    return _possible(f"{answered} questions were answered")
+
+
 def requests(args: dict[str, Any], trail: Trail) -> Seen:
     """Send the same request up to `most` times; one must be refused with `reason`."""
     for count in range(int(args["most"])):
@@ -186,5 +205,16 @@ def _is_open(connection: socket.socket) -> bool:
 
 ABUSES: dict[str, Callable[[dict[str, Any], Trail], Seen]] = {
     function.__name__: function
-    for function in (forks, memory, fill, inodes, descriptors, connections, requests, upload, trickle)
+    for function in (
+        forks,
+        memory,
+        fill,
+        inodes,
+        descriptors,
+        connections,
+        questions,
+        requests,
+        upload,
+        trickle,
+    )
 }

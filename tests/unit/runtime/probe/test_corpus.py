@@ -8,7 +8,7 @@ from collections import Counter
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy, ReasonCode
 from runtime.probe.corpus import CASES
-from runtime.probe.corpus.policy import MAX_HOSTS, policy_cases
+from runtime.probe.corpus.policy import MAX_HOSTS, policy_cases, under
 from runtime.probe.inside.abuse import ABUSES
 from runtime.probe.inside.actions import ACTIONS
 from runtime.probe.inside.checks import CHECKS
@@ -75,3 +75,14 @@ def test_a_policy_with_many_hosts_adds_a_bounded_number():
     rules = tuple(AllowRule(f"p.allow[{n}]", HostPattern.parse(f"h{n}.example.com")) for n in range(50))
 
     assert len(policy_cases(Policy("p", rules))) == 3 * MAX_HOSTS
+
+
+def test_an_open_policy_refuses_by_address():
+    """Names that it lists are resolved; cases with nothing left to refuse are left out, never passed."""
+    open_policy = Policy("p", allow_any_public=True)
+    by_id = {case.id: under(open_policy, case) for case in CASES}
+
+    assert by_id["P-03-a-udp"] is None
+    assert "private_address" in by_id["N-00"].expect.reasons
+    assert by_id["S-19a"] is next(case for case in CASES if case.id == "S-19a")
+    assert [under(Policy("p"), case) for case in CASES] == list(CASES)
