@@ -89,7 +89,7 @@ def sources() -> list[str]:
 
 
 @contextmanager
-def private_apt(status: Path) -> Iterator[list[str]]:
+def private_apt(status: Path, *, is_fresh: bool = False) -> Iterator[list[str]]:
     """An `apt-get` that sees trixie and a system with this dpkg status; its package lists are kept."""
     (LISTS / "lists/partial").mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
@@ -111,7 +111,7 @@ def private_apt(status: Path) -> Iterator[list[str]]:
         with (LISTS / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             stamp = LISTS / "updated"
-            if not stamp.exists() or time.time() - stamp.stat().st_mtime > LISTS_AGE_S:
+            if is_fresh or not stamp.exists() or time.time() - stamp.stat().st_mtime > LISTS_AGE_S:
                 subprocess.run([*apt, "update"], check=True)
                 stamp.touch()
         yield apt
@@ -125,10 +125,13 @@ def download(folder: Path, packages: list[str]) -> None:
 
 def closure(folder: Path, status: Path, packages: list[str]) -> None:
     """Fetch the packages and everything that the system with this status lacks for them."""
-    with private_apt(status) as apt:
-        where = ("-o", f"Dir::Cache::archives={folder}")
-        (folder / "partial").mkdir(exist_ok=True)
-        subprocess.run([*apt, *where, "install", "--download-only", *packages], check=True)
+    (folder / "partial").mkdir(exist_ok=True)
+    for is_fresh in (False, True):  # a system made since the lists were fetched may be newer than they are
+        with private_apt(status, is_fresh=is_fresh) as apt:
+            where = ("-o", f"Dir::Cache::archives={folder}")
+            command = [*apt, *where, "install", "--download-only", *packages]
+            if subprocess.run(command, check=is_fresh).returncode == 0:
+                return
 
 
 def main(arguments: list[str]) -> None:
