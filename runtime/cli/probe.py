@@ -58,7 +58,7 @@ def probe(  # noqa: PLR0913 - one parameter an option
     from runtime.probe.report import to_json, to_junit, to_sarif  # noqa: PLC0415
 
     found = settings()
-    cases = cases_for(found, policy)
+    cases = cases_for(found, policy, Isolation(isolation))
     if unknown := set(ids) - {case.id for case in cases}:
         raise InvalidInputError(f"no case {', '.join(sorted(unknown))}", hint="orch probe --list")
     chosen = tuple(case for case in cases if case.group in groups or case.id in ids or not (groups or ids))

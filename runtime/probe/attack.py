@@ -29,10 +29,10 @@ Progress = Callable[[str, str], None]
 """Case id and what it saw inside, as it happens."""
 
 
-def cases_for(settings: Settings, policy: str) -> tuple[Case, ...]:
+def cases_for(settings: Settings, policy: str, isolation: Isolation = Isolation.RUNC) -> tuple[Case, ...]:
     """The corpus, and what the policy's own hosts add to it. Raises NotFoundError, InvalidInputError."""
     attacked = PolicySource(settings)(policy)
-    fitting = (under(attacked, case) for case in CASES)
+    fitting = (under(attacked, case) for case in CASES if isolation.value in case.isolations)
     return (*(case for case in fitting if case is not None), *policy_cases(attacked))
 
 

@@ -41,6 +41,13 @@ INSIDE = Path(__file__).parent / "inside"
 HELD_ANYWAY = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
 """Answers of the corpus that need no route of their own: they never leave a machine, or are held."""
 
+ATTACK_LIMITS = Limits(
+    timeout_s=ATTACK_TIMEOUT_S,
+    memory_bytes=1536 << 20,
+    pids=128,  # under gVisor each takes some MiB, and the limit of processes is to be met before memory's
+    tmpfs_bytes=128 << 20,
+)
+
 _POLICY = """\
 version: 1
 name: probe
@@ -188,7 +195,7 @@ class ProbeLab:
             input=json.dumps(document).encode(),
             policy_name="probe",
             isolation=isolation,
-            limits=Limits(timeout_s=ATTACK_TIMEOUT_S, memory_bytes=768 << 20, tmpfs_bytes=128 << 20),
+            limits=ATTACK_LIMITS,
             secrets={"PROBE_PLANTED": Secret(self.planted)},
         )
         return await self.run(request, on_log=on_log)

@@ -95,6 +95,8 @@ class Case:
     """What to look at when it did not hold."""
     is_serial: bool = False
     """Made alone, after all others."""
+    isolations: frozenset[str] = frozenset({"runc", "runsc"})
+    """Where it is made."""
     is_last: bool = False
     """Made at the very end: it may take the whole sandbox with it, which then counts as its limit."""
 

@@ -16,7 +16,19 @@ from typing import Any
 from mitmproxy.net.dns import types
 from mitmproxy.proxy.layers import TCPLayer
 
-from proxy import addon, addon_master, addon_names, addon_routes, judge, resolve, server
+from proxy import (
+    addon,
+    addon_connections,
+    addon_http1,
+    addon_master,
+    addon_names,
+    addon_routes,
+    judge,
+    resolve,
+    server,
+)
+from proxy.policy import limits
+from proxy.policy.limits import Limits
 from proxy.policy.model import Decision, TlsMode, Verdict
 
 ALLOWED = Decision(verdict=Verdict.ALLOW, tls=TlsMode.PASSTHROUGH)
@@ -122,11 +134,29 @@ def path_rules() -> None:
     judge.decide = lambda policy, request: decide(policy, replace(request, method=None, path=None))
 
 
+def budgets() -> None:
+    """A sandbox may have as many requests and connections as it likes."""
+    generous = Limits(requests_per_minute=10**9, connections=10**9, bytes_out=None, bytes_in=None)
+    for module in (addon, addon_connections):
+        module.limits_of = lambda _budgets: generous
+
+
+def deadlines() -> None:
+    """A head may take as long as it likes."""
+    limits.HEAD_S = 10**9
+
+
+def head_check() -> None:
+    """Heads are taken as mitmproxy takes them."""
+    addon_http1.head_defect = addon_http1.unfinished_head_defect = lambda _raw: None
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         *(default_deny, address_check, pinning, server_name_check, host_check, protocol_check),
         *(upstream_verification, dns_sink, token_check, header_cleaning, listeners, path_rules),
+        *(budgets, deadlines, head_check),
     )
 }
 

@@ -67,7 +67,7 @@ CASES: tuple[Case, ...] = (
     checked("L-11b", "the usual ports of the host", "closed_ports", fix=FIX_GUARD, address="{gateway}", first=20, last=120, more=_SUSPECTS, allowed=[]),
     checked("L-15a", "sockets of the engine and the host", "absent_paths", paths=list(_SOCKETS)),
     checked("L-15b", "devices of the host", "unopenable",
-            paths=["/dev/kmsg", "/dev/mem", "/dev/sda", "/dev/vda", "/dev/kvm", "/dev/fuse", "/dev/net/tun", "/dev/loop-control", "/dev/vhost-net"]),
+            paths=["/dev/kmsg", "/dev/mem", "/dev/sda", "/dev/vda", "/dev/kvm", "/dev/net/tun", "/dev/loop-control", "/dev/vhost-net"]),
     checked("L-15c", "the root of another process", "absent_paths", paths=["/proc/1/root/var/run/docker.sock", "/proc/1/root/etc/shadow-host", "/host", "/rootfs"]),
     checked("L-15d", "kernel settings and cgroups", "unwritable",
             paths=["/proc/sys/kernel/core_pattern", "/proc/sys/net/ipv4/ip_forward", "/proc/sysrq-trigger", "/sys/fs/cgroup", "/sys/kernel", "/proc/sys/vm/overcommit_memory"]),

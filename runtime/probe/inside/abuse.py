@@ -146,10 +146,10 @@ def questions(args: dict[str, Any], _trail: Trail) -> Seen:
 
 
 def requests(args: dict[str, Any], trail: Trail) -> Seen:
-    """Send the same request up to `most` times; one must be refused with `reason`."""
+    """Send the same request up to `most` times; one must be refused by a budget."""
     for count in range(int(args["most"])):
         seen = exchange(args, trail)
-        if args["reason"] in seen.get("reasons", ()):
+        if any(str(reason).startswith("budget_") for reason in seen.get("reasons", ())):
             return _blocked(f"request {count + 1} was refused")
         if seen["outcome"] != "answered":
             return _blocked(f"request {count + 1}: {seen['detail']}")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import socket
+
+_PORTS = itertools.count(10_000)
+"""Below those that the system hands out, and never one twice: a line then belongs to one attempt."""
+LAST_PORT = 31_999
 
 
 class Trail:
@@ -12,7 +18,14 @@ class Trail:
         self.ports: list[int] = []
 
     def connect(self, address: str, port: int, timeout_s: float) -> socket.socket:
-        """A TCP connection. Raises OSError."""
-        connection = socket.create_connection((address, port), timeout=timeout_s)
-        self.ports.append(connection.getsockname()[1])
-        return connection
+        """A TCP connection. Raises OSError, also when every port has been used."""
+        while (own := next(_PORTS)) <= LAST_PORT:
+            try:
+                connection = socket.create_connection((address, port), timeout_s, source_address=("", own))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise
+            self.ports.append(own)
+            return connection
+        raise OSError("the probe has used all its source ports")
