@@ -19,6 +19,8 @@ import pytest
 
 from tests.harness.canary_net import CanaryNet
 from tests.harness.fixtures import canary_net, canary_session, host_listener, loopback_simulator
+from tests.harness.private_host import PrivateHost
+from tests.harness.private_host import why_not as why_no_private_host
 
 __all__ = ["canary_net", "canary_session", "host_listener", "loopback_simulator"]
 
@@ -136,6 +138,38 @@ def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Itera
     shutil.rmtree(folder)
     assert stopped.code == 0, stopped.out
     assert inventory(engine) == before
+
+
+@pytest.fixture(scope="session")
+def private_host(engine: docker.DockerClient) -> Iterator[PrivateHost]:
+    """A second host with an engine of its own and our images; skipped without root, a failure in CI."""
+    reason = why_no_private_host()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with PrivateHost(
+        images=[f"orchbox/{name}:local" for name in ("daemon", "proxy", "agent-python")]
+    ) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def private_lab(private_host: PrivateHost) -> Iterator[Lab]:
+    """A daemon on the private host."""
+    folder = Path(tempfile.mkdtemp(prefix="orchlab-"))
+    (folder / "policies").mkdir()
+    (folder / "policies/lab.yaml").write_text(POLICIES)
+    site = folder / "site.yaml"
+    site.write_text("version: 1\nname: site\n")
+    environment = lab_environment(folder, site=site, dns="127.0.0.1", instance="private")
+    lab = Lab(folder, {**environment, "DOCKER_HOST": private_host.docker_host})
+    started = lab.orch("up", "--detach")
+    assert started.code == 0, started.out + started.err
+    yield lab
+    stopped = lab.orch("down")
+    shutil.rmtree(folder)
+    assert stopped.code == 0, stopped.out
 
 
 def lab_environment(

@@ -9,11 +9,15 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import docker
 import pytest
+
+from runtime.client import Client
 
 pytestmark = [pytest.mark.docker, pytest.mark.compose]
 
@@ -132,3 +136,38 @@ def test_nothing_is_published_and_only_the_daemon_is_near_the_engine(
     assert not any(attrs["HostConfig"]["PortBindings"] for attrs in found.values())
     assert found["daemon"]["HostConfig"]["NetworkMode"] == "none"
     assert not any("docker.sock" in mount["Source"] for mount in found["proxy"]["Mounts"])
+
+
+def test_a_guard_that_is_removed_is_put_back(
+    docker_services: object, compose_folder: Path, engine: docker.DockerClient
+) -> None:
+    """A daemon in a container without a network notices as well, refuses runs, and heals."""
+    agent = compose_folder / "guarded"
+    agent.mkdir()
+    (agent / "main.py").write_text("print(1)")
+    (agent / "orchagent.json").write_text(
+        json.dumps({"name": "guarded-agent", "type": "tool", "description": "a test"})
+    )
+    until_ready(compose_folder, is_ready=True)
+
+    engine.containers.run(
+        "orchbox/daemon:local", entrypoint=["nft", "delete", "table", "inet", "orbguard"], user="0",
+        network_mode="host", cap_add=["NET_ADMIN"], remove=True,
+    )  # fmt: skip
+
+    assert "guard" in until_ready(compose_folder, is_ready=False)
+    assert orch("run", str(agent)).returncode == 8
+    until_ready(compose_folder, is_ready=True)
+    assert orch("run", str(agent)).returncode == 0
+
+
+def until_ready(folder: Path, *, is_ready: bool) -> set[str]:
+    """Wait until `/readyz` says so; the checks that fail."""
+    deadline = time.monotonic() + 60
+    with closing(Client(folder / "run/api.sock")) as client:
+        while time.monotonic() < deadline:
+            said = client.ready()
+            if said["ready"] is is_ready:
+                return {check["name"] for check in said["checks"] if not check["ok"]}
+            time.sleep(0.02)
+    pytest.fail(f"the daemon was not {'' if is_ready else 'un'}ready in time: {said}")
