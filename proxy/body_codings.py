@@ -122,5 +122,9 @@ class _Brotli:
         if data and self._stream.is_finished():
             raise UnreadableBodyError("bytes behind the end")
         yield self._stream.process(data, output_buffer_limit=PIECE_BYTES)
-        while not self._stream.can_accept_more_data():
-            yield self._stream.process(b"", output_buffer_limit=PIECE_BYTES)
+        # brotli 1.2 says that it can take more while it still has output of what it took.
+        while not self._stream.is_finished():
+            piece = self._stream.process(b"", output_buffer_limit=PIECE_BYTES)
+            if not piece and self._stream.can_accept_more_data():
+                return
+            yield piece
