@@ -28,6 +28,9 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.websocket import WebsocketLayer, WebsocketStartHook
+
+from proxy.addon_websocket import guard_control_frames
 
 MAX_DRAIN_BYTES = 16 << 20
 """Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
@@ -131,6 +134,13 @@ class GuardedHttpStream(HttpStream):
         self.flow.live = False
         self.client_state = self._drop_body
         self.server_state = self.state_errored
+
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """HttpStream.flow_done; a WebSocket that begins has its control frames guarded from the first."""
+        for command in super().flow_done():
+            if isinstance(command, WebsocketStartHook) and isinstance(self.child_layer, WebsocketLayer):
+                guard_control_frames(self.child_layer, self.flow)
+            yield command
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         """A body that HTTP/2 brings without a length is chunked towards an HTTP/1 upstream.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from proxy import credential_positions as positions
 from proxy.addon_guard import to_response
 from proxy.addon_layers import BodyRefusedError
 from proxy.addon_names import NameHooks
+from proxy.addon_websocket import CONTROL_CHECK
 from proxy.body_codings import UnreadableBodyError
 from proxy.body_scan import BodyScan
 from proxy.broker import Brokered, Head, broker, forms_of, leak_decision, watched
@@ -65,6 +67,8 @@ class _Exchange:
     used: frozenset[str]
     upward: LeakScan = field(repr=False)
     """For the messages of a WebSocket."""
+    control: LeakScan = field(repr=False)
+    """For its control frames."""
     reflection: Reflection = field(repr=False)
 
 
@@ -121,9 +125,18 @@ class SecretHooks(NameHooks):
             return result
         hosted = [secret for secret in grant.secrets if secret.name in binding.hosted]
         exchange = _Exchange(
-            grant, session, judged, request.path, binding, result.used, LeakScan(forms), Reflection.of(hosted)
+            grant=grant,
+            session=session,
+            judged=judged,
+            path=request.path,
+            binding=binding,
+            used=result.used,
+            upward=LeakScan(forms),
+            control=LeakScan(forms),
+            reflection=Reflection.of(hosted),
         )
         flow.metadata[_EXCHANGE] = exchange
+        flow.metadata[CONTROL_CHECK] = partial(self._is_clean_control, flow, exchange)
         try:
             scan = BodyScan(forms, _codings_to_undo(request, grant))
         except UnreadableBodyError:
@@ -203,8 +216,19 @@ class SecretHooks(NameHooks):
                 message.content = exchange.reflection.clean(message.content)
         except Exception as exc:  # noqa: BLE001 - killing the flow would not stop the message
             message.drop()
-            self._refuse_body(exchange, "WEBSOCKET", _decision_on(exc, exchange.judged))
-            self.abort(flow.client_conn.id)
+            self._cut_websocket(flow, exchange, exc)
+
+    def _is_clean_control(self, flow: http.HTTPFlow, exchange: _Exchange, payload: bytes) -> bool:
+        try:
+            exchange.control.feed(payload)
+        except Exception as exc:  # noqa: BLE001 - mitmproxy would only log it
+            self._cut_websocket(flow, exchange, exc)
+            return False
+        return True
+
+    def _cut_websocket(self, flow: http.HTTPFlow, exchange: _Exchange, exc: Exception) -> None:
+        self._refuse_body(exchange, "WEBSOCKET", _decision_on(exc, exchange.judged))
+        self.abort(flow.client_conn.id)
 
     def _remember_upload(self, exchange: _Exchange, response: http.Response) -> None:
         uploads = self._uploads.setdefault(exchange.grant.sandbox_id, {})
