@@ -11,6 +11,8 @@ from proxy.policy.wire import policy_from_wire, policy_to_wire
 MAX_EXPIRES_IN_S = 366 * 24 * 3600.0
 MAX_SECRETS = 256
 MAX_SECRET_BYTES = 64 << 10
+MAX_SECRETS_CHARS = 512 << 10
+"""In all: a grant has to fit into one line of the control socket, whatever JSON makes of the characters."""
 MIN_PLACEHOLDER_CHARS = 20
 """Shorter ones could be guessed, or stand in a text by chance."""
 
@@ -64,10 +66,7 @@ class Grant:
     """Those it holds placeholders for, and those in its environment. A newer revision rotates or revokes."""
 
     def __post_init__(self) -> None:
-        placeholders = [secret.placeholder for secret in self.secrets if secret.placeholder is not None]
-        names = [secret.name for secret in self.secrets]
-        if len({*names}) < len(names) or len({*placeholders}) < len(placeholders):
-            raise ValueError("grant field secrets: names and placeholders are distinct")
+        check_secrets(self.secrets)
 
     def to_wire(self) -> dict[str, object]:
         """The JSON object that `grant_from_wire` reads."""
@@ -84,6 +83,16 @@ class Grant:
                 for secret in self.secrets
             ],
         }
+
+
+def check_secrets(secrets: tuple[GrantSecret, ...]) -> None:
+    """Raise ValueError for secrets that no grant could hold together; the text holds no value."""
+    placeholders = [secret.placeholder for secret in secrets if secret.placeholder is not None]
+    names = [secret.name for secret in secrets]
+    if len({*names}) < len(names) or len({*placeholders}) < len(placeholders):
+        raise ValueError("grant field secrets: names and placeholders are distinct")
+    if len(secrets) > MAX_SECRETS or sum(len(secret.value) for secret in secrets) > MAX_SECRETS_CHARS:
+        raise ValueError(f"grant field secrets: more than {MAX_SECRETS}, or than 512 Ki characters in all")
 
 
 def grant_from_wire(data: object) -> Grant:
@@ -115,8 +124,8 @@ def grant_from_wire(data: object) -> Grant:
 
 
 def _secrets_from_wire(data: object) -> tuple[GrantSecret, ...]:
-    if not isinstance(data, list) or len(data) > MAX_SECRETS:
-        raise ValueError(f"grant field secrets: expected a list of at most {MAX_SECRETS}")
+    if not isinstance(data, list):
+        raise ValueError("grant field secrets: expected a list")
     for item in data:
         if not isinstance(item, dict) or set(item) != {"name", "value", "placeholder"}:
             raise ValueError("grant field secrets: an item has exactly name, value and placeholder")

@@ -78,7 +78,8 @@ async def see(code: str, *, limits: Limits = LIMITS, secrets: dict[str, str] | N
         attached = await engine.attach(container)
         await engine.start(container)
         record = await engine.inspect(container)
-        await attached.write(init_message(_request(code, limits, secrets or {}), {}, "PROXY CA\n"))
+        request = _request(code, limits, secrets or {})
+        await attached.write(init_message(request, request.secrets, {}, "PROXY CA\n"))
         await attached.close_stdin()
         out, err = b"", b""
         async for stream, data in attached.output():

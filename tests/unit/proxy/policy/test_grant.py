@@ -75,7 +75,14 @@ DEFECTS = {
         "grant field expires_in_s: expected seconds",
     ),
     "secrets that are no list": ({**GRANT.to_wire(), "secrets": {}}, "grant field secrets: expected a list"),
-    "too many secrets": (secrets(*[secret()] * 257), "grant field secrets: expected a list of at most 256"),
+    "too many secrets": (
+        secrets(*(secret(name=f"K{n}", placeholder=None) for n in range(257))),
+        "grant field secrets: more than 256",
+    ),
+    "too much in all": (
+        secrets(*(secret(name=f"K{n}", placeholder=None, value="x" * (60 << 10)) for n in range(9))),
+        "grant field secrets: more than 256, or than 512 Ki characters",
+    ),
     "a secret with a field too many": (secrets(secret(x=1)), "grant field secrets: an item has exactly"),
     "a secret that is no object": (secrets(VALUE), "grant field secrets: an item has exactly"),
     "a value that is a number": (
