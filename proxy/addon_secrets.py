@@ -37,7 +37,8 @@ MAX_UPLOADS = 256
 """Upload sessions remembered for a sandbox; the oldest is forgotten."""
 MASK = "***"
 _EXCHANGE = "orchbox_exchange"
-_UPLOAD_HEADERS = ("x-goog-upload-url", "location")
+_UPLOAD_HEADER = "x-goog-upload-url"
+"""Not Location: a redirect may be of the sandbox's own making."""
 _UNREADABLE = deny(
     ReasonCode.SECRET_LEAK,
     "the body is in a content coding that cannot be looked into; send it as it is, or as gzip, deflate or br",
@@ -232,11 +233,10 @@ class SecretHooks(NameHooks):
 
     def _remember_upload(self, exchange: _Exchange, response: http.Response) -> None:
         uploads = self._uploads.setdefault(exchange.grant.sandbox_id, {})
-        for name in _UPLOAD_HEADERS:
-            _, parameters = positions.parse_query("?" + urlsplit(response.headers.get(name, "")).query)
-            for parameter in parameters:
-                if parameter.name == positions.UPLOAD_PARAMETER:
-                    uploads[parameter.value] = None
+        query = urlsplit(response.headers.get(_UPLOAD_HEADER, "")).query
+        for parameter in positions.parse_query("?" + query)[1]:
+            if parameter.name == positions.UPLOAD_PARAMETER:
+                uploads[parameter.value] = None
         while len(uploads) > MAX_UPLOADS:
             uploads.pop(next(iter(uploads)))
 

@@ -204,6 +204,19 @@ async def test_an_upload_that_the_sandbox_began_goes_on(rig: Rig):
     assert [early.status_code, begun.status_code, later.status_code, anew.status_code] == [403, 200, 200, 403]
 
 
+async def test_an_upload_that_was_begun_without_its_own_key_is_not_its_own(rig: Rig):
+    """An address that came in answer to anything else may be under any account."""
+    await give_keys(rig, DB_SECRET)
+    where = f"https://llm.test:{rig.upstream.tls_port}/upload/v1/files?upload_id=theirs"
+    rig.upstream.response = (
+        f"HTTP/1.1 200 OK\r\nx-goog-upload-url: {where}\r\nlocation: {where}\r\ncontent-length: 0\r\n\r\n"
+    ).encode()
+    async with client(rig) as http:
+        assert (await http.get(where.partition("?")[0])).status_code == 200
+        refused = await http.post(where, content=b"data")
+    assert reason(refused) == "foreign_credential"
+
+
 # -- reflection --------------------------------------------------------------------------------
 
 

@@ -123,6 +123,33 @@ async def test_an_empty_data_frame_does_not_let_a_beginning_out(rig: Rig, *, is_
     assert rig.upstream.body == (body if is_ended else b"")
 
 
+async def test_a_body_that_is_cut_ends_its_upstream_connection_at_once(rig: Rig):
+    """The upstream never takes what came for a whole request, while the client's connection lives on."""
+    await give_keys(rig)
+    ended = asyncio.Event()
+
+    async def respond(text: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if text.startswith("POST"):
+            try:
+                await reader.read()
+            finally:
+                ended.set()
+            return
+        async with asyncio.timeout(3):
+            await ended.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+
+    rig.upstream.respond = respond
+    answers = await converse(
+        rig,
+        "ok.test",
+        (head(rig, "ok.test", "/x", "POST"), b"x" * 99 + DB.encode(), []),
+        (head(rig, "ok.test", "/y"), b"", []),
+    )
+    assert [answer.status for answer in answers] == [403, 200]
+
+
 @pytest.mark.parametrize(
     "host", [f"{DB}.wild.test", f"{DB.encode().hex()}.wild.test", f"{DB[:12]}.{DB[12:]}.wild.test"]
 )
