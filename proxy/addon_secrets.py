@@ -19,7 +19,7 @@ from proxy import credential_positions as positions
 from proxy.addon_guard import to_response
 from proxy.addon_layers import BodyRefusedError
 from proxy.addon_names import NameHooks
-from proxy.addon_websocket import CONTROL_CHECK
+from proxy.addon_websocket import CONTROL_CHECK, CONTROL_SCRUB
 from proxy.body_codings import UnreadableBodyError
 from proxy.body_scan import BodyScan
 from proxy.broker import Brokered, Head, broker, forms_of, leak_decision, watched
@@ -138,6 +138,7 @@ class SecretHooks(NameHooks):
         )
         flow.metadata[_EXCHANGE] = exchange
         flow.metadata[CONTROL_CHECK] = partial(self._is_clean_control, flow, exchange)
+        flow.metadata[CONTROL_SCRUB] = exchange.reflection.clean
         try:
             scan = BodyScan(forms, _codings_to_undo(request, grant))
         except UnreadableBodyError:

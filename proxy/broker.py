@@ -170,7 +170,7 @@ class _Swap:
         for half, other, is_user in ((user, password, True), (password, user, False)):
             if half not in self._by_placeholder:
                 continue
-            self.rest.append(other)
+            self.rest.append(other.encode().decode("latin-1"))  # the bytes of the pair, as in all of `rest`
             if not positions.is_harmless_half(other):
                 self.foreign = "carries another one beside it (basic)"
             value = self._value(half) or ""

@@ -323,7 +323,12 @@ async def websocket(
             if start[0] & 0x0F == 8 and len(text) == 2:  # mitmproxy's own, when it is cut
                 return
             rig.upstream.body += text
-            writer.write(frame(TRUE.encode() if text == b"reflect" else text, is_masked=False))
+            if text.startswith(b"reflect"):
+                opcode = int(text[7:])
+                code = b"\x03\xe8" if opcode == 8 else b""
+                writer.write(frame(code + TRUE.encode(), opcode=opcode, is_masked=False))
+            else:
+                writer.write(frame(text, is_masked=False))
 
     rig.upstream.respond = respond
     authority = f"{host}:{rig.upstream.tls_port}"
@@ -348,10 +353,11 @@ async def test_a_websockets_upgrade_is_brokered_and_its_messages_scrubbed(rig: R
 
     assert answer.startswith(b"HTTP/1.1 101 ")
     assert TRUE in sent_head(rig)
-    writer.write(frame(b"reflect"))
-    assert await asyncio.wait_for(reader.readexactly(2 + len(TRUE)), 5) == frame(
-        STAND_IN.encode(), is_masked=False
-    )
+    for opcode in (1, 9, 8):  # text, ping, close
+        writer.write(frame(b"reflect%d" % opcode))
+        code = b"\x03\xe8" if opcode == 8 else b""
+        expected = frame(code + STAND_IN.encode(), opcode=opcode, is_masked=False)
+        assert await asyncio.wait_for(reader.readexactly(len(expected)), 5) == expected
 
 
 async def test_a_websockets_upgrade_with_another_key_is_refused(rig: Rig):

@@ -17,11 +17,12 @@ from proxy.policy.model import AllowRule, Decision, Policy, ReasonCode, Request,
 R = ReasonCode
 TRUE, STAND_IN = "sk-true-0123456789abcdef", "sk-placeholder-0123456789"
 OTHER_TRUE, OTHER_STAND_IN = "other-true-+/value", "placeholder-of-the-other"
-DB = "database-password-1"
+DB, ACCENTS = "database-password-1", "pässwörd-ŵ-日本"
 SECRETS = (
     GrantSecret("KEY", TRUE, STAND_IN),
     GrantSecret("OTHER", OTHER_TRUE, OTHER_STAND_IN),
     GrantSecret("DB", DB),
+    GrantSecret("ACCENTS", ACCENTS),
 )
 
 
@@ -277,6 +278,11 @@ LEAKS = {
     "a brokered value that came round": ("bound.test", "/v1/x", ("authorization", f"Bearer {TRUE}")),
     "the same beside the placeholder": ("pinned.test", f"/v1/x?q={TRUE}", OWN),
     "beside the placeholder in Basic": ("bound.test", "/v1/x", ("authorization", basic(DB, STAND_IN))),
+    "the same with letters beyond ASCII": (
+        "bound.test",
+        "/v1/x",
+        ("authorization", basic(ACCENTS, STAND_IN)),
+    ),
     "a value on another's host": ("db.test", f"/{OTHER_TRUE}", None),
 }
 
@@ -288,7 +294,7 @@ def test_a_value_in_a_head_is_a_leak(host: str, target: str, header: tuple | Non
 
     assert reason(answer) is R.SECRET_LEAK
     assert isinstance(answer, Decision)
-    assert not any(value in answer.detail for value in (TRUE, OTHER_TRUE, DB))
+    assert not any(value in answer.detail for value in (TRUE, OTHER_TRUE, DB, ACCENTS))
 
 
 def test_a_secret_goes_where_a_rule_says_so() -> None:
