@@ -1,7 +1,7 @@
 """Request bodies with a Content-Encoding, undone as they stream by, so that they can be looked into.
 
 gzip, deflate (with or without zlib's wrapper) and br. Any other coding, a second one, bytes behind the
-end and more than MAX_DECODED_BYTES cannot be looked into: UnreadableBodyError.
+end and more than the bounds cannot be looked into: UnreadableBodyError.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from typing import Protocol
 import brotli
 
 MAX_DECODED_BYTES = 64 << 20
-"""Of one body: what is longer, as a decompression bomb is, is refused and not left unread."""
+"""Of one body: what is longer is refused and not left unread."""
+MAX_RATIO = 100
+FREE_BYTES = 1 << 20
+"""A body may decode to so much, and beyond it to MAX_RATIO times what came: decoding and searching a
+bomb in one go would keep every other sandbox waiting."""
 PIECE_BYTES = 64 << 10
 """Decoded at a time, whatever the ratio."""
 
@@ -52,13 +56,16 @@ class _Bounded:
 
     def __init__(self, inner: Decoder) -> None:
         self._inner = inner
+        self._taken = 0
         self._decoded = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
+        self._taken += len(data)
+        limit = min(MAX_DECODED_BYTES, FREE_BYTES + MAX_RATIO * self._taken)
         try:
             for piece in self._inner.decode(data):
                 self._decoded += len(piece)
-                if self._decoded > MAX_DECODED_BYTES:
+                if self._decoded > limit:
                     raise UnreadableBodyError("longer than what is looked into")
                 yield piece
         except (zlib.error, brotli.error):

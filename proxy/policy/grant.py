@@ -10,7 +10,8 @@ from proxy.policy.wire import policy_from_wire, policy_to_wire
 
 MAX_EXPIRES_IN_S = 366 * 24 * 3600.0
 MAX_SECRETS = 256
-MAX_SECRET_BYTES = 64 << 10
+MAX_SECRET_BYTES = 16 << 10
+"""The tripwire's window, which is searched with each piece of a body, grows with the longest value."""
 MAX_SECRETS_CHARS = 512 << 10
 """In all: a grant has to fit into one line of the control socket, whatever JSON makes of the characters."""
 MIN_PLACEHOLDER_CHARS = 20
@@ -37,7 +38,7 @@ def _secret_problem(secret: GrantSecret) -> str | None:
     if not _NAME.fullmatch(secret.name):
         return "its name is not of A-Z, 0-9 and _"
     if not secret.value or len(secret.value.encode(errors="replace")) > MAX_SECRET_BYTES:
-        return "its value is empty or longer than 64 KiB"
+        return "its value is empty or longer than 16 KiB"
     if secret.placeholder is None:
         return None
     if not _HEADER_VALUE.fullmatch(secret.value):

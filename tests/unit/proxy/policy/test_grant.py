@@ -80,7 +80,7 @@ DEFECTS = {
         "grant field secrets: more than 256",
     ),
     "too much in all": (
-        secrets(*(secret(name=f"K{n}", placeholder=None, value="x" * (60 << 10)) for n in range(9))),
+        secrets(*(secret(name=f"K{n}", placeholder=None, value="x" * (15 << 10)) for n in range(40))),
         "grant field secrets: more than 256, or than 512 Ki characters",
     ),
     "a secret with a field too many": (secrets(secret(x=1)), "grant field secrets: an item has exactly"),
