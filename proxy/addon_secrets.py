@@ -113,6 +113,8 @@ class SecretHooks(NameHooks):
         if not grant.secrets and not binding.hosted:
             return None
         forms = watched(self._known(grant).forms, binding)
+        if (found := find_in_name(forms, request.method)) is not None:  # clients write it in capitals
+            return leak_decision(found, host=judged.host, rule_id=judged.decision.rule_id)
         result = broker(
             _head_of(request),
             binding,
@@ -249,12 +251,14 @@ class SecretHooks(NameHooks):
         origin: Origin,
         judged: Judged,
         *,
+        method: str | None = None,
         path: str | None = None,
         **more: Any,
     ) -> str:
         """As SharedState's; a sandbox cannot put a value into the audit by naming it in a request."""
         path = self._mask(grant, path.partition("?")[0]) if path else path
-        return super()._record(grant, origin, self._masked(grant, judged), path=path, **more)
+        method = self._mask(grant, method) if method else method
+        return super()._record(grant, origin, self._masked(grant, judged), method=method, path=path, **more)
 
     def _masked(self, grant: Grant | None, judged: Judged) -> Judged:
         decision = judged.decision

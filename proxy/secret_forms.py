@@ -118,11 +118,11 @@ def find_form(forms: Iterable[SecretForms], text: bytes) -> SecretForms | None:
 
 def find_in_name(forms: Iterable[SecretForms], host: str) -> SecretForms | None:
     """The same in a host name, which has no case, and whose labels may cut a form into pieces."""
+    whole = host.lower().encode(errors="surrogateescape")
     for secret in forms:
         shapes = [form.lower() for form in (*secret.plain, *secret.base64, secret.hexed)]
-        for name in (host.lower().encode(), host.lower().encode().replace(b".", b"")):
-            if any(shape in name for shape in shapes):
-                return secret
+        if any(shape in name for name in (whole, whole.replace(b".", b"")) for shape in shapes):
+            return secret
     return None
 
 

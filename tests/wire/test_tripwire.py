@@ -21,6 +21,7 @@ from tests.wire.test_http2 import converse, head
 from tests.wire.test_refusals import client
 
 IN_HEAD = {
+    "method": {"method": DB},
     "path": {"target": f"/x/{DB}/y"},
     "query": {"target": f"/x?a={quote(DB).replace('-', '%2d')}"},
     "header": {"headers": {"x-a": f"prefix {DB}"}},
@@ -38,6 +39,7 @@ async def test_a_value_in_a_head_is_refused_before_any_dial(rig: Rig, place: str
     assert (response.status_code, reason(response)) == (403, "secret_leak")
     assert rig.upstream.accepts == 0
     assert [line["reason_code"] for line in rig.lines] == ["secret_leak"]
+    assert DB not in json.dumps(rig.lines).lower()
 
 
 def pieces(body: bytes, size: int) -> Callable[[], AsyncIterator[bytes]]:

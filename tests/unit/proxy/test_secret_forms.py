@@ -83,6 +83,7 @@ def test_a_name_has_neither_case_nor_room(host: str) -> None:
     forms = SecretForms.of("K", "sk-live-0123456789abcdef", ReasonCode.SECRET_LEAK)
     assert find_in_name([forms], host) is forms
     assert find_in_name([forms], "ok.test") is None
+    assert find_in_name([forms], "no name \udcff") is None
 
 
 def test_the_value_is_in_no_text_form() -> None:
