@@ -39,7 +39,7 @@ NETWORK_UNKNOWN = RunError(
 )
 GUARD_REMEDY = "wait: it is put back and proved again by itself; orch doctor tells when"
 NETWORK_CHECK_S = 3.0
-"""How often a running sandbox is looked at: only it and the proxy belong on its network, and only there."""
+"""How often a running sandbox is looked at: it belongs on its own network, and on no other."""
 KILLED_S = 10.0
 """For the streams to end after SIGKILL; the container is removed in any case."""
 CANCELLED = RunError("CANCELLED", "the run was cancelled")

@@ -158,12 +158,14 @@ def test_cancel_by_command_and_by_interrupt(lab: Lab, engine: docker.DockerClien
 
 
 def test_runs_leave_nothing(lab: Lab, engine: docker.DockerClient):
-    """After a run only the proxy and its network are there."""
+    """After a run only the proxy, its network and the watcher of the guard are there."""
     lab.run("print(1)")
 
     left = inventory(engine)
 
-    assert left["containers"] == {"orchbox-test-proxy"}
+    watchers = {name for name in left["containers"] if name.startswith("orchbox-test-watch-")}
+    assert len(watchers) == 1
+    assert left["containers"] - watchers == {"orchbox-test-proxy"}
     assert left["networks"] == {"orchbox-test-egress"}
 
 
