@@ -16,9 +16,9 @@ from tests.harness.simulator import LoopbackSimulator
 __all__ = ["canary_net", "canary_session", "host_listener", "loopback_simulator"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def canary_session() -> Iterator[CanaryNet]:
-    """The canary network of the whole session; take `canary_net` in a test."""
+    """The canary network of a whole tier, gone before `orch probe` brings its own; take `canary_net` in a test."""
     image = os.environ.get("ORCHBOX_CANARY_IMAGE", IMAGE)
     reason = _why_not(image)
     if reason is not None and os.environ.get("CI"):

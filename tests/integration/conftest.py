@@ -121,7 +121,7 @@ def engine() -> Iterator[docker.DockerClient]:
     client.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Iterator[Lab]:
     """The session's daemon; it leaves nothing behind, and that is asserted."""
     reap_killed_session(engine)
@@ -140,7 +140,7 @@ def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Itera
     assert inventory(engine) == before
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def private_host(engine: docker.DockerClient) -> Iterator[PrivateHost]:
     """A second host with an engine of its own and our images; skipped without root, a failure in CI."""
     reason = why_no_private_host()
@@ -154,7 +154,7 @@ def private_host(engine: docker.DockerClient) -> Iterator[PrivateHost]:
         yield host
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def private_lab(private_host: PrivateHost) -> Iterator[Lab]:
     """A daemon on the private host."""
     folder = Path(tempfile.mkdtemp(prefix="orchlab-"))

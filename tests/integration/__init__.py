@@ -1,0 +1,1 @@
+"""The integration tier; a package, so that its fixtures end with it."""
