@@ -35,7 +35,7 @@ print(json.dumps({"given": given, "reason": reason}))
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def compose_folder(engine: docker.DockerClient) -> Iterator[Path]:
     """Run and configuration folders; when Compose is down, nothing of the project is left."""
     present = (
@@ -73,25 +73,25 @@ def leftovers(engine: docker.DockerClient) -> list[str]:
     return sorted(names)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_compose_file(compose_folder: Path) -> str:
     """The file as it is shipped (pytest-docker)."""
     return str(ROOT / "compose.yaml")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_compose_project_name() -> str:
     """A name of the tests' own (pytest-docker)."""
     return PROJECT
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_setup() -> list[str]:
     """Up, until the health checks say so (pytest-docker)."""
     return ["up -d --wait --quiet-pull"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def docker_cleanup() -> list[str]:
     """Down, with the volumes (pytest-docker)."""
     return ["down -v"]
