@@ -1,0 +1,21 @@
+"""The checks made inside a sandbox see what is there."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+from runtime.probe.inside.checks import closed_ports
+
+
+def test_closed_ports_sees_an_open_port_among_closed_ones_and_takes_no_thread() -> None:
+    """Threads are what a sandbox has few of: two such scans at once met the limit."""
+    before = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        args = {"address": "127.0.0.1", "first": port, "last": port, "more": [1, 2], "allowed": []}
+        seen = closed_ports(args)
+        allowed = closed_ports({**args, "allowed": [port]})
+    assert seen == {"outcome": "possible", "detail": f"[{port}] answer"}
+    assert allowed == {"outcome": "blocked", "detail": "2 ports refused"}
+    assert threading.active_count() == before
