@@ -18,7 +18,11 @@ __all__ = ["canary_net", "canary_session", "host_listener", "loopback_simulator"
 
 @pytest.fixture(scope="package")
 def canary_session() -> Iterator[CanaryNet]:
-    """The canary network of a whole tier, gone before `orch probe` brings its own; take `canary_net` in a test."""
+    """The canary network of a whole tier; take `canary_net` in a test.
+
+    Gone before `orch probe` brings its own at the same addresses, so the folder that imports this must be a
+    package: without `__init__.py` pytest quietly keeps a package's fixture until the whole session ends.
+    """
     image = os.environ.get("ORCHBOX_CANARY_IMAGE", IMAGE)
     reason = _why_not(image)
     if reason is not None and os.environ.get("CI"):

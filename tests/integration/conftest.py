@@ -1,4 +1,4 @@
-"""Fixtures of the integration tier: one canary network and one daemon for the whole session."""
+"""Fixtures of the integration tier: one canary network and one daemon for the whole tier."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def engine() -> Iterator[docker.DockerClient]:
 
 @pytest.fixture(scope="package")
 def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Iterator[Lab]:
-    """The session's daemon; it leaves nothing behind, and that is asserted."""
+    """The tier's daemon; it leaves nothing behind, and that is asserted."""
     reap_killed_session(engine)
     before = inventory(engine)
     folder = Path(tempfile.mkdtemp(prefix="orchlab-"))
