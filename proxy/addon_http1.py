@@ -84,6 +84,10 @@ class StrictChunks:
             raise h11.RemoteProtocolError("malformed chunk")
 
 
+class CloseAfterAnswer(commands.CloseConnection):
+    """Closes behind an answer whose length was told and that is whole."""
+
+
 class GuardedHttp1Server(Http1Server):
     """Reads requests; what is malformed is reported, answered and closed."""
 
@@ -143,3 +147,17 @@ class GuardedHttp1Server(Http1Server):
         yield RequestFailedHook(failed)
         if failed.response is not None:
             yield commands.SendData(self.conn, http1.assemble_response(failed.response))
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        """Http1Server.mark_done, which alone closes behind a whole answer: every other close may cut one off."""
+        for command in super().mark_done(request=request, response=response):
+            if isinstance(command, commands.CloseConnection) and self._has_told_length():
+                yield CloseAfterAnswer(self.conn)
+            else:
+                yield command
+
+    def _has_told_length(self) -> bool:
+        try:
+            return http1.expected_http_body_size(self.request, self.response) != -1
+        except ValueError:
+            return False

@@ -17,6 +17,7 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, parse_cli
 from mitmproxy.tls import ClientHello
 
 from proxy.addon_layers import TLS_ALERT_UNRECOGNIZED_NAME, GuardedHttpLayer, HTTPMode, RefuseLayer
+from proxy.addon_tls import ClosingClientTls
 from proxy.judge import Judged, deny, judge_server_name
 from proxy.policy.model import Decision, Policy, ReasonCode, TlsMode, Verdict
 from proxy.session import Entry, Session
@@ -121,7 +122,7 @@ async def _route_tls(data: layer.NextLayer, session: Session, policy: Policy, ch
         data.layer = TCPLayer(context, ignore=True)
     else:
         server_tls = ServerTLSLayer(context)
-        server_tls.child_layer = ClientTLSLayer(context)
+        server_tls.child_layer = ClosingClientTls(context)
         data.layer = server_tls
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mitmproxy import certs
 from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.proxy import commands, layer
+from mitmproxy.proxy.layers.tls import ClientTLSLayer
+from OpenSSL import SSL
+
+from proxy.addon_http1 import CloseAfterAnswer
 
 
 class MemoryTlsConfig(TlsConfig):
@@ -34,3 +40,20 @@ class MemoryTlsConfig(TlsConfig):
 
     def configure(self, updated: set[str]) -> None:
         """Upstream's version would create a CA on disk; the versions it warns about are asserted safe."""
+
+
+class ClosingClientTls(ClientTLSLayer):
+    """Tells the client that the answer before the close is whole (close_notify, RFC 8446 section 6.1).
+
+    mitmproxy 12.2 never does. To OpenSSL 3 the end of the connection then is an error, which apt shows
+    instead of the refusal that it has just read. What is cut off still ends without it, so that nobody
+    takes it for whole.
+    """
+
+    def send_close(self, command: commands.CloseConnection) -> layer.CommandGenerator[None]:
+        """TLSLayer.send_close behind a close_notify."""
+        if isinstance(command, CloseAfterAnswer):
+            with contextlib.suppress(SSL.Error):  # the client may have broken the session
+                self.tls.shutdown()
+            yield from self.tls_interact()
+        yield from super().send_close(command)

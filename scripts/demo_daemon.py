@@ -118,7 +118,7 @@ class DemoDaemon:
     def _reap(self) -> list[str]:
         label = {"label": f"io.orchbox.instance={INSTANCE}"}
         found = []
-        for container in self._engine.containers.list(all=True, filters=label):
+        for container in self._engine.containers.list(all=True, filters=label, ignore_removed=True):
             found.append(f"the container {container.name} was left behind")
             container.remove(force=True)
         for network in self._engine.networks.list(filters=label):

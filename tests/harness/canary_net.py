@@ -210,7 +210,7 @@ def _require_image(client: docker.DockerClient, image: str) -> None:
 
 def _remove_stale(client: docker.DockerClient) -> None:
     """Remove what a dead earlier run left. Raises HarnessError while its owner is alive."""
-    for container in client.containers.list(all=True, filters={"label": LABEL}):
+    for container in client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True):
         owner = container.labels[LABEL].removeprefix("helper ")
         if is_alive(owner):
             raise HarnessError(f"process {owner.split(':')[0]} holds the canary network; one at a time")

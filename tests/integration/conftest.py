@@ -202,7 +202,7 @@ def lab(lab_session: Lab, canary_net: CanaryNet) -> Lab:
 def reap_killed_session(engine: docker.DockerClient) -> None:
     """Remove what a test session that was killed left of this instance; the daemon would replace it."""
     label = {"label": f"io.orchbox.instance={INSTANCE}"}
-    for container in engine.containers.list(all=True, filters=label):
+    for container in engine.containers.list(all=True, filters=label, ignore_removed=True):
         container.remove(force=True, v=True)
     for network in engine.networks.list(filters=label):
         network.remove()
@@ -212,7 +212,7 @@ def inventory(engine: docker.DockerClient) -> dict[str, set[str]]:
     """Everything of ours on the engine, by kind; anonymous volumes are anybody's, so all are counted."""
     label = {"label": f"io.orchbox.instance={INSTANCE}"}
     return {
-        "containers": {c.name for c in engine.containers.list(all=True, filters=label)},
+        "containers": {c.name for c in engine.containers.list(all=True, filters=label, ignore_removed=True)},
         "networks": {n.name for n in engine.networks.list(filters=label)},
         "volumes": {v.name for v in engine.volumes.list()},
     }

@@ -204,7 +204,7 @@ def test_a_claimed_address_is_refused(no_session: str) -> None:
 
 def _assert_nothing_left() -> None:
     client = docker.from_env()
-    left = client.containers.list(all=True, filters={"label": LABEL})
+    left = client.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
     client.close()
     assert left == []
     assert "canh" not in _output("ip", "link")

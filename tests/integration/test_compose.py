@@ -67,7 +67,7 @@ def leftovers(engine: docker.DockerClient) -> list[str]:
     names: set[str] = set()
     for label in ("io.orchbox.instance=compose-test", f"com.docker.compose.project={PROJECT}"):
         filters = {"label": label}
-        names |= {c.name for c in engine.containers.list(all=True, filters=filters)}
+        names |= {c.name for c in engine.containers.list(all=True, filters=filters, ignore_removed=True)}
         names |= {n.name for n in engine.networks.list(filters=filters)}
         names |= {v.name for v in engine.volumes.list(filters=filters)}
     return sorted(names)
@@ -130,7 +130,10 @@ def test_nothing_is_published_and_only_the_daemon_is_near_the_engine(
 ) -> None:
     """As the engine itself tells it: no ports, one holder of the socket, which has no network."""
     project = {"label": f"com.docker.compose.project={PROJECT}"}
-    found = {c.labels["com.docker.compose.service"]: c.attrs for c in engine.containers.list(filters=project)}
+    found = {
+        c.labels["com.docker.compose.service"]: c.attrs
+        for c in engine.containers.list(filters=project, ignore_removed=True)
+    }
 
     assert {"daemon", "proxy"} == found.keys()
     assert not any(attrs["HostConfig"]["PortBindings"] for attrs in found.values())

@@ -40,7 +40,7 @@ def ours(host: PrivateHost) -> tuple[set[str], set[str]]:
     """What containers and networks of a run or a proof are there."""
     label = {"label": "io.orchbox.instance=private"}
     with closing(docker.DockerClient(base_url=host.docker_host)) as client:
-        containers = {c.name for c in client.containers.list(all=True, filters=label)}
+        containers = {c.name for c in client.containers.list(all=True, filters=label, ignore_removed=True)}
         networks = {n.name for n in client.networks.list(filters=label)}
     return {name for name in containers if "-watch-" not in name}, networks
 

@@ -204,7 +204,7 @@ def test_another_network_ends_the_run(lab: Lab):
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(lab.run, HANG)
             label = {"label": ["io.orchbox.instance=test", "io.orchbox.role=sandbox"], "status": "running"}
-            while not (found := client.containers.list(filters=label)):
+            while not (found := client.containers.list(filters=label, ignore_removed=True)):
                 time.sleep(0.1)
             client.networks.get("bridge").connect(found[0].id)
             done = running.result(timeout=60)

@@ -48,7 +48,8 @@ def start_in_background(lab: Lab, code: str, *arguments: str) -> subprocess.Pope
 def sandboxes(engine: docker.DockerClient) -> list:
     """The running sandboxes of the tests' instance."""
     return engine.containers.list(
-        filters={"label": ["io.orchbox.instance=test", "io.orchbox.role=sandbox"], "status": "running"}
+        filters={"label": ["io.orchbox.instance=test", "io.orchbox.role=sandbox"], "status": "running"},
+        ignore_removed=True,
     )
 
 

@@ -88,7 +88,7 @@ def scene(private_host: PrivateHost, private_lab: Lab) -> Iterator[Scene]:
         )  # fmt: skip
         running = pool.submit(private_lab.run, HANG)
         try:
-            while not (found := client.containers.list(filters=label)):
+            while not (found := client.containers.list(filters=label, ignore_removed=True)):
                 assert not running.done(), running.result()
                 time.sleep(0.1)
             yield _scene(private_host, client, found[0])
@@ -96,7 +96,10 @@ def scene(private_host: PrivateHost, private_lab: Lab) -> Iterator[Scene]:
             for container in (service, listener):
                 container.remove(force=True)
             with suppress(IndexError):
-                private_lab.orch("cancel", client.containers.list(filters=label)[0].labels["io.orchbox.run"])
+                private_lab.orch(
+                    "cancel",
+                    client.containers.list(filters=label, ignore_removed=True)[0].labels["io.orchbox.run"],
+                )
             running.result(timeout=60)
 
 

@@ -39,7 +39,9 @@ def inventory() -> set[str]:
     """Everything on the engine, of anybody's."""
     client = docker.from_env()
     try:
-        found = {c.name for c in client.containers.list(all=True)} | {n.name for n in client.networks.list()}
+        found = {c.name for c in client.containers.list(all=True, ignore_removed=True)} | {
+            n.name for n in client.networks.list()
+        }
         return found | {v.name for v in client.volumes.list()}
     finally:
         client.close()
@@ -100,10 +102,12 @@ def test_a_killed_probe_is_cleaned_up_by_the_next(tmp_path: Path):
     process = subprocess.Popen(
         command, env={**own, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, stdout=subprocess.DEVNULL
     )
-    while not any("-canary-world" in name for name in inventory() - before):
-        assert process.poll() is None
-    process.kill()
-    process.wait()
+    try:
+        while not any("-canary-world" in name for name in inventory() - before):
+            assert process.poll() is None
+    finally:  # one probe at a time: a survivor would fail every test behind this one
+        process.kill()
+        process.wait()
     assert inventory() != before
 
     status, _ = orch("--group", "control", folder=tmp_path)

@@ -18,7 +18,7 @@ from proxy.session import SLOW
 from tests.wire.conftest import UPSTREAM, Rig
 from tests.wire.raw import open_tunnel, refusals, send
 from tests.wire.test_http2 import converse, head
-from tests.wire.test_refusals import client
+from tests.wire.test_refusals import client, tunnel
 
 
 def extension(kind: int, body: bytes) -> bytes:
@@ -430,3 +430,64 @@ async def test_a_bad_stream_leaves_its_neighbours_alone(rig: Rig):
 
     assert [answer.status for answer in answers] == [200, 0, 200]
     assert refusals(rig) == ["bad_request"]
+
+
+async def last_word(rig: Rig, host: str, head: bytes) -> tuple[bytes, bool]:
+    """What a client reads in a tunnel until the end, and whether TLS ends by a close_notify."""
+    reader, writer = await tunnel(rig, host, user="explain")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context(cadata=rig.link.ca_pem)
+    context.set_alpn_protocols(["http/1.1"])
+    session = context.wrap_bio(incoming, outgoing, server_hostname=host.partition(":")[0])
+    got, is_sent = b"", False
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                if not is_sent:
+                    session.do_handshake()
+                    session.write(head)
+                    is_sent = True
+                piece = session.read(1 << 16)
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                if not (came := await reader.read(1 << 16)):
+                    writer.close()
+                    return got, False
+                incoming.write(came)
+                continue
+            got += piece
+            if not piece:
+                writer.close()
+                return got, True
+
+
+async def test_refusal_ends_with_close_notify(rig: Rig):
+    """A client that takes an end without it for an error (apt) would show that instead of the refusal."""
+    got, is_told = await last_word(rig, "evil.test:443", b"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n")
+
+    assert got.startswith(b"HTTP/1.1 403")
+    assert b"not_allowed_host" in got
+    assert is_told
+
+
+async def test_whole_answer_ends_with_close_notify(rig: Rig):
+    """An allowed answer whose length was told, where the client asked for the close."""
+    host = f"ok.test:{rig.upstream.tls_port}"
+    head = f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+
+    got, is_told = await last_word(rig, host, head)
+
+    assert got.startswith(b"HTTP/1.1 200")
+    assert is_told
+
+
+async def test_answer_cut_off_ends_without_close_notify(rig: Rig):
+    """Nobody takes half an answer for a whole one."""
+    rig.upstream.response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nbroken\r\n"
+    host = f"ok.test:{rig.upstream.tls_port}"
+
+    got, is_told = await last_word(rig, host, f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+
+    assert got.startswith(b"HTTP/1.1 200")
+    assert b"half" in got
+    assert not is_told
