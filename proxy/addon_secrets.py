@@ -25,8 +25,10 @@ from proxy.body_scan import BodyScan
 from proxy.broker import Brokered, Head, broker, forms_of, leak_decision, watched
 from proxy.judge import INTERNAL_ERROR, Judged, RefusedError, deny
 from proxy.leak_scan import LeakError, LeakScan
+from proxy.llm_relay import LOOPBACK
 from proxy.policy.credentials import Binding, binding_of
 from proxy.policy.grant import Grant, GrantSecret
+from proxy.policy.llm import LLM_HOST
 from proxy.policy.model import Decision, Policy, ReasonCode, Request
 from proxy.problems import problem_for
 from proxy.scrub import Reflection, StreamScrub
@@ -36,6 +38,9 @@ from proxy.session import Origin, Session
 MAX_UPLOADS = 256
 """Upload sessions remembered for a sandbox; the oldest is forgotten."""
 MASK = "***"
+OWN_HEADERS = "x-orchbox-"
+SANDBOX_HEADER = "x-orchbox-sandbox"
+"""Whose request it is: the proxy's word to the LLM router."""
 _EXCHANGE = "orchbox_exchange"
 _UPLOAD_HEADER = "x-goog-upload-url"
 """Not Location: a redirect may be of the sandbox's own making."""
@@ -109,6 +114,8 @@ class SecretHooks(NameHooks):
             method=request.method,
             path=request.path,
         )
+        if judged.host == LLM_HOST:
+            self._lead_to_router(flow, grant, session)
         binding = binding_of(grant.policy, asked)
         if not grant.secrets and not binding.hosted:
             return None
@@ -149,6 +156,18 @@ class SecretHooks(NameHooks):
             request.stream = self._upward(exchange, request.method, scan)
         _apply(request, result)
         return None
+
+    def _lead_to_router(self, flow: http.HTTPFlow, grant: Grant, session: Session) -> None:
+        """Without the client's credentials, which mean nothing there, and with the sandbox's name."""
+        request, port = flow.request, self.llm_port
+        if port is None:
+            raise RuntimeError("there is no relay to the LLM router")
+        for name in {name.lower() for name in request.headers}:
+            if name.startswith(OWN_HEADERS) or positions.is_credential_header(name):
+                del request.headers[name]
+        request.headers[SANDBOX_HEADER] = grant.sandbox_id
+        request.data.port = port
+        session.pins[LLM_HOST, port] = LOOPBACK
 
     def _upward(self, exchange: _Exchange, method: str, scan: BodyScan) -> Callable[[bytes], list[bytes]]:
         def stream(data: bytes) -> list[bytes]:
