@@ -32,7 +32,7 @@ class Places:
     def fill(self, value: Any) -> Any:
         """The same shape with every string filled."""
         if isinstance(value, str):
-            filled = re.sub(r"\{([a-z_]+)\}", lambda m: self._values.get(m[1], m[0]), value)
+            filled = re.sub(r"\{([a-z0-9_]+)\}", lambda m: self._values.get(m[1], m[0]), value)
             return re.sub(r"\{chunk:(.*?)\}(?=\{chunk:|0\r\n\r\n$)", _chunk, filled, flags=re.DOTALL)
         if isinstance(value, list):
             return [self.fill(item) for item in value]
