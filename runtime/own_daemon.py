@@ -25,6 +25,7 @@ from runtime.sweep import PROXY_ROLE, sweep
 
 READY_TIMEOUT_S = 60.0
 _INSTANCE = re.compile(r"[a-z]+-[0-9a-f]{6}")
+"""A label is not trusted to name another daemon, or another folder."""
 
 
 def own_settings(settings: Settings, kind: str) -> Settings:
@@ -106,10 +107,11 @@ async def reap_dead(engine: Engine) -> list[str]:
     dead = {
         thing.labels[labels.INSTANCE]
         for thing in things
-        if labels.OWNER in thing.labels and not is_alive(thing.labels[labels.OWNER])
+        if labels.OWNER in thing.labels
+        and not is_alive(thing.labels[labels.OWNER])
+        and _INSTANCE.fullmatch(thing.labels[labels.INSTANCE])
     }
     for instance in sorted(dead):
         await sweep(engine, instance, with_proxy=True)
-        if _INSTANCE.fullmatch(instance):  # a label is not ours to trust with a path
-            shutil.rmtree(own_folder(instance), ignore_errors=True)
+        shutil.rmtree(own_folder(instance), ignore_errors=True)
     return sorted(dead)
