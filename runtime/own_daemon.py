@@ -24,6 +24,9 @@ from runtime.owner import is_alive, this_process
 from runtime.sweep import PROXY_ROLE, sweep
 
 READY_TIMEOUT_S = 60.0
+SOCKET = "proxy.sock"
+MAX_SOCKET_PATH = 103
+"""macOS; Linux takes 107."""
 _INSTANCE = re.compile(r"[a-z]+-[0-9a-f]{6}")
 """A label is not trusted to name another daemon, or another folder."""
 
@@ -63,6 +66,11 @@ class OwnDaemon:
 
     async def start(self) -> None:
         """Start, and wait until runs may start. Raises NotReadyError and what the engine raises."""
+        if len(str(self.settings.control_dir / SOCKET)) > MAX_SOCKET_PATH:
+            raise NotReadyError(
+                f"{self.settings.control_dir}: too long for a socket's path",
+                hint="set TMPDIR to a shorter one",
+            )
         for path in (self.settings.home, self.settings.run_dir):
             path.mkdir(mode=0o700)
         self._daemon = Daemon(self.settings, owner=this_process())

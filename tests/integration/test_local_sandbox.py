@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +45,15 @@ def left(engine: docker.DockerClient, temporary: Path) -> list[str]:
 
 
 @pytest.fixture
-def temporary(tmp_path: Path) -> Path:
-    """A short folder of the test's own for temporary files: a socket's path has a limit."""
-    folder = tmp_path / "t"
-    folder.mkdir()
-    return folder
+def temporary() -> Iterator[Path]:
+    """A folder of the test's own for temporary files, with a short name: a socket's path has a limit."""
+    with tempfile.TemporaryDirectory(prefix="t-") as name:
+        yield Path(name)
 
 
 def command(lab: Lab, temporary: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
     """The command line, and an environment in which no daemon answers."""
-    own = {"TMPDIR": str(temporary), "ORCHBOX_RUN_DIR": str(temporary.parent / "nowhere")}
+    own = {"TMPDIR": str(temporary), "ORCHBOX_RUN_DIR": "/nowhere/orchbox"}
     line = [
         sys.executable,
         "-m",

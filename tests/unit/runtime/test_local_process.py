@@ -26,12 +26,17 @@ def start(
     return status, output, lines
 
 
-def is_running(pid: int) -> bool:
-    """Whether it runs; a zombie has ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def has_ended(pid: int) -> bool:
+    """Whether it is gone, or a zombie; the kernel takes a moment after SIGKILL."""
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def test_streams_and_status(tmp_path: Path):
@@ -95,7 +100,7 @@ def test_what_it_started_ends_with_it(tmp_path: Path):
     status, output, _ = start(code, tmp_path)
 
     assert status == ExitStatus(0, is_oom_killed=False)
-    assert not is_running(int(output.stdout))
+    assert has_ended(int(output.stdout))
 
 
 def test_a_signal_is_a_status(tmp_path: Path):
@@ -128,4 +133,4 @@ def test_an_interruption_ends_it(tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         run_process(program, output=output, on_log=interrupt, timeout_s=20, grace_s=0.3)
 
-    assert not is_running(seen[0])
+    assert has_ended(seen[0])
