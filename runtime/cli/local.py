@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from runtime.local_input import with_absolute_paths
 from runtime.local_process import Program, run_process
 from runtime.local_setup import pip_commands, with_venv
 from runtime.model import Limits, RunState
-from runtime.models import KEY_NAMES, OLLAMA
+from runtime.models import KEY_NAMES, OLLAMA, OLLAMA_HOST
 from runtime.sandbox_init import SETUP_FAILED
 from runtime.streams import Output, Redactor
 
@@ -36,7 +35,7 @@ def run_local(asked: Asked, environment: Mapping[str, str], *, is_quiet: bool) -
     """Run to the end; the exit status."""
     asked = asked.without_credentials()
     settled = settle(asked.needs, asked.given, {}, workspace=None, is_local=True)
-    _say_where(settled)
+    _say_where(settled, environment)
     created_at = time.time()
     limits = Limits(timeout_s=asked.timeout_s)
     redact = Redactor(secret.reveal() for secret in settled.secrets.values())
@@ -119,12 +118,12 @@ def _judge(status: ExitStatus | None, output: Output, limits: Limits) -> dict[st
     return {"state": RunState.COMPLETED.value, "result": result}
 
 
-def _say_where(settled: Settled) -> None:
+def _say_where(settled: Settled, environment: Mapping[str, str]) -> None:
     if not is_talkative() or not sys.stderr.isatty():
         return
     click.echo("running on this machine without a sandbox: the agent can do what you can", err=True)
     if settled.env.get("LLM_PROVIDER") == OLLAMA and not set(KEY_NAMES.values()) & settled.secrets.keys():
-        click.echo(f"no LLM key: using ollama ({os.environ.get('OLLAMA_HOST') or 'localhost'})", err=True)
+        click.echo(f"no LLM key: using ollama ({environment.get('OLLAMA_HOST') or OLLAMA_HOST})", err=True)
 
 
 def _log(text: str) -> None:

@@ -35,7 +35,7 @@ def run_sandboxed(asked: Asked, found: Settings, options: Mapping[str, Any]) -> 
         click.echo("starting a sandbox and its proxy ...", err=True)
     run, was_interrupted = asyncio.run(_run(found, request, is_quiet=options["is_quiet"]))
     if run is None:
-        raise InterruptedRunError("the run was cancelled before it started")
+        raise InterruptedRunError("the run was cancelled")
     return report({**run_to_json(run), "id": None}, was_interrupted=was_interrupted)
 
 
