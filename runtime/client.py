@@ -26,7 +26,12 @@ class ApiError(OrchError):
 
     @property
     def exit_status(self) -> int:
-        """2 for 401, 3 for 402 and 403, 4 for 404, 5 for bad input, 6 for 429, 7 for 504, 8 for other 5xx."""
+        """2 for 401, 3 for 402 and 403, 4 for 404, 5 for bad input, 6 for 429, 7 for 504, 8 for other 5xx.
+
+        1 for what is not wrong with the request but missing: secrets and keys.
+        """
+        if self.reported_code in {"MISSING_SECRETS", "LLM_KEY_REQUIRED"}:
+            return 1
         known = {400: 5, 401: 2, 402: 3, 403: 3, 404: 4, 413: 5, 415: 5, 422: 5, 429: 6, 504: 7}
         return known.get(self.http_status, 8 if self.http_status >= 500 else 1)
 

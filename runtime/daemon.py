@@ -88,7 +88,8 @@ class PolicySource:
 class Daemon:
     """Everything one daemon holds."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, owner: str | None = None) -> None:
+        """`owner` is the process (`runtime.owner`) with whose end all of this is a leftover."""
         engine = self._engine = DockerEngine()
         instance = settings.instance
         self._settings = settings
@@ -107,6 +108,7 @@ class Daemon:
             image=settings.image("proxy"),
             control_dir=settings.control_dir,
             dns=settings.proxy_dns,
+            owner=owner,
         )
         self._maker = SandboxMaker(
             engine, slots, self._link, instance=instance, proxy_container=self.supervisor.container

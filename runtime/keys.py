@@ -1,20 +1,20 @@
-"""The caller's keys: `--key`, then the environment, then the agent directory's `.env`.
+"""Which secrets a run gets, from where, and what is said when they are missing. Pure.
 
-Only names that the manifest declares, and the LLM keys of its providers, ever leave the caller's side.
+In order: the caller's flag, the caller's environment, the `.env` of the agent's directory (`gather`, on the
+caller's side), then the workspace's vault (`settle`, where the run is started). Only names that the agent
+declares, and the LLM keys of its providers, are ever taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from typing import NamedTuple
 
 from runtime.errors import InvalidInputError, OrchError
-from runtime.manifest import Manifest
-from runtime.model import Secret
-from runtime.plain_file import open_plain
+from runtime.model import Needs, Secret
+from runtime.models import DEFAULT_MODELS, KEY_NAMES, OLLAMA, expand, known_model
 
-KEY_NAMES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
-MAX_DOTENV_BYTES = 1 << 20
+LOCAL_ONLY = "ollama runs on the caller's own machine, which a sandbox does not reach"
 
 
 class MissingSecretsError(OrchError):
@@ -31,102 +31,142 @@ class LlmKeyRequiredError(OrchError):
     status = 400
 
 
-def read_dotenv(path: Path) -> dict[str, str]:
-    """NAME=value lines; quotes around a value are taken off. A missing file is empty.
+class Settled(NamedTuple):
+    """What the agent finds in its environment."""
 
-    Raises InvalidInputError naming the line, never its content.
-    """
-    values = {}
-    for number, raw in enumerate(_dotenv_text(path).splitlines(), 1):
-        line = raw.strip().removeprefix("export ").lstrip()
-        if not line or line.startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        if not equals or not name.strip().isidentifier() or "\0" in value:
-            raise InvalidInputError(f"{path}:{number}: expected NAME=value", hint="correct the line named")
-        values[name.strip()] = _unquote(value.strip())
-    return values
+    secrets: dict[str, Secret]
+    env: dict[str, str]
+    """LLM_PROVIDER and LLM_MODEL, where they are known."""
 
 
-def _dotenv_text(path: Path) -> str:
-    """Not through a link: an agent's author must not choose which of the caller's files is read."""
-    try:
-        with open_plain(path) as file:
-            content = file.read(MAX_DOTENV_BYTES + 1)
-        if len(content) > MAX_DOTENV_BYTES:
-            raise InvalidInputError(f"{path}: more than 1 MiB", hint="keep NAME=value lines only")
-        return content.decode()
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise InvalidInputError(
-            f"{path}: {exc.strerror}", hint="replace it by a file, or remove it"
-        ) from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None
+def providers_of(needs: Needs, *, is_local: bool = False) -> tuple[str, ...]:
+    """The providers that count, in the order they are tried: the author's models first."""
+    return expand((*_chain(needs), *needs.providers), is_local=is_local)
 
 
-def _unquote(value: str) -> str:
-    if len(value) >= 2 and value[0] in "'\"" and value[0] == value[-1]:
-        return value[1:-1]
-    return value.partition(" #")[0].rstrip()
+def wanted(needs: Needs) -> set[str]:
+    """The names of all secrets that this run may have."""
+    return {*needs.required, *needs.optional, *(KEY_NAMES[name] for name in _keyed(needs))}
 
 
-def providers_of(manifest: Manifest) -> list[str]:
-    """The providers whose keys count, in the order they are tried (`any` means all)."""
-    if "any" in manifest.supported_providers:
-        return list(KEY_NAMES)
-    return [name for name in manifest.supported_providers if name in KEY_NAMES]
-
-
-def provider_of(manifest: Manifest, provider: str | None, secrets: Mapping[str, Secret]) -> str | None:
-    """The provider of this run: the caller's, else the first one that has a key."""
-    keyed = [name for name in providers_of(manifest) if KEY_NAMES[name] in secrets]
-    return provider or next(iter(keyed), None)
-
-
-def resolve_secrets(
-    manifest: Manifest,
-    *,
-    key: str | None,
-    provider: str | None,
-    environment: Mapping[str, str],
-    folder: Path,
+def gather(
+    needs: Needs, *, key: str | None, environment: Mapping[str, str], dotenv: Mapping[str, str]
 ) -> dict[str, Secret]:
-    """The secrets to hand over. An environment variable that is not empty wins over `.env`.
-
-    Raises InvalidInputError (flags, `.env`), MissingSecretsError, LlmKeyRequiredError.
-    """
-    providers = providers_of(manifest)
-    _check_flags(key, provider, providers)
-    known = {**read_dotenv(folder / ".env"), **{name: value for name, value in environment.items() if value}}
-    llm_names = [KEY_NAMES[name] for name in ([provider] if provider else providers)]
-    declared = [*manifest.required_secrets, *manifest.optional_secrets]
-    found = {name: Secret(known[name]) for name in [*llm_names, *declared] if known.get(name)}
-    if key is not None and provider is not None:
-        found[KEY_NAMES[provider]] = Secret(key)
-    missing = [name for name in manifest.required_secrets if name not in found]
-    if missing:
-        raise MissingSecretsError(
-            f"Secrets not found in workspace: {', '.join(missing)}.",
-            hint="; ".join(f"export {name}=..." for name in missing)
-            + f" (or put them into {folder / '.env'})",
-        )
-    if providers and not any(name in found for name in llm_names):
-        raise LlmKeyRequiredError(
-            f"No LLM key found for: {', '.join([provider] if provider else providers)}",
-            hint=f"export {llm_names[0]}=..., or give --key KEY --provider {provider or providers[0]}",
-        )
+    """What the caller has: `--key`, then the environment where it is not empty, then `.env`."""
+    known = {**dotenv, **{name: value for name, value in environment.items() if value}}
+    found = {name: Secret(known[name]) for name in sorted(wanted(needs)) if known.get(name)}
+    if key is not None and needs.provider in KEY_NAMES:
+        found[KEY_NAMES[needs.provider]] = Secret(key)
     return found
 
 
-def _check_flags(key: str | None, provider: str | None, providers: list[str]) -> None:
-    if key is not None and provider is None:
+def check_choice(needs: Needs, *, key: str | None, is_local: bool = False) -> None:
+    """Refuse flags that cannot be meant. Raises InvalidInputError."""
+    if key is not None and needs.provider is None:
         raise InvalidInputError("--key needs --provider", hint="--provider openai|anthropic|gemini")
     if key is not None and (not key.strip() or "\0" in key):
         raise InvalidInputError("--key is empty", hint="give a key, or leave --key out")
-    if provider is not None and provider not in providers:
-        raise InvalidInputError(
-            f"--provider {provider}: this agent supports {', '.join(providers) or 'no provider'}",
-            hint="leave --provider out, or choose one of these",
+    if key is not None and needs.provider == OLLAMA:
+        raise InvalidInputError("--key: ollama takes no key", hint="leave --key out")
+    if needs.provider is not None and not providers_of(needs, is_local=True):
+        raise _unsupported(needs.provider, ())
+    _check_providers(needs, is_local=is_local)
+
+
+def settle(
+    needs: Needs,
+    given: Mapping[str, Secret],
+    stored: Mapping[str, Secret],
+    *,
+    workspace: str | None,
+    is_local: bool = False,
+) -> Settled:
+    """The secrets and plain variables of a run; what was given wins over what is stored.
+
+    Without a workspace there is no vault for a remedy to name. Raises InvalidInputError (a provider),
+    MissingSecretsError, LlmKeyRequiredError.
+    """
+    _check_providers(needs, is_local=is_local)
+    names = wanted(needs)
+    secrets = {name: value for name, value in given.items() if name in names or not _is_surplus(name, needs)}
+    secrets = {name: value for name, value in stored.items() if name in names} | secrets
+    missing = [name for name in dict.fromkeys(needs.required) if name not in secrets]
+    if missing:
+        raise _missing(missing, workspace)
+    tried = (needs.provider,) if needs.provider else providers_of(needs, is_local=is_local)
+    usable = [name for name in tried if name == OLLAMA or KEY_NAMES[name] in secrets]
+    if tried and not usable:
+        raise _no_key(tried, workspace)
+    return Settled(secrets, _environment(needs, usable[0] if usable else None))
+
+
+def _chain(needs: Needs) -> dict[str, str]:
+    """Provider -> the first of its models in the author's chain; in the chain's order."""
+    models: dict[str, str] = {}
+    for entry in needs.llm.entries if needs.llm else ():
+        provider, model = known_model(entry)
+        models.setdefault(provider, model)
+    return models
+
+
+def _keyed(needs: Needs) -> list[str]:
+    """The providers whose keys are taken: all that count, or the caller's choice and the chain's."""
+    names = (needs.provider, *_chain(needs)) if needs.provider else providers_of(needs)
+    return [name for name in dict.fromkeys(names) if name in KEY_NAMES]
+
+
+def _is_surplus(name: str, needs: Needs) -> bool:
+    """An LLM key that the caller gave for a provider which this run does not use."""
+    return name in KEY_NAMES.values() and bool(needs.provider or providers_of(needs, is_local=True))
+
+
+def _environment(needs: Needs, provider: str | None) -> dict[str, str]:
+    """The caller's model, else the author's for this provider, else the platform's."""
+    model = needs.model
+    if provider and not model:
+        model = _chain(needs).get(provider) or needs.default_models.get(provider) or DEFAULT_MODELS[provider]
+    named = {"LLM_PROVIDER": provider, "LLM_MODEL": model}
+    return {name: value for name, value in named.items() if value}
+
+
+def _check_providers(needs: Needs, *, is_local: bool) -> None:
+    supported = providers_of(needs, is_local=True)
+    if needs.provider is not None and supported and needs.provider not in supported:
+        raise _unsupported(needs.provider, supported)
+    if not is_local and (needs.provider == OLLAMA or (not needs.provider and supported == (OLLAMA,))):
+        raise InvalidInputError(LOCAL_ONLY, hint="orch run AGENT --local, or another --provider")
+
+
+def _unsupported(provider: str, supported: tuple[str, ...]) -> InvalidInputError:
+    return InvalidInputError(
+        f"--provider {provider}: this agent supports {', '.join(supported) or 'no provider'}",
+        hint="leave --provider out, or choose one of these",
+    )
+
+
+def _missing(names: list[str], workspace: str | None) -> MissingSecretsError:
+    """The platform's CLI reads the names between the colon and the first dot."""
+    if workspace is None:
+        exports = "; ".join(f"export {name}=..." for name in names)
+        return MissingSecretsError(
+            f"Secrets not found in the environment: {', '.join(names)}.",
+            hint=f"{exports} (or put them into the agent's .env)",
         )
+    return MissingSecretsError(
+        f"Secrets not found in workspace: {', '.join(names)}.",
+        hint="\n".join(_set_command(name, workspace) for name in names),
+    )
+
+
+def _no_key(tried: tuple[str, ...], workspace: str | None) -> LlmKeyRequiredError:
+    first = tried[0]
+    remedy = (
+        f"export {KEY_NAMES[first]}=..." if workspace is None else _set_command(KEY_NAMES[first], workspace)
+    )
+    return LlmKeyRequiredError(
+        f"No LLM key found for: {', '.join(tried)}", hint=f"{remedy}, or give --key KEY --provider {first}"
+    )
+
+
+def _set_command(name: str, workspace: str) -> str:
+    return f"orch secrets set {name}" + (f" --workspace {workspace}" if workspace != "default" else "")

@@ -7,7 +7,7 @@ ROLE = "io.orchbox.role"
 RUN = "io.orchbox.run"
 SLOT = "io.orchbox.slot"
 OWNER = "io.orchbox.owner"
-"""Process (`runtime.owner`) whose end makes a thing of `orch probe` a leftover."""
+"""Process (`runtime.owner`) whose end makes a thing a leftover (`runtime.own_daemon`)."""
 
 REAPED_ROLES = ("sandbox", "probe", "helper", "network")
 """Of a dead daemon; the proxy is kept or replaced by the supervisor."""

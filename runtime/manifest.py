@@ -10,17 +10,29 @@ import difflib
 import json
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from runtime.errors import InvalidInputError, NotFoundError
+from runtime.model import LlmChain, Needs
+from runtime.models import SupportedProvider, known_model
 
 MANIFEST = "orchagent.json"
 SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 MAX_TIMEOUT_S = 900
 MAX_MANIFEST_BYTES = 1 << 20
+MAX_MODELS = 8
+"""Of an `llm` section, its primary among them."""
 SERVICE_KEY = "ORCHAGENT_SERVICE_KEY"
 
 
@@ -46,13 +58,39 @@ class BundleSection(_Strict):
         return tuple(value) if isinstance(value, list) else value
 
 
+def _model_entry(value: str) -> str:
+    known_model(value)
+    return value
+
+
+ModelEntry = Annotated[str, Field(max_length=200), AfterValidator(_model_entry)]
+
+
+class LlmSection(_Strict):
+    """The author's models: the primary, then what is tried where it cannot be had."""
+
+    primary: ModelEntry
+    fallbacks: list[ModelEntry] = Field(default=[], max_length=MAX_MODELS - 1)
+
+    @model_validator(mode="after")
+    def _are_different(self) -> LlmSection:
+        entries = [known_model(entry) for entry in (self.primary, *self.fallbacks)]
+        if len(set(entries)) != len(entries):
+            raise ValueError("names a model twice")
+        return self
+
+    def chain(self) -> LlmChain:
+        """As the rest of the runtime has it."""
+        return LlmChain(self.primary, tuple(self.fallbacks))
+
+
 class Manifest(_Strict):
     """An agent's manifest; what stands below the line is accepted and not acted on."""
 
     name: str
     type: Literal["tool", "code", "prompt", "agent", "agentic", "skill"] = "prompt"
     description: str = ""
-    supported_providers: list[Literal["openai", "anthropic", "gemini", "any", "ollama"]] = []
+    supported_providers: list[SupportedProvider] = []
     run_mode: Literal["on_demand", "always_on"] = "on_demand"
     entrypoint: str | None = Field(default=None, min_length=1)
     runtime: RuntimeSection | None = None
@@ -61,6 +99,7 @@ class Manifest(_Strict):
     required_secrets: list[str] = []
     optional_secrets: list[str] = []
     default_models: dict[str, str] = {}
+    llm: LlmSection | None = None
     bundle: BundleSection = BundleSection()
     # -- not acted on in this version ----------------------------------------------------------
     schema_: Any = Field(default=None, alias="$schema")
@@ -70,7 +109,6 @@ class Manifest(_Strict):
     default_skills: Any = None
     input_schema: Any = None
     is_public: Any = None
-    llm: Any = None
     llm_config: Any = None
     manifest: Any = None
     max_turns: Any = None
@@ -103,19 +141,37 @@ class Manifest(_Strict):
         return value
 
 
-def load_manifest(folder: Path) -> Manifest:
-    """Read and check a directory's manifest.
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a directory's manifest, of whatever type.
 
     Raises NotFoundError without one, InvalidInputError naming file, field and remedy.
     """
     path = folder / MANIFEST
     data = _read(path)
     try:
-        manifest = Manifest.model_validate(data)
+        return Manifest.model_validate(data)
     except ValidationError as exc:
         raise _explain(path, exc.errors(include_input=False, include_url=False)[0]) from None
-    _refuse_what_is_not_run(path, manifest)
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """As `read_manifest`. Raises InvalidInputError too for what this version does not run."""
+    manifest = read_manifest(folder)
+    _refuse_what_is_not_run(folder / MANIFEST, manifest)
     return manifest
+
+
+def needs_of(manifest: Manifest, *, provider: str | None = None, model: str | None = None) -> Needs:
+    """What the manifest names, with the caller's choice of provider and model."""
+    return Needs(
+        required=tuple(manifest.required_secrets),
+        optional=tuple(manifest.optional_secrets),
+        providers=tuple(manifest.supported_providers),
+        provider=provider,
+        model=model,
+        default_models=manifest.default_models,
+        llm=manifest.llm.chain() if manifest.llm else None,
+    )
 
 
 def _read(path: Path) -> object:

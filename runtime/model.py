@@ -7,6 +7,7 @@ environment.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -77,8 +78,38 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class LlmChain:
+    """The models that an agent's author names, in the order they are tried (`runtime.models.split_model`)."""
+
+    primary: str
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The primary, then its fallbacks."""
+        return (self.primary, *self.fallbacks)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The secrets and providers that an agent names; names only, never a value."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    """As in the manifest: openai, anthropic, gemini, any, ollama."""
+    provider: str | None = None
+    """The caller's choice."""
+    model: str | None = None
+    """The caller's choice."""
+    default_models: Mapping[str, str] = field(default_factory=dict)
+    """Provider -> model."""
+    llm: LlmChain | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
-    """One run as the API hands it to the service: everything is resolved, nothing is trusted."""
+    """One run as the API hands it to the service: nothing is trusted. `create` finishes the secrets."""
 
     agent_ref: str
     """`org/name@vN`, or the manifest's name for a directory."""
@@ -94,10 +125,14 @@ class RunRequest:
     env: dict[str, str] = field(default_factory=dict)
     """Plain variables (LLM_PROVIDER and the like); never a secret."""
     secrets: dict[str, Secret] = field(default_factory=dict)
+    """What the caller gave; the workspace's vault adds to it what `needs` names."""
     uploads: dict[str, bytes] = field(default_factory=dict)
     """File name -> content, placed in `/tmp/uploads`."""
     setup_argv: tuple[str, ...] | None = None
     """Run before `argv` in the sandbox (pip install, npm ci); a failure is a `setup_error`."""
+    needs: Needs = Needs()
+    workspace: str = "default"
+    """Whose vault is asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.policy.grant import Grant
-from runtime.model import Event, Run, RunRequest
+from runtime.model import Event, Run, RunRequest, Secret
 
 DecisionLine = dict[str, Any]
 
@@ -58,6 +58,15 @@ class LinkPort(Protocol):
         """Take it back."""
 
 
+class VaultPort(Protocol):
+    """The secrets that workspaces keep."""
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """The values of those names that the workspace has, for this run; who reads is recorded."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing that has to be right before an agent may start."""
@@ -72,7 +81,11 @@ class RunServicePort(Protocol):
     """Runs agents. The errors are `runtime.errors`."""
 
     async def create(self, request: RunRequest) -> Run:
-        """Start a run. Raises NotReadyError, NotFoundError (image, policy), InvalidInputError."""
+        """Start a run.
+
+        Raises NotReadyError, NotFoundError (image, policy), InvalidInputError, MissingSecretsError,
+        LlmKeyRequiredError.
+        """
 
     async def get(self, run_id: str) -> Run:
         """Raises NotFoundError."""

@@ -20,9 +20,10 @@ from runtime.errors import ConflictError, InvalidInputError, NotFoundError, NotR
 from runtime.failure import classify_exit, parse_result
 from runtime.guard import HostGuard
 from runtime.journal import Journal, Journals
-from runtime.model import Event, Run, RunError, RunRequest, RunState
+from runtime.keys import settle, wanted
+from runtime.model import Event, Run, RunError, RunRequest, RunState, Secret
 from runtime.placeholders import deliver
-from runtime.ports import Check, DecisionLine, LinkPort, StorePort
+from runtime.ports import Check, DecisionLine, LinkPort, StorePort, VaultPort
 from runtime.sandbox import Sandbox, SandboxMaker, converse, init_message
 from runtime.streams import Output, Redactor
 from runtime.uninterrupted import uninterrupted
@@ -50,7 +51,7 @@ CANCELLED = RunError("CANCELLED", "the run was cancelled")
 class RunService:
     """Implements `ports.RunServicePort`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, each a seam
         self,
         *,
         engine: Engine,
@@ -60,7 +61,9 @@ class RunService:
         maker: SandboxMaker,
         policies: Callable[[str], Policy],
         instance: str,
+        vault: VaultPort | None = None,
     ) -> None:
+        self._vault = vault
         self._engine = engine
         self._link = link
         self._store = store
@@ -134,15 +137,17 @@ class RunService:
                 raise NotReadyError(f"{check.name}: {check.detail}", hint=check.remedy or "orch doctor")
         # In a thread: a `registry:` rule asks pip or npm for its configuration.
         policy = await asyncio.to_thread(self._policies, request.policy_name)
-        deliver(request.secrets, brokered_names(policy))  # what could not be delivered is refused now
         if await self._engine.image_id(request.image) is None:
             raise NotFoundError(f"no such image: {request.image}", hint="make images")
         if request.isolation.value not in (await self._engine.info()).runtimes:
             raise InvalidInputError(
                 f"the engine has no runtime {request.isolation.value}", hint="orch doctor says how to add it"
             )
+        run_id = str(uuid.uuid4())
+        request = await self._settle(run_id, request)
+        deliver(request.secrets, brokered_names(policy))  # what could not be delivered is refused now
         run = Run(
-            id=str(uuid.uuid4()),
+            id=run_id,
             agent_ref=request.agent_ref,
             policy_name=request.policy_name,
             isolation=request.isolation,
@@ -154,6 +159,17 @@ class RunService:
         await journal.add("state", {"state": run.state.value})
         self._tasks[run.id] = asyncio.create_task(self._drive(run, request, policy, journal))
         return run
+
+    async def _settle(self, run_id: str, request: RunRequest) -> RunRequest:
+        """With the secrets that the caller left to the workspace's vault."""
+        asked = wanted(request.needs) - request.secrets.keys()
+        stored: dict[str, Secret] = {}
+        if asked and self._vault is not None:
+            stored = await self._vault.read(
+                request.workspace, sorted(asked), run_id=run_id, reader=request.agent_ref
+            )
+        settled = settle(request.needs, request.secrets, stored, workspace=request.workspace)
+        return dataclasses.replace(request, secrets=settled.secrets, env={**request.env, **settled.env})
 
     async def get(self, run_id: str) -> Run:
         """A run's record."""

@@ -18,13 +18,21 @@ class ProxySupervisor:
     """Knows the proxy container's name."""
 
     def __init__(
-        self, engine: Engine, *, instance: str, image: str, control_dir: Path, dns: tuple[str, ...]
+        self,
+        engine: Engine,
+        *,
+        instance: str,
+        image: str,
+        control_dir: Path,
+        dns: tuple[str, ...],
+        owner: str | None = None,
     ) -> None:
         self._engine = engine
         self._instance = instance
         self._image = image
         self._control_dir = control_dir
         self._dns = dns
+        self._marks = labels.labels(instance, "proxy", **({labels.OWNER: owner} if owner else {}))
         self.network = f"orchbox-{instance}-egress"
         self.container = f"orchbox-{instance}-proxy"
 
@@ -45,7 +53,7 @@ class ProxySupervisor:
             raise NotFoundError(f"no such image: {self._image}", hint="make images")
         await self._engine.remove(self.container)
         uid = self._own_control_dir()
-        marks = labels.labels(self._instance, "proxy")
+        marks = self._marks
         spec = NetworkSpec(self.network, None, None, None, is_internal=False, labels=marks)
         with contextlib.suppress(ConflictError):
             await self._engine.create_network(spec)

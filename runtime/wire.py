@@ -8,10 +8,12 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from runtime.credentials import apply_credentials, take_credentials
 from runtime.errors import InvalidInputError
 from runtime.json_value import writable
 from runtime.manifest import SECRET_NAME
-from runtime.model import Isolation, Limits, Run, RunRequest, Secret
+from runtime.model import Isolation, Limits, Needs, Run, RunRequest, Secret
+from runtime.wire_needs import NeedsBody
 
 MAX_TIMEOUT_S = 3600.0
 MAX_INPUT_CHARS = 16 << 20
@@ -29,13 +31,16 @@ class CreateRun(BaseModel):
     image: str = Field(min_length=1, max_length=300)
     argv: list[str] = Field(min_length=1, max_length=64)
     setup_argv: list[str] | None = Field(default=None, min_length=1, max_length=64)
-    input: str = Field(max_length=MAX_INPUT_CHARS)
+    input: str = Field(max_length=MAX_INPUT_CHARS, repr=False)
     """The agent's stdin."""
     policy: str = Field(default="llm-only", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     isolation: Isolation = Isolation.RUNC
     timeout_s: float = Field(default=300.0, gt=0, le=MAX_TIMEOUT_S)
     env: dict[str, str] = {}
     secrets: dict[str, SecretStr] = {}
+    """What the caller has of what the agent needs; the workspace's vault has the rest."""
+    needs: NeedsBody | None = None
+    workspace: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
 
     @field_validator("argv", "setup_argv")
     @classmethod
@@ -86,20 +91,26 @@ def check_uploads(names: list[str]) -> None:
 
 
 def to_run_request(body: CreateRun, bundle: bytes, uploads: dict[str, bytes]) -> RunRequest:
-    """The body as the service takes it."""
+    """The body as the service takes it. Raises InvalidInputError for malformed `llm_credentials`."""
+    document, credentials = take_credentials(body.input)
+    secrets = {name: Secret(value.get_secret_value()) for name, value in body.secrets.items()}
+    needs = body.needs.to_needs() if body.needs else Needs()
+    needs, secrets = apply_credentials(credentials, needs, secrets)
     return RunRequest(
         agent_ref=body.agent_ref,
         image=body.image,
         argv=tuple(body.argv),
         setup_argv=tuple(body.setup_argv) if body.setup_argv else None,
         bundle=bundle,
-        input=body.input.encode(),
+        input=document.encode(),
         policy_name=body.policy,
         isolation=body.isolation,
         limits=Limits(timeout_s=body.timeout_s),
         env=body.env,
-        secrets={name: Secret(value.get_secret_value()) for name, value in body.secrets.items()},
+        secrets=secrets,
         uploads=uploads,
+        needs=needs,
+        workspace=body.workspace,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
@@ -12,28 +11,13 @@ from typing import Any, Self
 
 import click
 
-from runtime.cli.output import fail, is_json, printable, write_log
+from runtime.cli.output import write_log
+from runtime.cli.report import report
 from runtime.client import ApiError, Client
-from runtime.errors import OrchError, RunTimeoutError, SandboxFailedError
 from runtime.model import RunState
 
 REFOLLOW_S = 0.2
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SHOWN = ("id", "agent_ref", "policy_name", "isolation", "state", "created_at", "finished_at", "result")
-
-
-class InterruptedRunError(OrchError):
-    """The caller ended the run."""
-
-    code = "CANCELLED"
-    exit_code = 130
-
-
-class RunnerFailedError(OrchError):
-    """The run ended by a failure of the platform's, not of the agent's."""
-
-    code = "SERVER_ERROR"
-    exit_code = 8
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
@@ -50,7 +34,7 @@ class Interrupts:
     def __enter__(self) -> Self:
         """Take over the signals."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            self._before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         return self
 
     def __exit__(
@@ -76,10 +60,10 @@ def follow(client: Client, run_id: str, interrupts: Interrupts, *, is_quiet: boo
     """Until the run has ended; the exit status. An interruption cancels it."""
     try:
         interrupts.release()
-        return _report(_wait(client, run_id, is_quiet=is_quiet))
+        return report(_wait(client, run_id, is_quiet=is_quiet))
     except KeyboardInterrupt:
         click.echo(f"cancelling {run_id}", err=True)
-        return _report(_cancel(client, run_id), was_interrupted=True)
+        return report(_cancel(client, run_id), was_interrupted=True)
 
 
 def _wait(client: Client, run_id: str, *, is_quiet: bool) -> dict[str, Any]:
@@ -102,31 +86,3 @@ def _cancel(client: Client, run_id: str) -> dict[str, Any]:
         if exc.http_status != 409:
             raise
     return client.get_run(run_id)  # it had ended by itself
-
-
-def _report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
-    took = max(0.0, (done["finished_at"] or done["created_at"]) - done["created_at"])
-    if not is_json() or sys.stderr.isatty():
-        click.echo(f"{done['state']} in {took:.1f} s - run {done['id']} - orch egress {done['id']}", err=True)
-    if done["state"] != RunState.COMPLETED.value:
-        more = {} if done["result"] in (None, "") else {"result": done["result"]}
-        error = _error_of(done, was_interrupted=was_interrupted)
-        return fail(error, run_id=done["id"], state=done["state"], **more)
-    if is_json():
-        click.echo(json.dumps({key: done[key] for key in _SHOWN}, indent=2))
-    else:
-        result = done["result"]
-        click.echo(printable(result) if isinstance(result, str) else json.dumps(result, indent=2))
-    return 0
-
-
-def _error_of(done: dict[str, Any], *, was_interrupted: bool) -> OrchError:
-    error = done["error"] or {"code": "GENERAL_ERROR", "message": f"the run is {done['state']}"}
-    kind: type[OrchError] = SandboxFailedError
-    if done["state"] == RunState.TIMEOUT.value:
-        kind = RunTimeoutError
-    elif was_interrupted:
-        kind = InterruptedRunError
-    elif error["code"] in {"INTERNAL_ERROR", "PROXY_LOST"}:
-        kind = RunnerFailedError
-    return kind(error["message"], hint=f"orch logs {done['id']}", code=error["code"])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from pathlib import Path
 
 import click
-import structlog
 
 from runtime.canary.client import CanaryError
 from runtime.cli.daemon import settings
 from runtime.cli.output import emit, is_json, json_option, printable
+from runtime.cli.quiet import be_quiet
 from runtime.errors import InvalidInputError, NotReadyError
 from runtime.model import Isolation
 from runtime.probe.model import GROUPS, Report, Verdict
@@ -67,7 +66,7 @@ def probe(  # noqa: PLR0913 - one parameter an option
         lines = [f"{row['id']:<20} {row['group']:<10} {row['title']}" for row in rows]
         emit(rows, lambda: click.echo("\n".join(lines)))
         return 0
-    _be_quiet()
+    be_quiet()
     progress = _Progress(len(chosen))
     try:
         report = asyncio.run(
@@ -95,7 +94,7 @@ def _trust(isolation: Isolation) -> int:
     from runtime.probe.trust import render_table, rows_to_json  # noqa: PLC0415 - as above
     from runtime.probe.trust_run import prove_trust  # noqa: PLC0415
 
-    _be_quiet()
+    be_quiet()
     if sys.stderr.isatty() and not is_json():
         click.echo("trying every client in a sandbox: about half a minute ...", err=True)
     try:
@@ -113,11 +112,6 @@ def _trust(isolation: Isolation) -> int:
 
     emit({"ok": is_ok, "problems": problems, "rows": rows_to_json(rows)}, show)
     return 0 if is_ok else NOT_CONTAINED
-
-
-def _be_quiet() -> None:
-    """The daemon inside logs as a daemon does; here only the report speaks."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 class _Progress:

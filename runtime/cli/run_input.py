@@ -34,25 +34,30 @@ def stored_name(name: str) -> str:
     return re.sub(r"[^\w. -]", "_", name)
 
 
-def document(data: str | None, files: dict[str, bytes]) -> str:
-    """The agent's stdin. `files` are original names and contents. Raises InvalidInputError."""
+def read_data(data: str | None) -> str:
+    """The caller's JSON, as it was written. Raises InvalidInputError."""
     text = _read(data)
     try:
-        value = parse_json(text) if text.strip() else {}
+        parse_json(text if text.strip() else "{}")
     except ValueError as exc:
         raise InvalidInputError(
             f"--data: not JSON: {exc}",
             hint='quote it for the shell, as in --data \'{"text": "hello"}\'',
         ) from None
+    return text if text.strip() else "{}"
+
+
+def document(data: str, files: dict[str, bytes], *, uploads: str = UPLOADS) -> str:
+    """The agent's stdin: the data, or around it the files (original names, contents) kept in `uploads`."""
     if not files:
-        return text if text.strip() else "{}"
-    described = [_describe(name, content) for name, content in files.items()]
-    return json.dumps({"files": described, "metadata": value})
+        return data
+    described = [_describe(name, content, uploads) for name, content in files.items()]
+    return json.dumps({"files": described, "metadata": json.loads(data)})
 
 
-def _describe(name: str, content: bytes) -> dict[str, Any]:
+def _describe(name: str, content: bytes, uploads: str) -> dict[str, Any]:
     return {
-        "path": f"{UPLOADS}/{stored_name(name)}",
+        "path": f"{uploads}/{stored_name(name)}",
         "original_name": name,
         "content_type": mimetypes.guess_type(name)[0] or "application/octet-stream",
         "size_bytes": len(content),

@@ -6,14 +6,11 @@ the sandbox. Only the site policy is the probe's: it leads the corpus's names to
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import io
 import json
 import secrets
-import shutil
 import tarfile
-import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -23,10 +20,9 @@ from runtime import labels
 from runtime.canary.client import CanaryError
 from runtime.config import Settings
 from runtime.daemon import Daemon, PolicySource
-from runtime.docker_engine import DockerEngine
 from runtime.engine import Engine
-from runtime.errors import NotReadyError
 from runtime.model import Isolation, Limits, Run, RunRequest, RunState, Secret
+from runtime.own_daemon import OwnDaemon, own_folder, own_settings, reap_dead
 from runtime.owner import is_alive
 from runtime.probe.canaries import DNS, UPSTREAM, Canaries
 from runtime.probe.corpus.addresses import ANSWERS
@@ -35,7 +31,6 @@ from runtime.sweep import sweep
 
 ZoneOf = Callable[[Mapping[str, str]], dict[str, list[list[str]]]]
 """From the addresses held for networks to the name server's answers."""
-READY_TIMEOUT_S = 60.0
 ATTACK_TIMEOUT_S = 160.0
 INSIDE = Path(__file__).parent / "inside"
 HELD_ANYWAY = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
@@ -106,27 +101,29 @@ class Facts:
 class ProbeLab:
     """Use `probe_lab`."""
 
-    def __init__(self, settings: Settings, *, policy: str | PolicyText, folder: Path) -> None:
-        self.instance = f"probe-{secrets.token_hex(3)}"
-        self._folder = folder
+    def __init__(self, settings: Settings, *, policy: str | PolicyText) -> None:
         self._policy_text = policy.text if isinstance(policy, PolicyText) else _POLICY.format(base=policy)
         self._pinned = () if isinstance(policy, PolicyText) else pinned_rules(PolicySource(settings)(policy))
+        own = own_settings(settings, "probe")
+        self.instance = own.instance
+        self._folder = folder = own_folder(own.instance)
         self.settings = dataclasses.replace(
-            settings,
-            home=folder / "home",
-            run_dir=folder / "run",
-            instance=self.instance,
+            own,
             policy_dirs=(folder, *settings.policy_dirs),
             site_policy=folder / "site.yaml",
             proxy_dns=(DNS,),
-            proxy_mode="managed",
         )
-        self.engine = DockerEngine()
+        self._own = OwnDaemon(self.settings)
+        self.engine = self._own.engine
         self.canaries = Canaries(self.engine, instance=self.instance, image=settings.image("daemon"))
-        self.daemon: Daemon
         self.planted = f"planted-{secrets.token_hex(12)}"
         self.key = f"probe-key-{secrets.token_hex(24)}"
         self._victim: Run
+
+    @property
+    def daemon(self) -> Daemon:
+        """The daemon under attack."""
+        return self._own.daemon
 
     async def start(self, zone: ZoneOf) -> None:
         """Canaries and daemon. Raises CanaryError, NotReadyError and what the engine raises."""
@@ -134,16 +131,13 @@ class ProbeLab:
         answers = [answer for answers in ANSWERS.values() for answer in answers]
         held = await self.canaries.hold([a for a in answers if not a.startswith(HELD_ANYWAY)])
         await self.canaries.start(zone(held))
+        self._own.make_folder()
         (self._folder / "probe.yaml").write_text(self._policy_text)
         pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in self._pinned})
         (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM, pins=pins))
         (self._folder / "upstream-ca.pem").write_text(self.canaries.ca_pem)
-        for path in (self.settings.home, self.settings.run_dir):
-            path.mkdir(mode=0o700)
         self.policy = PolicySource(self.settings)("probe")
-        self.daemon = Daemon(self.settings)
-        await self.daemon.start()
-        await self._wait_ready()
+        await self._own.start()
 
     async def start_victim(self) -> None:
         """Another sandbox, for the attack to reach. Raises CanaryError where it does not start."""
@@ -151,15 +145,11 @@ class ProbeLab:
 
     async def close(self) -> list[str]:
         """Remove everything; what is still there afterwards."""
-        if hasattr(self, "daemon"):
-            await self.daemon.close()
-        await self.canaries.close()
-        await sweep(self.engine, self.instance, with_proxy=True)
-        mark = {labels.INSTANCE: self.instance}
-        left = [c.name for c in await self.engine.containers(mark)] + [
-            n.name for n in await self.engine.networks(mark)
-        ]
-        await self.engine.close()
+        try:
+            await self._own.close()
+            await self.canaries.close()
+        finally:
+            left = await self._own.remove()
         return left
 
     async def facts(self) -> Facts:
@@ -242,17 +232,6 @@ class ProbeLab:
         ended = await self.daemon.service.get(run.id)
         raise CanaryError(f"the victim sandbox ended at once: {ended.error and ended.error.message}")
 
-    async def _wait_ready(self) -> None:
-        until = asyncio.get_running_loop().time() + READY_TIMEOUT_S
-        while True:
-            failing = [check for check in await self.daemon.service.checks() if not check.is_ok]
-            if not failing:
-                return
-            if asyncio.get_running_loop().time() > until:
-                said = "; ".join(f"{check.name}: {check.detail}" for check in failing)
-                raise NotReadyError(f"the probe's daemon is not ready: {said}", hint="orch doctor")
-            await asyncio.sleep(0.1)
-
 
 async def reap_dead_probes(engine: Engine) -> None:
     """Remove what a killed probe left. Raises CanaryError while another probe is at work on this host."""
@@ -263,6 +242,7 @@ async def reap_dead_probes(engine: Engine) -> None:
         await sweep(engine, container.labels[labels.INSTANCE], with_proxy=True)
     for network in await engine.networks({labels.ROLE: "canary"}):
         await engine.remove_network(network.name)
+    await reap_dead(engine)
 
 
 @asynccontextmanager
@@ -270,14 +250,10 @@ async def probe_lab(
     settings: Settings, *, policy: str | PolicyText, zone: ZoneOf, problems: list[str]
 ) -> AsyncIterator[ProbeLab]:
     """A lab that is up; what it could not remove is added to `problems`."""
-    folder = Path(tempfile.mkdtemp(prefix="orchbox-lab-"))
-    lab = ProbeLab(settings, policy=policy, folder=folder)
+    lab = ProbeLab(settings, policy=policy)
 
     async def close() -> None:
-        try:
-            problems.extend(f"left behind: {name}" for name in await lab.close())
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        problems.extend(f"left behind: {name}" for name in await lab.close())
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from proxy.policy.grant import Grant
 from runtime.errors import NotReadyError
-from runtime.model import Run, RunError, RunState
+from runtime.model import Run, RunError, RunState, Secret
 
 
 class MemoryStore:
@@ -50,6 +50,26 @@ class MemoryStore:
     async def decisions(self, run_id: str) -> list[dict[str, Any]]:
         """A run's lines."""
         return self.lines.get(run_id, [])
+
+
+class FakeVault:
+    """A `ports.VaultPort` in memory."""
+
+    def __init__(self, **secrets: str) -> None:
+        self.workspaces: dict[str, dict[str, str]] = {"default": secrets}
+        self.reads: list[tuple[str, set[str], str, str]] = []
+        """Workspace, names, run and reader of every call."""
+        self.error: Exception | None = None
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """What the workspace has of these names."""
+        self.reads.append((workspace, set(names), run_id, reader))
+        if self.error is not None:
+            raise self.error
+        found = self.workspaces.get(workspace, {})
+        return {name: Secret(found[name]) for name in names if name in found}
 
 
 class FakeLink:

@@ -10,6 +10,7 @@ import pytest
 
 from runtime.api import make_api
 from runtime.errors import InvalidInputError, NotReadyError
+from runtime.keys import LlmKeyRequiredError, MissingSecretsError
 from runtime.model import Secret
 from runtime.multipart import MAX_FILE_BYTES
 from runtime.ports import Check
@@ -152,6 +153,53 @@ async def test_a_bug_of_ours_tells_nothing(api: httpx.AsyncClient, service: Fake
     answer = await api.post("/v1/runs", data=form(), files=files(bundle=b""))
 
     assert_problem(answer, 500, "INTERNAL_ERROR")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (
+            MissingSecretsError("Secrets not found in workspace: A.", hint="orch secrets set A"),
+            "MISSING_SECRETS",
+        ),
+        (LlmKeyRequiredError("No LLM key found for: openai", hint="orch secrets set X"), "LLM_KEY_REQUIRED"),
+    ],
+)
+async def test_missing_secrets_come_back_with_their_code(
+    api: httpx.AsyncClient, service: FakeService, error: Exception, code: str
+):
+    """400, the names in the detail, the command in the hint."""
+    service.error = error
+
+    body = assert_problem(await api.post("/v1/runs", data=form(), files=files(bundle=b"")), 400, code)
+
+    assert body["detail"] == str(error)
+    assert body["hint"].startswith("orch secrets set")
+
+
+async def test_llm_credentials_never_reach_the_agent(api: httpx.AsyncClient, service: FakeService):
+    """What the platform's CLI puts into the body is the caller's key; the agent's stdin is without it."""
+    document = {"text": "t", "llm_credentials": {"api_key": VALUE, "provider": "openai", "model": "m"}}
+
+    answer = await api.post(
+        "/v1/runs", data=form(input=json.dumps(document), secrets={}), files=files(bundle=b"")
+    )
+
+    (request,) = service.requests
+    assert answer.status_code == 201
+    assert (request.input, request.secrets["OPENAI_API_KEY"].reveal()) == (b'{"text": "t"}', VALUE)
+    assert (request.needs.provider, request.needs.model) == ("openai", "m")
+    assert VALUE not in answer.text + repr(request)
+
+
+async def test_malformed_llm_credentials_are_a_400(api: httpx.AsyncClient, service: FakeService):
+    """Not echoed; nothing is started."""
+    document = {"llm_credentials": {"api_key": VALUE, "provider": "acme"}}
+
+    answer = await api.post("/v1/runs", data=form(input=json.dumps(document)), files=files(bundle=b""))
+
+    assert_problem(answer, 400, "INVALID_INPUT")
+    assert service.requests == []
 
 
 async def test_an_unknown_run_is_not_found(api: httpx.AsyncClient):

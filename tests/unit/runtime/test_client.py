@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from runtime.client import ApiError, Client
-from runtime.errors import DaemonUnreachableError, NotReadyError
+from runtime.errors import DaemonUnreachableError, NotReadyError, OrchError
+from runtime.keys import LlmKeyRequiredError, MissingSecretsError
 from runtime.ports import Check
 from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
 
@@ -52,6 +53,17 @@ def test_what_the_daemon_refuses_is_raised_with_its_code(client: Client, service
 
     assert caught.value.hint == "orch doctor"
     assert caught.value.exit_status == 8
+
+
+@pytest.mark.parametrize("error", [MissingSecretsError, LlmKeyRequiredError])
+def test_a_missing_key_exits_1(client: Client, service: FakeService, error: type[OrchError]):
+    """As the platform's CLI has it, though it is a 400."""
+    service.error = error("not found")
+
+    with pytest.raises(ApiError) as caught:
+        client.create_run(REQUEST, b"", {})
+
+    assert (caught.value.exit_status, caught.value.reported_code) == (1, error.code)
 
 
 def test_an_unknown_run_exits_4(client: Client):

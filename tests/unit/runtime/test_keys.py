@@ -1,9 +1,8 @@
-"""Which keys leave the caller's side, from where, and what is said when they are missing."""
+"""Which secrets a run gets, from where, and what is said when they are missing."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,169 +10,282 @@ from runtime.errors import InvalidInputError
 from runtime.keys import (
     LlmKeyRequiredError,
     MissingSecretsError,
-    provider_of,
+    Settled,
+    check_choice,
+    gather,
     providers_of,
-    read_dotenv,
-    resolve_secrets,
+    settle,
+    wanted,
 )
-from runtime.manifest import Manifest
+from runtime.model import LlmChain, Needs, Secret
+from runtime.models import DEFAULT_MODELS
 
 MARKER = "marker-7b1-value"
+O, A, G = "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"  # noqa: E741
 
 
-def tool(**more) -> Manifest:
-    """A manifest."""
-    return Manifest(name="agent", type="tool", **more)
+def secrets(**values: str) -> dict[str, Secret]:
+    """Secrets of these values."""
+    return {name: Secret(value) for name, value in values.items()}
 
 
-def resolve(
-    manifest: Manifest, folder: Path, *, key=None, provider=None, **environment: str
-) -> dict[str, str]:
-    """The resolved secrets, in the clear."""
-    found = resolve_secrets(manifest, key=key, provider=provider, environment=environment, folder=folder)
-    return {name: secret.reveal() for name, secret in found.items()}
+def clear(settled: Settled) -> dict[str, str]:
+    """The values."""
+    return {name: secret.reveal() for name, secret in settled.secrets.items()}
 
 
-def test_precedence_is_flag_environment_dotenv(tmp_path: Path):
-    """--key wins over the environment, which wins over .env."""
-    manifest = tool(supported_providers=["openai"])
-    (tmp_path / ".env").write_text("OPENAI_API_KEY=file")
-
-    assert resolve(manifest, tmp_path) == {"OPENAI_API_KEY": "file"}
-    assert resolve(manifest, tmp_path, OPENAI_API_KEY="env") == {"OPENAI_API_KEY": "env"}
-    assert resolve(manifest, tmp_path, OPENAI_API_KEY="") == {"OPENAI_API_KEY": "file"}
-    assert resolve(manifest, tmp_path, OPENAI_API_KEY="env", key="flag", provider="openai") == {
-        "OPENAI_API_KEY": "flag"
-    }
-
-
-def test_only_declared_names_leave(tmp_path: Path):
-    """What the manifest does not declare stays, whatever the environment and .env hold."""
-    (tmp_path / ".env").write_text("OTHER=1\nNEEDED=2\n")
-    manifest = tool(required_secrets=["NEEDED"], optional_secrets=["NICE", "ABSENT"])
-
-    found = resolve(manifest, tmp_path, NICE="3", AWS_SECRET_ACCESS_KEY="4", OPENAI_API_KEY="5")
-
-    assert found == {"NEEDED": "2", "NICE": "3"}
-
-
-def test_any_provider_takes_every_llm_key(tmp_path: Path):
-    """`any` is all providers; --provider narrows it to one."""
-    manifest = tool(supported_providers=["any"])
-    keys = {"OPENAI_API_KEY": "o", "GEMINI_API_KEY": "g"}
-
-    assert providers_of(manifest) == ["openai", "anthropic", "gemini"]
-    assert resolve(manifest, tmp_path, **keys) == keys
-    assert resolve(manifest, tmp_path, provider="gemini", **keys) == {"GEMINI_API_KEY": "g"}
-
-
-def test_provider_is_the_first_with_a_key(tmp_path: Path):
-    """LLM_PROVIDER names a provider whose key is there."""
-    manifest = tool(supported_providers=["any"])
-    found = resolve_secrets(
-        manifest, key=None, provider=None, environment={"GEMINI_API_KEY": "g"}, folder=tmp_path
+def settled(needs: Needs, *, stored: dict[str, str] | None = None, is_local: bool = False, **given: str):
+    """Settle a run of the default workspace."""
+    return settle(
+        needs,
+        secrets(**given),
+        secrets(**(stored or {})),
+        workspace=None if is_local else "default",
+        is_local=is_local,
     )
 
-    assert provider_of(manifest, None, found) == "gemini"
-    assert provider_of(manifest, "openai", found) == "openai"
-    assert provider_of(tool(), None, {}) is None
 
-
-def test_missing_secrets_name_their_remedy(tmp_path: Path):
-    """Every missing name is listed, with the command for each."""
-    with pytest.raises(MissingSecretsError) as told:
-        resolve(tool(required_secrets=["A_KEY", "B_KEY", "C_KEY"]), tmp_path, B_KEY=MARKER)
-
-    assert told.value.reported_code == "MISSING_SECRETS"
-    assert told.value.message == "Secrets not found in workspace: A_KEY, C_KEY."
-    assert "export A_KEY=...; export C_KEY=..." in str(told.value.hint)
-    assert MARKER not in f"{told.value.message}{told.value.hint}"
-
-
-def test_missing_llm_key_names_its_remedy(tmp_path: Path):
-    """One of the providers' keys is enough; none is LLM_KEY_REQUIRED."""
-    manifest = tool(supported_providers=["anthropic", "openai"])
-
-    assert resolve(manifest, tmp_path, OPENAI_API_KEY="o") == {"OPENAI_API_KEY": "o"}
-    with pytest.raises(LlmKeyRequiredError) as told:
-        resolve(manifest, tmp_path)
-
-    assert told.value.reported_code == "LLM_KEY_REQUIRED"
-    assert told.value.hint == "export ANTHROPIC_API_KEY=..., or give --key KEY --provider anthropic"
-
-
-def test_agent_without_a_provider_needs_no_key(tmp_path: Path):
-    """A tool that calls no model runs without any."""
-    assert resolve(tool(), tmp_path, OPENAI_API_KEY="o") == {}
-    assert resolve(tool(supported_providers=["ollama"]), tmp_path) == {}
+# -- what the caller has -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("key", "provider", "words"),
+    ("key", "environment", "dotenv", "expected"),
     [
-        ("k", None, "--provider"),
-        ("", "openai", "--key is empty"),
-        ("a\0b", "openai", "--key"),
-        ("k", "gemini", "this agent supports openai"),
-        (None, "ollama", "this agent supports openai"),
+        (None, {}, {}, {}),
+        (None, {}, {O: "file"}, {O: "file"}),
+        (None, {O: "env"}, {O: "file"}, {O: "env"}),
+        (None, {O: ""}, {O: "file"}, {O: "file"}),
+        ("flag", {O: "env"}, {O: "file"}, {O: "flag"}),
+        ("flag", {}, {}, {O: "flag"}),
     ],
 )
-def test_bad_flags_are_refused(tmp_path: Path, key: str | None, provider: str | None, words: str):
-    """A flag that cannot be meant is one clear error."""
-    with pytest.raises(InvalidInputError, match=words):
-        resolve(tool(supported_providers=["openai"]), tmp_path, key=key, provider=provider)
+def test_precedence_is_flag_environment_dotenv(
+    key: str | None, environment: dict[str, str], dotenv: dict[str, str], expected: dict[str, str]
+):
+    """--key wins over the environment, which wins over .env where it is not empty."""
+    needs = Needs(providers=("openai",), provider="openai")
+
+    found = gather(needs, key=key, environment=environment, dotenv=dotenv)
+
+    assert {name: secret.reveal() for name, secret in found.items()} == expected
 
 
-def test_dotenv_forms(tmp_path: Path):
-    """Comments, export, quotes and spaces, as people write them."""
-    path = tmp_path / ".env"
-    path.write_text("# c\n\nA=1\nexport B = two \nC='x # y'\nD=\"q\"\nE=a=b\nF=v # note\nG=\n")
+def test_only_declared_names_leave():
+    """What the manifest does not declare stays, whatever the environment and .env hold."""
+    needs = Needs(required=("NEEDED",), optional=("NICE", "ABSENT"))
+    environment = {"NICE": "3", "AWS_SECRET_ACCESS_KEY": "4", O: "5"}
 
-    assert read_dotenv(path) == {"A": "1", "B": "two", "C": "x # y", "D": "q", "E": "a=b", "F": "v", "G": ""}
+    found = gather(needs, key=None, environment=environment, dotenv={"OTHER": "1", "NEEDED": "2"})
+
+    assert set(found) == {"NEEDED", "NICE"}
 
 
-@pytest.mark.parametrize("line", [MARKER, f"bad name={MARKER}", f"A={MARKER}\0"])
-def test_bad_dotenv_line_is_named_and_not_quoted(tmp_path: Path, line: str):
-    """The error has the line's number, never its text."""
-    path = tmp_path / ".env"
-    path.write_text(f"A=1\n{line}\n")
+@pytest.mark.parametrize(
+    ("needs", "names"),
+    [
+        (Needs(), set()),
+        (Needs(required=("X",), optional=("Y",)), {"X", "Y"}),
+        (Needs(providers=("any",)), {O, A, G}),
+        (Needs(providers=("anthropic", "ollama")), {A}),
+        (Needs(providers=("any",), provider="gemini"), {G}),
+        (Needs(providers=("any",), provider="ollama"), set()),
+        (Needs(providers=("openai",), llm=LlmChain("gemini-2.5-flash", ("gpt-4o-mini",))), {O, G}),
+        (Needs(provider="openai", llm=LlmChain("gemini-2.5-flash", ("claude-3-haiku",))), {O, G, A}),
+    ],
+)
+def test_wanted_names(needs: Needs, names: set[str]):
+    """Declared names, and the keys of the providers that count: the chosen one's and the chain's, or all."""
+    assert wanted(needs) == names
 
-    with pytest.raises(InvalidInputError, match=r"\.env:2") as told:
-        read_dotenv(path)
 
+# -- what a run gets ---------------------------------------------------------------------------------
+
+
+def test_given_wins_over_stored():
+    """The caller's own value, then the vault's; each only where it is declared."""
+    needs = Needs(required=("ONE", "TWO"), providers=("openai",))
+
+    found = settled(needs, stored={"ONE": "vault", "TWO": "vault", O: "vault", "UNDECLARED": "x"}, ONE="mine")
+
+    assert clear(found) == {"ONE": "mine", "TWO": "vault", O: "vault"}
+
+
+def test_given_keys_of_other_providers_are_dropped():
+    """With --provider only its key and the chain's reach the agent; other secrets that were given stay."""
+    given = {O: "o", A: "a", G: "g", "EXTRA": "e"}
+
+    assert clear(settled(Needs(providers=("any",), provider="gemini"), **given)) == {G: "g", "EXTRA": "e"}
+    chain = Needs(providers=("any",), provider="gemini", llm=LlmChain("gpt-4o"))
+    assert clear(settled(chain, **given)) == {O: "o", G: "g", "EXTRA": "e"}
+    assert clear(settled(Needs(), **given)) == given
+
+
+def test_a_declared_key_is_no_surplus():
+    """A key that the manifest names as a secret arrives whatever provider is chosen."""
+    needs = Needs(required=(O,), providers=("openai", "gemini"), provider="gemini")
+
+    assert clear(settled(needs, **{O: "o", G: "g"})) == {O: "o", G: "g"}
+
+
+PROVIDER_CASES: dict[str, tuple[Needs, dict[str, str], bool, tuple[str | None, str | None]]] = {
+    "the first with a key": (
+        Needs(providers=("any",)), {G: "g", A: "a"}, False, ("anthropic", DEFAULT_MODELS["anthropic"])
+    ),
+    "in the manifest's order": (
+        Needs(providers=("gemini", "openai")), {O: "o", G: "g"}, False, ("gemini", DEFAULT_MODELS["gemini"])
+    ),
+    "one with a key is enough": (
+        Needs(providers=("openai", "gemini")), {G: "g"}, False, ("gemini", DEFAULT_MODELS["gemini"])
+    ),
+    "the caller's": (
+        Needs(providers=("any",), provider="openai"), {O: "o"}, False, ("openai", DEFAULT_MODELS["openai"])
+    ),
+    "the author's model": (
+        Needs(providers=("openai",), default_models={"openai": "gpt-x", "gemini": "y"}),
+        {O: "o"}, False, ("openai", "gpt-x"),
+    ),
+    "the caller's model": (
+        Needs(providers=("openai",), model="mine", default_models={"openai": "gpt-x"}),
+        {O: "o"}, False, ("openai", "mine"),
+    ),
+    "a model alone": (Needs(model="mine"), {}, False, (None, "mine")),
+    "the chain's primary": (
+        Needs(providers=("openai",), llm=LlmChain("gemini-2.5-flash", ("gpt-4o-mini",))),
+        {O: "o", G: "g"}, False, ("gemini", "gemini-2.5-flash"),
+    ),
+    "the chain's first with a key": (
+        Needs(llm=LlmChain("gemini-2.5-flash", ("gpt-4o-mini", "gpt-x"))),
+        {O: "o"}, False, ("openai", "gpt-4o-mini"),
+    ),
+    "the chain wins over default_models": (
+        Needs(llm=LlmChain("openai/a"), default_models={"openai": "b"}), {O: "o"}, False, ("openai", "a"),
+    ),
+    "ollama last, on a local run": (
+        Needs(providers=("any",)), {}, True, ("ollama", DEFAULT_MODELS["ollama"])
+    ),
+    "a key before ollama": (
+        Needs(providers=("any",)), {G: "g"}, True, ("gemini", DEFAULT_MODELS["gemini"])
+    ),
+    "ollama by choice": (
+        Needs(providers=("any",), provider="ollama"), {O: "o"}, True, ("ollama", DEFAULT_MODELS["ollama"])
+    ),
+    "no provider, no key": (Needs(), {}, False, (None, None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PROVIDER_CASES)
+def test_provider_and_model(case: str):
+    """LLM_PROVIDER is the first with a key; LLM_MODEL the caller's, the author's, the platform's."""
+    needs, given, is_local, (provider, model) = PROVIDER_CASES[case]
+
+    env = settled(needs, is_local=is_local, **given).env
+
+    assert (env.get("LLM_PROVIDER"), env.get("LLM_MODEL")) == (provider, model)
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+def test_missing_secrets_name_their_remedy():
+    """All missing names up to the first dot, as the platform's CLI reads them; one command for each."""
+    needs = Needs(required=("A_KEY", "B_KEY", "C_KEY"))
+
+    with pytest.raises(MissingSecretsError) as told:
+        settled(needs, B_KEY=MARKER)
+
+    assert told.value.reported_code == "MISSING_SECRETS"
+    assert told.value.message.partition("not found in workspace: ")[2].partition(".")[0] == "A_KEY, C_KEY"
+    assert told.value.hint == "orch secrets set A_KEY\norch secrets set C_KEY"
     assert MARKER not in f"{told.value.message}{told.value.hint}"
 
 
-def test_dotenv_that_is_no_utf8_is_refused(tmp_path: Path):
-    """Bytes that are no text are refused, not shown."""
-    path = tmp_path / ".env"
-    path.write_bytes(b"A=\xff" + MARKER.encode())
+def test_another_workspace_is_named():
+    """The command sets the secret where it is looked for."""
+    with pytest.raises(MissingSecretsError) as told:
+        settle(Needs(required=("A_KEY",)), {}, {}, workspace="team")
 
-    with pytest.raises(InvalidInputError, match="UTF-8") as told:
-        read_dotenv(path)
-
-    assert MARKER not in repr(told.value)
-    assert told.value.__cause__ is None
+    assert told.value.hint == "orch secrets set A_KEY --workspace team"
 
 
-def test_dotenv_is_not_read_through_a_link(tmp_path: Path):
-    """An agent's author cannot point .env at another file of the caller's."""
-    other = tmp_path / "other"
-    other.write_text("NEEDED=" + MARKER)
-    folder = tmp_path / "agent"
-    folder.mkdir()
-    (folder / ".env").symlink_to(other)
+def test_missing_secrets_of_a_local_run_are_exported():
+    """There is no vault to put them into."""
+    with pytest.raises(MissingSecretsError, match=r"environment: A_KEY, B_KEY\.") as told:
+        settled(Needs(required=("A_KEY", "B_KEY")), is_local=True)
 
-    with pytest.raises(InvalidInputError, match="symbolic link"):
-        resolve(tool(required_secrets=["NEEDED"]), folder)
+    assert "export A_KEY=...; export B_KEY=..." in str(told.value.hint)
 
 
-def test_dotenv_that_is_no_file_is_refused_at_once(tmp_path: Path):
-    """A pipe or a folder called .env does not hang the command."""
-    os.mkfifo(tmp_path / ".env")
-    with pytest.raises(InvalidInputError, match=r"\.env"):
-        read_dotenv(tmp_path / ".env")
+@pytest.mark.parametrize(
+    ("needs", "is_local", "message", "command"),
+    [
+        (Needs(providers=("anthropic", "openai")), False, "anthropic, openai", f"orch secrets set {A}"),
+        (Needs(providers=("any",)), False, "openai, anthropic, gemini", f"orch secrets set {O}"),
+        (Needs(providers=("any",), provider="gemini"), False, "gemini", f"orch secrets set {G}"),
+        (Needs(llm=LlmChain("gemini-x")), False, "gemini", f"orch secrets set {G}"),
+        (Needs(providers=("openai", "ollama")), False, "openai", f"orch secrets set {O}"),
+        (Needs(providers=("gemini",)), True, "gemini", f"export {G}=..."),
+    ],
+)
+def test_missing_llm_key_names_its_remedy(needs: Needs, is_local: bool, message: str, command: str):
+    """The providers that were tried, and the exact command."""
+    with pytest.raises(LlmKeyRequiredError) as told:
+        settled(needs, is_local=is_local)
 
-    (tmp_path / "x").mkdir()
-    with pytest.raises(InvalidInputError, match="x"):
-        read_dotenv(tmp_path / "x")
+    assert told.value.reported_code == "LLM_KEY_REQUIRED"
+    assert told.value.message == f"No LLM key found for: {message}"
+    assert str(told.value.hint).startswith(command)
+    assert "--key KEY --provider" in str(told.value.hint)
+
+
+@pytest.mark.parametrize(
+    "needs",
+    [
+        Needs(providers=("ollama",)),
+        Needs(providers=("any",), provider="ollama"),
+        Needs(llm=LlmChain("ollama/llama3.2")),
+    ],
+)
+def test_ollama_is_refused_on_a_server_run(needs: Needs):
+    """With the reason and the way that works; on a local run it is taken without a key."""
+    with pytest.raises(InvalidInputError, match="own machine") as told:
+        settled(needs)
+
+    assert "--local" in str(told.value.hint)
+    assert settled(needs, is_local=True).env["LLM_PROVIDER"] == "ollama"
+
+
+def test_an_unsupported_provider_is_refused():
+    """By the daemon too, which may be asked without the CLI."""
+    with pytest.raises(InvalidInputError, match="supports openai"):
+        settled(Needs(providers=("openai",), provider="gemini"), **{G: "g"})
+
+
+def test_a_provider_of_the_chain_is_supported():
+    """Whatever supported_providers says."""
+    needs = Needs(providers=("openai",), provider="gemini", llm=LlmChain("gemini-x"))
+
+    assert providers_of(needs) == ("gemini", "openai")
+    assert settled(needs, **{G: "g"}).env["LLM_PROVIDER"] == "gemini"
+
+
+@pytest.mark.parametrize(
+    ("key", "provider", "is_local", "words"),
+    [
+        ("k", None, False, "--provider"),
+        ("", "openai", False, "--key is empty"),
+        ("a\0b", "openai", False, "--key"),
+        ("k", "gemini", False, "this agent supports openai, ollama"),
+        ("k", "ollama", True, "takes no key"),
+        (None, "ollama", False, "own machine"),
+    ],
+)
+def test_bad_flags_are_refused(key: str | None, provider: Any, is_local: bool, words: str):
+    """A flag that cannot be meant is one clear error."""
+    with pytest.raises(InvalidInputError, match=words):
+        check_choice(Needs(providers=("openai", "ollama"), provider=provider), key=key, is_local=is_local)
+
+
+def test_a_provider_for_an_agent_without_one_is_refused():
+    """It would do nothing."""
+    with pytest.raises(InvalidInputError, match="no provider"):
+        check_choice(Needs(provider="openai"), key=None)

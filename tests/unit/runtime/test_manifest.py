@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from runtime.errors import InvalidInputError, NotFoundError
-from runtime.manifest import load_manifest
+from runtime.manifest import load_manifest, needs_of, read_manifest
+from runtime.model import LlmChain, Needs
 
 FULL = {
     "$schema": "https://schema.example/orchagent.json",
@@ -39,7 +40,7 @@ FULL = {
     "custom_tools": [],
     "model_tasks": {},
     "max_turns": 3,
-    "llm": {},
+    "llm": {"primary": "gemini-2.5-flash", "fallbacks": ["openai/gpt-4o-mini", "claude-3-haiku"]},
     "llm_config": {},
     "manifest": {"manifest_version": 1, "dependencies": []},
 }
@@ -78,6 +79,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an empty entry": ({"entrypoint": ""}, "entrypoint"),
     "an empty command": ({"runtime": {"command": ""}}, "runtime.command"),
     "an unknown field in a section": ({"runtime": {"command": "x", "shell": "y"}}, "runtime.shell"),
+    "an llm section without a primary": ({"llm": {}}, "llm.primary"),
+    "a model of an unknown provider": ({"llm": {"primary": "llama3.2"}}, "llm.primary"),
+    "a fallback of an unknown provider": (
+        {"llm": {"primary": "gpt-x", "fallbacks": ["gpt-y", "mistral/large"]}},
+        "llm.fallbacks.1",
+    ),
+    "a provider without a model": ({"llm": {"primary": "openai/"}}, "llm.primary"),
+    "a model twice": ({"llm": {"primary": "gpt-x", "fallbacks": ["openai:gpt-x"]}}, "llm"),
+    "nine models": (
+        {"llm": {"primary": "gpt-0", "fallbacks": [f"gpt-{n}" for n in range(1, 9)]}},
+        "llm.fallbacks",
+    ),
+    "an unknown field of llm": ({"llm": {"primary": "gpt-x", "fallback": []}}, "llm.fallback"),
     "a service": ({"run_mode": "always_on"}, "run_mode"),
     "a managed loop": ({"loop": {"max_turns": 3}}, "loop"),
     "a prompt": ({"type": "prompt"}, "type"),
@@ -150,3 +164,28 @@ def test_folder_in_its_place_is_refused(tmp_path: Path):
 
     with pytest.raises(InvalidInputError, match=r"orchagent\.json"):
         load_manifest(tmp_path)
+
+
+def test_needs_are_what_the_manifest_names(tmp_path: Path):
+    """Names and models, with the caller's choice; never a value."""
+    found = needs_of(load_manifest(write(tmp_path, FULL)), provider="openai", model="m")
+
+    assert found == Needs(
+        required=("A_KEY",),
+        optional=("B_KEY",),
+        providers=("openai", "any"),
+        provider="openai",
+        model="m",
+        default_models={"openai": "gpt"},
+        llm=LlmChain("gemini-2.5-flash", ("openai/gpt-4o-mini", "claude-3-haiku")),
+    )
+
+
+@pytest.mark.parametrize("kind", ["prompt", "agent", "agentic", "skill"])
+def test_what_is_not_run_is_still_read(tmp_path: Path, kind: str):
+    """`orch install` exports agents that `orch run` refuses."""
+    folder = write(tmp_path, {"name": "agent", "type": kind, "loop": {"max_turns": 3}})
+
+    assert read_manifest(folder).type == kind
+    with pytest.raises(InvalidInputError, match="type"):
+        load_manifest(folder)

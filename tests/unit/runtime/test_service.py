@@ -25,11 +25,12 @@ from runtime.errors import (
 from runtime.fake_engine import FakeEngine
 from runtime.fake_programs import FakeProcess
 from runtime.guard_proof import GuardStatus
-from runtime.model import Isolation, Limits, Run, RunError, RunRequest, RunState, Secret
+from runtime.keys import LlmKeyRequiredError, MissingSecretsError
+from runtime.model import Isolation, Limits, Needs, Run, RunError, RunRequest, RunState, Secret
 from runtime.networks import NetworkSlots
 from runtime.sandbox import SandboxMaker
 from runtime.service import RunService
-from tests.unit.runtime.fakes import FakeLink, MemoryStore
+from tests.unit.runtime.fakes import FakeLink, FakeVault, MemoryStore
 
 IMAGE = "orchbox/agent-python:local"
 POOL = ipaddress.IPv4Network("10.231.0.0/24")
@@ -58,6 +59,7 @@ class World:
     store: MemoryStore
     guard: FakeGuard
     service: RunService
+    vault: FakeVault
     agent: Agent | None = None
 
     async def play(self, process: FakeProcess) -> int:
@@ -117,7 +119,7 @@ def policies(name: str) -> Policy:
 
 def build(engine: FakeEngine) -> World:
     """A service on this engine."""
-    link, store, guard = FakeLink(), MemoryStore(), FakeGuard()
+    link, store, guard, vault = FakeLink(), MemoryStore(), FakeGuard(), FakeVault()
     slots = NetworkSlots(engine, instance="default", pool=POOL)
     maker = SandboxMaker(engine, slots, link, instance="default", proxy_container="the-proxy")
     service = RunService(
@@ -128,8 +130,9 @@ def build(engine: FakeEngine) -> World:
         maker=maker,
         policies=policies,
         instance="default",
+        vault=vault,
     )
-    return World(engine, link, store, guard, service)
+    return World(engine, link, store, guard, service, vault)
 
 
 @pytest.fixture
@@ -862,3 +865,77 @@ async def test_the_guard_s_own_remedy_is_shown(world: World):
     world.guard.status = GuardStatus(detail="no chain", remedy="restart Docker")
     (guard,) = [c for c in await world.service.checks() if c.name == "guard"]
     assert (guard.is_ok, guard.detail, guard.remedy) == (False, "no chain", "restart Docker")
+
+
+# -- secrets ---------------------------------------------------------------------------------------
+
+
+async def heads(world: World, **changes: Any) -> tuple[Run, dict[str, Any]]:
+    """A run, and what its init was told."""
+    seen: dict[str, Any] = {}
+
+    async def look(process: FakeProcess, head: dict[str, Any]) -> int:
+        seen.update(head)
+        process.write(STDOUT, json.dumps(head["secrets"]).encode())
+        return 0
+
+    world.agent = look
+    return await world.run(**changes), seen
+
+
+async def test_the_vault_has_what_the_caller_has_not(world: World):
+    """It is asked for the wanted names that were not given, for this run and agent; what was given wins."""
+    world.vault.workspaces["team"] = {"ONE": "vault-one", "TWO": "vault-two", "OPENAI_API_KEY": "vault-key"}
+    needs = Needs(required=("ONE", "TWO"), optional=("NICE",), providers=("openai",))
+
+    run, head = await heads(world, needs=needs, workspace="team", secrets={"ONE": Secret("given-one")})
+
+    assert world.vault.reads == [("team", {"TWO", "NICE", "OPENAI_API_KEY"}, run.id, "acme/test")]
+    assert head["secrets"] == {"ONE": "given-one", "TWO": "vault-two", "OPENAI_API_KEY": "vault-key"}
+    assert (head["env"]["LLM_PROVIDER"], head["env"]["LLM_MODEL"]) == ("openai", "gpt-5.2")
+    assert run.result == {"ONE": "***", "TWO": "***", "OPENAI_API_KEY": "***"}
+
+
+async def test_the_vault_is_not_asked_for_nothing(world: World):
+    """A run whose secrets were all given, or that needs none, reads nothing."""
+    await heads(world)
+    await heads(world, needs=Needs(required=("ONE",)), secrets={"ONE": Secret("given-one")})
+
+    assert world.vault.reads == []
+
+
+@pytest.mark.parametrize(
+    ("needs", "error"),
+    [
+        (Needs(required=("ONE",)), MissingSecretsError),
+        (Needs(providers=("any",)), LlmKeyRequiredError),
+        (Needs(provider="ollama"), InvalidInputError),
+    ],
+)
+async def test_a_run_without_its_secrets_is_never_started(world: World, needs: Needs, error: type[Exception]):
+    """Refused at once: no record, no container, no network, no grant."""
+    with pytest.raises(error):
+        await world.service.create(request(needs=needs))
+
+    assert world.store.runs == {}
+    assert world.link.log == []
+    world.assert_nothing_left()
+
+
+async def test_a_vault_that_fails_starts_nothing(world: World):
+    """Its error is the caller's answer."""
+    world.vault.error = NotReadyError("the vault is locked")
+
+    with pytest.raises(NotReadyError, match="locked"):
+        await world.service.create(request(needs=Needs(required=("ONE",))))
+
+    assert world.store.runs == {}
+
+
+async def test_a_service_without_a_vault_has_what_was_given(world: World):
+    """Nothing more is needed for a run that brings its secrets."""
+    world.service._vault = None
+
+    _, head = await heads(world, needs=Needs(required=("ONE",)), secrets={"ONE": Secret("given-one")})
+
+    assert head["secrets"] == {"ONE": "given-one"}

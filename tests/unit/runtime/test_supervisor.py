@@ -104,3 +104,14 @@ async def test_find_refuses_to_guess(engine: FakeEngine, tmp_path: Path, count: 
     with pytest.raises(NotReadyError, match=f"{count} proxy containers") as caught:
         await supervisor(engine, tmp_path).find()
     assert "docker compose" in (caught.value.hint or "")
+
+
+async def test_an_owner_marks_proxy_and_network(engine: FakeEngine, tmp_path: Path):
+    """Both, since one may be there without the other when the process is killed."""
+    folder = tmp_path / "control"
+    made = ProxySupervisor(engine, instance="own", image=IMAGE, control_dir=folder, dns=(), owner="1:2:3")
+
+    name = await made.ensure()
+
+    assert engine.by_name[name].config["Labels"]["io.orchbox.owner"] == "1:2:3"
+    assert engine.by_network[made.network].spec.labels["io.orchbox.owner"] == "1:2:3"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from runtime.errors import InvalidInputError
-from runtime.model import Isolation, Run, RunError, RunState
+from runtime.model import Isolation, LlmChain, Needs, Run, RunError, RunState
 from runtime.wire import (
     CreateRun,
     check_uploads,
@@ -17,6 +17,7 @@ from runtime.wire import (
     run_to_summary,
     to_run_request,
 )
+from runtime.wire_needs import needs_to_json
 
 MARKER = "marker-31c-value"
 GOOD = {"agent_ref": "a", "image": "i", "argv": ["x"], "input": "{}"}
@@ -57,7 +58,65 @@ def test_request_is_complete():
     assert MARKER not in repr(body) + str(body) + body.model_dump_json() + repr(request)
 
 
+NEEDS = Needs(
+    required=("A_KEY",),
+    optional=("B_KEY",),
+    providers=("openai", "any"),
+    provider="gemini",
+    model="m",
+    default_models={"openai": "gpt"},
+    llm=LlmChain("gpt-x", ("claude-y",)),
+)
+
+
+def test_needs_cross_the_wire():
+    """What one side writes the other reads; without them nothing is needed."""
+    text = json.dumps({**GOOD, "needs": needs_to_json(NEEDS), "workspace": "team-1"})
+
+    request = to_run_request(read_create_run(text), b"", {})
+    plain = to_run_request(read_create_run(json.dumps(GOOD)), b"", {})
+
+    assert (request.needs, request.workspace) == (NEEDS, "team-1")
+    assert (plain.needs, plain.workspace) == (Needs(), "default")
+
+
+def test_llm_credentials_are_the_callers_flags():
+    """They leave the input, and come before the other secrets and needs; no text form shows them."""
+    document = {"q": 1, "llm_credentials": {"api_key": MARKER, "provider": "gemini"}}
+    body = read_create_run(
+        json.dumps({**GOOD, "input": json.dumps(document), "secrets": {"GEMINI_API_KEY": "old"}})
+    )
+
+    request = to_run_request(body, b"", {})
+
+    assert json.loads(request.input) == {"q": 1}
+    assert request.needs.provider == "gemini"
+    assert request.secrets["GEMINI_API_KEY"].reveal() == MARKER
+    assert MARKER not in repr(body) + repr(request)
+
+
+def test_malformed_llm_credentials_are_refused():
+    """Before anything is made of the request."""
+    text = json.dumps({**GOOD, "input": json.dumps({"llm_credentials": {"api_key": MARKER}})})
+
+    with pytest.raises(InvalidInputError, match="llm_credentials") as told:
+        to_run_request(read_create_run(text), b"", {})
+
+    assert MARKER not in f"{told.value.message}{told.value.hint}"
+
+
 BAD = {
+    "needs that are no object": json.dumps({**GOOD, "needs": MARKER}),
+    "an unknown need": json.dumps({**GOOD, "needs": {MARKER: 1}}),
+    "a needed secret as a name": json.dumps({**GOOD, "needs": {"required": [MARKER]}}),
+    "a number as a name": json.dumps({**GOOD, "needs": {"optional": [1]}}),
+    "an unknown provider": json.dumps({**GOOD, "needs": {"providers": [MARKER]}}),
+    "any as the choice": json.dumps({**GOOD, "needs": {"provider": "any"}}),
+    "a model with a line": json.dumps({**GOOD, "needs": {"model": f"{MARKER}\n"}}),
+    "an empty model": json.dumps({**GOOD, "needs": {"model": ""}}),
+    "a chain without a primary": json.dumps({**GOOD, "needs": {"llm": {"fallbacks": [MARKER]}}}),
+    "a chain of an unknown provider": json.dumps({**GOOD, "needs": {"llm": {"primary": MARKER}}}),
+    "a workspace that is a path": json.dumps({**GOOD, "workspace": f"../{MARKER}"}),
     "no JSON": "{" + MARKER,
     "no object": json.dumps([MARKER]),
     "an unknown field": json.dumps({**GOOD, MARKER: 1}),
