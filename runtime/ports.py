@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.policy.grant import Grant
-from runtime.model import Event, Run, RunRequest
+from runtime.model import Event, Run, RunRequest, Secret
 
 DecisionLine = dict[str, Any]
 
@@ -35,6 +35,18 @@ class StorePort(Protocol):
 
     async def decisions(self, run_id: str) -> list[DecisionLine]:
         """A run's decisions in order."""
+
+
+class VaultPort(Protocol):
+    """Where the secrets of workspaces are kept (`vault.service.Vault`)."""
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """The values of those of `names` that the workspace has; each is audited (who, name, run).
+
+        Raises NotFoundError (no such workspace), VaultKeyError.
+        """
 
 
 class LinkPort(Protocol):

@@ -118,6 +118,9 @@ class ProbeLab:
             site_policy=folder / "site.yaml",
             proxy_dns=(DNS,),
             proxy_mode="managed",
+            database=None,
+            vault_key=None,
+            old_vault_key=None,
         )
         self.engine = DockerEngine()
         self.canaries = Canaries(self.engine, instance=self.instance, image=settings.image("daemon"))
