@@ -22,16 +22,19 @@ from proxy.policy.model import Policy
 from runtime import pidfile
 from runtime.api import make_api
 from runtime.config import Settings
+from runtime.database import open_database
 from runtime.docker_engine import DockerEngine
 from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
 from runtime.guard import HostGuard
 from runtime.networks import NetworkSlots
+from runtime.peer import PeerProtocol
 from runtime.proxy_link import ProxyLink
 from runtime.registries import LocalRegistries
 from runtime.sandbox import SandboxMaker
 from runtime.service import RunService
 from runtime.store import Store
 from runtime.supervisor import ProxySupervisor
+from runtime.vault.service import Vault
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
@@ -92,7 +95,9 @@ class Daemon:
         engine = self._engine = DockerEngine()
         instance = settings.instance
         self._settings = settings
-        self._store = Store(settings.home / "orchbox.sqlite3")
+        self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
+        self._store = Store(self._database)
+        self.vault = Vault(self._database, settings.vault_keys)
         self._link = ProxyLink(settings.control_dir / "proxy.sock")
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
@@ -129,6 +134,7 @@ class Daemon:
         Raises EngineUnavailableError without an engine.
         """
         await self.service.start()
+        await self._open_vault()
         self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
@@ -141,13 +147,20 @@ class Daemon:
         ]
         if self._settings.proxy_mode == "managed":
             steps.append(self.supervisor.remove)
-        for step in (*steps, self._engine.close, self._store.close):
+        for step in (*steps, self._engine.close, self._database.close):
             try:
                 await step()
             except OrchError as exc:
                 self._log.error("not-closed", detail=exc.message)
             except Exception as exc:  # noqa: BLE001 - the next step must be tried
                 self._log.error("not-closed", error=type(exc).__name__)
+
+    async def _open_vault(self) -> None:
+        """A vault that stays shut keeps nobody from running agents that need nothing of it."""
+        try:
+            await self.vault.prepare()
+        except OrchError as exc:
+            self._log.error("vault-shut", detail=exc.message, hint=exc.hint)
 
     async def _stop_preparing(self) -> None:
         if self._preparing is not None:
@@ -250,8 +263,10 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
         finally:
             await daemon.close()
 
-    app = make_api(daemon.service, lifespan=lifespan)
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    app = make_api(daemon.service, vault=daemon.vault, lifespan=lifespan)
+    config = uvicorn.Config(
+        app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
     server = uvicorn.Server(config)
     with listener:
         server.run(sockets=[listener])

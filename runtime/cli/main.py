@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runtime.cli import daemon, doctor, policy, probe, run, runs
+from runtime.cli import daemon, doctor, policy, probe, run, runs, secrets, workspaces
 from runtime.cli.output import JSON_FLAG, fail
 from runtime.errors import InvalidInputError, OrchError
 from runtime.version import VERSION
@@ -34,6 +34,8 @@ cli.add_command(runs.egress)
 cli.add_command(runs.cancel)
 cli.add_command(policy.policy)
 cli.add_command(probe.probe)
+cli.add_command(secrets.secrets)
+cli.add_command(workspaces.workspaces)
 
 
 def main(argv: list[str] | None = None) -> None:
