@@ -13,6 +13,8 @@ from runtime.errors import ConflictError, NotFoundError
 from runtime.vault.entry import AuditLine, Workspace
 from runtime.vault.tables import audit, keyset, secrets, workspaces
 
+_shown = sa.select(*(column for column in secrets.c if column.name != "value"))
+
 
 class KeysetRow(NamedTuple):
     """The wrapped key set; `version` counts its rotations."""
@@ -85,15 +87,17 @@ def replace_keyset(connection: sa.Connection, wrapped: bytes) -> None:
 
 def list_secrets(connection: sa.Connection, workspace_id: str) -> list[Mapping[str, Any]]:
     """By name, values left out."""
-    shown = [column for column in secrets.c if column.name != "value"]
-    query = sa.select(*shown).where(secrets.c.workspace_id == workspace_id).order_by(secrets.c.name)
+    query = _shown.where(secrets.c.workspace_id == workspace_id).order_by(secrets.c.name)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def find_secret(connection: sa.Connection, workspace_id: str, ref: str) -> Mapping[str, Any] | None:
     """By id or name, its value left out; names have capitals and ids have none."""
-    found = (row for row in list_secrets(connection, workspace_id) if ref in (row["name"], row["id"]))
-    return next(found, None)
+    is_meant = sa.or_(secrets.c.name == ref, secrets.c.id == ref)
+    row = (
+        connection.execute(_shown.where(secrets.c.workspace_id == workspace_id, is_meant)).mappings().first()
+    )
+    return dict(row) if row else None
 
 
 def sealed_values(connection: sa.Connection, workspace_id: str, names: Iterable[str]) -> dict[str, bytes]:

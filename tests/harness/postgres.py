@@ -92,18 +92,17 @@ class Postgres:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> bytes:
-        done = subprocess.run(
-            [*_as_user(), str(self._bin / program), *arguments],
-            stdin=subprocess.DEVNULL,
-            # Not a pipe: the server that pg_ctl leaves behind would hold it open.
-            stdout=(output := tempfile.TemporaryFile()),
-            stderr=subprocess.STDOUT,
-            timeout=60,
-            cwd="/",
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
-            check=False,
-        )
-        with output:
+        with tempfile.TemporaryFile() as output:  # not a pipe: the server would hold it open behind pg_ctl
+            done = subprocess.run(
+                [*_as_user(), str(self._bin / program), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=60,
+                cwd="/",
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
+                check=False,
+            )
             output.seek(0)
             said = output.read()
         if done.returncode != 0:

@@ -55,7 +55,7 @@ async def test_every_read_is_on_record(vault: Vault):
     await put(vault, "B_KEY")
     await read(vault, "A_KEY", "B_KEY", "NOT_THERE", run_id="run-7")
     await vault.delete("default", "B_KEY", who="uid:7")
-    lines = [(l.who, l.action, l.name, l.run_id) for l in await vault.audit("default", 100)]
+    lines = [(line.who, line.action, line.name, line.run_id) for line in await vault.audit("default", 100)]
 
     assert lines[0] == ("uid:7", "delete", "B_KEY", None)
     assert set(lines[1:3]) == {(ME, "read", "A_KEY", "run-7"), (ME, "read", "B_KEY", "run-7")}
@@ -128,7 +128,7 @@ async def test_workspaces_do_not_see_one_another(vault: Vault):
     assert await read(vault, "A_KEY", workspace="my-team") == {"A_KEY": "theirs"}
     assert await read(vault, "A_KEY") == {"A_KEY": VALUE}
     assert [w.name for w in await vault.workspaces()] == ["default", "my-team"]
-    assert [l.action for l in await vault.audit("default", 10)] == ["read", "set"]
+    assert [line.action for line in await vault.audit("default", 10)] == ["read", "set"]
     with pytest.raises(ConflictError):
         await vault.add_workspace("my-team")
 
@@ -149,7 +149,7 @@ async def test_no_such_workspace(vault: Vault):
 @pytest.mark.parametrize("value", ["", "a\0b", "x" * 65_537, "\ud800"], ids=["empty", "NUL", "long", "half"])
 async def test_a_wrong_value_is_refused_unseen(vault: Vault, value: str):
     """Empty, over 64 KiB, NUL, no UTF-8: nothing is written, and the error does not hold it."""
-    with pytest.raises(InvalidInputError, match="^value: ") as told:
+    with pytest.raises(InvalidInputError, match=r"^value: ") as told:
         await put(vault, "A_KEY", value)
 
     assert await vault.entries("default") == []
@@ -196,14 +196,16 @@ async def test_a_row_opens_in_its_place_only(place: Place, vault: Vault):
         lambda c: c.execute(secrets.update().where(secrets.c.name == "OPENAI_API_KEY").values(value=value))
     )
 
-    with pytest.raises(VaultKeyError, match="^Failed to decrypt LLM key OPENAI_API_KEY: its row was changed"):
+    with pytest.raises(
+        VaultKeyError, match=r"^Failed to decrypt LLM key OPENAI_API_KEY: its row was changed"
+    ):
         await read(vault, "OPENAI_API_KEY")
-    with pytest.raises(VaultKeyError, match="nothing was changed|OPENAI_API_KEY"):
+    with pytest.raises(VaultKeyError, match="OPENAI_API_KEY"):
         await vault.rotate(who=ME)
     await database.write(
         lambda c: c.execute(secrets.update().where(secrets.c.name == "A_KEY").values(workspace_id=team.id))
     )
-    with pytest.raises(VaultKeyError, match="^Failed to decrypt secret A_KEY"):
+    with pytest.raises(VaultKeyError, match=r"^Failed to decrypt secret A_KEY"):
         await read(vault, "A_KEY", workspace="team")
 
 
@@ -236,7 +238,7 @@ async def test_a_wrong_key_touches_nothing(place: Place, vault: Vault, case: str
         assert told.value.reported_code == "VAULT_KEY_ERROR"
         assert told.value.hint
         assert VALUE not in str(told.value)
-    with pytest.raises(VaultKeyError, match="^Failed to decrypt LLM key OPENAI_API_KEY: Failed to"):
+    with pytest.raises(VaultKeyError, match=r"^Failed to decrypt LLM key OPENAI_API_KEY: Failed to"):
         await read(shut, "OPENAI_API_KEY")
     assert await everything(place) == rows
     assert {p: p.lstat().st_mtime_ns for p in place.folder.glob("*key*")} == files
