@@ -87,8 +87,12 @@ class Database:
                 await self._call(self._checkpoint)
 
     async def close(self) -> None:
-        """Close the database."""
-        await self._call(self._engine.dispose)
+        """Close the database, behind all work that was given."""
+        await asyncio.get_running_loop().run_in_executor(None, self.shut)
+
+    def shut(self) -> None:
+        """`close`, where no event loop runs."""
+        self._thread.submit(self._engine.dispose).result()
         self._thread.shutdown()
 
     async def _call[T](self, function: Callable[[], T]) -> T:
