@@ -35,6 +35,7 @@ from runtime.service import RunService
 from runtime.store import Store
 from runtime.supervisor import ProxySupervisor
 from runtime.vault.service import Vault
+from runtime.vault.source import EnvKey
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
@@ -134,7 +135,7 @@ class Daemon:
         Raises EngineUnavailableError without an engine.
         """
         await self.service.start()
-        await self._open_vault()
+        await self.open_vault()
         self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
@@ -155,7 +156,7 @@ class Daemon:
             except Exception as exc:  # noqa: BLE001 - the next step must be tried
                 self._log.error("not-closed", error=type(exc).__name__)
 
-    async def _open_vault(self) -> None:
+    async def open_vault(self) -> None:
         """A vault that stays shut keeps nobody from running agents that need nothing of it."""
         try:
             await self.vault.prepare()
@@ -226,12 +227,20 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
     signal.signal(signal.SIGTERM, _leave)
     make_run_dir(settings)
+    forget_keys(settings)
     with pidfile.held(settings.pid_file):
         daemon = Daemon(settings)
         try:
             _serve(daemon, _bind(settings.api_socket))
         finally:
             settings.api_socket.unlink(missing_ok=True)
+
+
+def forget_keys(settings: Settings) -> None:
+    """What was read is taken out of the environment, so that no program we start inherits it."""
+    variables = [source.variable for source in settings.vault_keys if isinstance(source, EnvKey)]
+    for name in ("ORCHBOX_DATABASE_URL", *variables):
+        os.environ.pop(name, None)
 
 
 def make_run_dir(settings: Settings) -> None:
