@@ -10,9 +10,10 @@ import contextlib
 from collections.abc import Callable
 
 import sqlalchemy as sa
+from tink import aead
 
 from runtime.database import Database
-from runtime.errors import NotReadyError
+from runtime.errors import NotReadyError, VaultKeyError
 from runtime.vault import key, rows
 from runtime.vault.keyset import Keyset
 from runtime.vault.rotation import reseal_all
@@ -34,7 +35,7 @@ class Keyring:
     async def prepare(self) -> None:
         """Open the vault; a new one gets its key set, and its key file."""
         if await self._database.read(rows.read_keyset) is None:
-            wrapped = await asyncio.to_thread(self._first_wrapped)
+            wrapped = await asyncio.to_thread(self._wrapped, Keyset.new(), key.first)
             with contextlib.suppress(sa.exc.IntegrityError):  # another daemon was faster: its key set counts
                 await self._database.write(lambda connection: rows.add_keyset(connection, wrapped))
         await self._current()
@@ -56,16 +57,19 @@ class Keyring:
         """A new key and key set, and everything encrypted anew, in one transaction; how many secrets.
 
         A key file has the new key, and still the old ones, before anything is encrypted with it: whatever
-        ends this in between, the vault opens.
+        ends this in between, the vault opens. One that does not open any more begins anew, once it is empty.
         """
         for _ in range(ATTEMPTS):
-            keys, row = await self._current()
+            row = await self._row()
+            keys = await self._unwrap_unless_empty(row)
             fresh = Keyset.new()
-            wrapped = await asyncio.to_thread(self._renewed_wrapped, fresh)
+            wrapped = await asyncio.to_thread(self._wrapped, fresh, key.renewed if keys else key.first)
 
             def held(connection: sa.Connection) -> int:
                 rows.hold_keyset(connection, row.version, alone=True)  # noqa: B023 - called in this turn
-                count = reseal_all(connection, keys, fresh)  # noqa: B023
+                if keys is None and rows.has_secrets(connection):  # noqa: B023
+                    raise rows.KeysetChangedError
+                count = reseal_all(connection, keys, fresh) if keys else 0  # noqa: B023
                 rows.replace_keyset(connection, wrapped)  # noqa: B023
                 note(connection)
                 return count
@@ -83,20 +87,28 @@ class Keyring:
             self._opened = (row.wrapped, keys)
         return self._opened[1]
 
-    async def _current(self) -> tuple[Keyset, rows.KeysetRow]:
+    async def _row(self) -> rows.KeysetRow:
         row = await self._database.read(rows.read_keyset)
         if row is None:
             await self.prepare()
-            return await self._current()
+            return await self._row()
+        return row
+
+    async def _current(self) -> tuple[Keyset, rows.KeysetRow]:
+        row = await self._row()
         return await self.unwrap(row), row
 
-    def _first_wrapped(self) -> bytes:
-        source = self._sources[0]
-        return key.wrap(Keyset.new(), key.first(source), source)
+    async def _unwrap_unless_empty(self, row: rows.KeysetRow) -> Keyset | None:
+        try:
+            return await self.unwrap(row)
+        except VaultKeyError:
+            if await self._database.read(rows.has_secrets):
+                raise
+            return None
 
-    def _renewed_wrapped(self, fresh: Keyset) -> bytes:
+    def _wrapped(self, keys: Keyset, choose: Callable[[KeySource], aead.Aead]) -> bytes:
         source = self._sources[0]
-        return key.wrap(fresh, key.renewed(source), source)
+        return key.wrap(keys, choose(source), source)
 
 
 def _busy() -> NotReadyError:

@@ -91,6 +91,11 @@ def list_secrets(connection: sa.Connection, workspace_id: str) -> list[Mapping[s
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def has_secrets(connection: sa.Connection) -> bool:
+    """In any workspace."""
+    return connection.execute(sa.select(secrets.c.id).limit(1)).first() is not None
+
+
 def find_secret(connection: sa.Connection, workspace_id: str, ref: str) -> Mapping[str, Any] | None:
     """By id or name, its value left out; names have capitals and ids have none."""
     is_meant = sa.or_(secrets.c.name == ref, secrets.c.id == ref)

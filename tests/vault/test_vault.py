@@ -254,6 +254,23 @@ async def test_without_the_key_names_are_listed_and_deleted(place: Place, vault:
     assert await shut.delete("default", "A_KEY", who=ME) == "A_KEY"
 
 
+async def test_after_a_loss_an_empty_vault_begins_anew(place: Place, vault: Vault):
+    """Rotating makes a new key once the lost secrets were deleted, and not a moment earlier."""
+    await put(vault, "A_KEY")
+    place.key.unlink()
+    shut = place.vault()
+    with pytest.raises(VaultKeyError):
+        await shut.rotate(who=ME)
+    assert not place.key.exists()
+
+    await shut.delete("default", "A_KEY", who=ME)
+    with pytest.raises(VaultKeyError):
+        await put(shut, "A_KEY")
+    assert await shut.rotate(who=ME) == 0
+    await put(shut, "A_KEY", "new")
+    assert await read(place.vault(), "A_KEY") == {"A_KEY": "new"}
+
+
 async def test_the_right_key_opens_it_again(place: Place, vault: Vault):
     """A vault that was shut opens without a restart once the key is back."""
     await put(vault, "A_KEY")

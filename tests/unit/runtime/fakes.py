@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from proxy.policy.grant import Grant
-from runtime.errors import NotReadyError
-from runtime.model import Run, RunError, RunState
+from runtime.errors import NotFoundError, NotReadyError
+from runtime.model import Run, RunError, RunState, Secret
 
 
 class MemoryStore:
@@ -50,6 +50,29 @@ class MemoryStore:
     async def decisions(self, run_id: str) -> list[dict[str, Any]]:
         """A run's lines."""
         return self.lines.get(run_id, [])
+
+
+class FakeVault:
+    """A `ports.VaultPort` with the secrets a test has set: `secrets[workspace][name]`."""
+
+    def __init__(self) -> None:
+        self.secrets: dict[str, dict[str, str]] = {"default": {}}
+        self.reads: list[tuple[str, str, str]] = []
+        """Reader, name, run: as the real one audits."""
+        self.error: Exception | None = None
+        """Raised by `read`."""
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """Those that there are."""
+        if self.error is not None:
+            raise self.error
+        if workspace not in self.secrets:
+            raise NotFoundError("no such workspace")
+        found = {name: Secret(value) for name, value in self.secrets[workspace].items() if name in names}
+        self.reads += [(reader, name, run_id) for name in found]
+        return found
 
 
 class FakeLink:
