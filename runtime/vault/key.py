@@ -7,7 +7,6 @@ from tink import aead
 from runtime.errors import VaultKeyError
 from runtime.vault import key_file
 from runtime.vault.keyset import Keyset, KeysetError
-from runtime.vault.kms import kms_aead
 from runtime.vault.source import EnvKey, FileKey, KeySource
 
 
@@ -17,6 +16,8 @@ def current(source: KeySource) -> aead.Aead:
         return key_file.read(source.path).aead
     if isinstance(source, EnvKey):
         return _from_variable(source).aead
+    from runtime.vault.kms import kms_aead  # noqa: PLC0415 - its clients cost a start that needs none
+
     return kms_aead(source.uri)
 
 

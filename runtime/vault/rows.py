@@ -33,7 +33,7 @@ class KeysetChangedError(Exception):
 def find_workspace(connection: sa.Connection, ref: str) -> Workspace:
     """By id or name. Raises NotFoundError."""
     query = sa.select(workspaces).where(sa.or_(workspaces.c.id == ref, workspaces.c.name == ref))
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(query).mappings().first() if _is_text(ref) else None
     if row is None:
         raise NotFoundError("no such workspace", hint="orch workspaces list")
     return Workspace(**row)
@@ -99,16 +99,15 @@ def has_secrets(connection: sa.Connection) -> bool:
 def find_secret(connection: sa.Connection, workspace_id: str, ref: str) -> Mapping[str, Any] | None:
     """By id or name, its value left out; names have capitals and ids have none."""
     is_meant = sa.or_(secrets.c.name == ref, secrets.c.id == ref)
-    row = (
-        connection.execute(_shown.where(secrets.c.workspace_id == workspace_id, is_meant)).mappings().first()
-    )
+    query = _shown.where(secrets.c.workspace_id == workspace_id, is_meant)
+    row = connection.execute(query).mappings().first() if _is_text(ref) else None
     return dict(row) if row else None
 
 
 def sealed_values(connection: sa.Connection, workspace_id: str, names: Iterable[str]) -> dict[str, bytes]:
     """Name -> encrypted value of those that there are."""
     query = sa.select(secrets.c.name, secrets.c.value).where(
-        secrets.c.workspace_id == workspace_id, secrets.c.name.in_(list(names))
+        secrets.c.workspace_id == workspace_id, secrets.c.name.in_([n for n in names if _is_text(n)])
     )
     return {row.name: bytes(row.value) for row in connection.execute(query.order_by(secrets.c.name))}
 
@@ -170,3 +169,8 @@ def list_audit(connection: sa.Connection, workspace_id: str, limit: int) -> list
     mine = sa.or_(audit.c.workspace_id == workspace_id, audit.c.workspace_id.is_(None))
     query = sa.select(*shown).where(mine).order_by(audit.c.seq.desc()).limit(limit)
     return [AuditLine(**row) for row in connection.execute(query).mappings()]
+
+
+def _is_text(ref: str) -> bool:
+    """Nothing has a name with NUL or half a surrogate pair, and asking PostgreSQL for one is an error."""
+    return ref.isprintable()

@@ -146,6 +146,17 @@ async def test_no_such_workspace(vault: Vault):
             await call
 
 
+@pytest.mark.parametrize("ref", ["\0", "A_KEY\0", "\ud800", "' or 1=1 --", "%", ""], ids=ascii)
+async def test_a_name_that_nothing_can_have_is_not_there(vault: Vault, ref: str):
+    """Not an error of the database's, whichever it is."""
+    await put(vault, "A_KEY")
+
+    assert await read(vault, ref) == {}
+    for call in (vault.entries(ref), vault.delete("default", ref, who=ME)):
+        with pytest.raises(NotFoundError):
+            await call
+
+
 @pytest.mark.parametrize("value", ["", "a\0b", "x" * 65_537, "\ud800"], ids=["empty", "NUL", "long", "half"])
 async def test_a_wrong_value_is_refused_unseen(vault: Vault, value: str):
     """Empty, over 64 KiB, NUL, no UTF-8: nothing is written, and the error does not hold it."""
