@@ -11,8 +11,10 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse
 
 from runtime import problems
+from runtime.api_secrets import add_vault_routes
 from runtime.multipart import BODY_SCHEMA, read_parts
 from runtime.ports import RunServicePort
+from runtime.vault.service import Vault
 from runtime.wire import event_to_json, read_create_run, run_to_json, run_to_summary, to_run_request
 
 MAX_LISTED = 200
@@ -26,13 +28,15 @@ class AsciiJson(JSONResponse):
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
-def make_api(service: RunServicePort, *, lifespan: Any = None) -> FastAPI:
+def make_api(service: RunServicePort, *, vault: Vault | None = None, lifespan: Any = None) -> FastAPI:
     """The app. `lifespan` is what the daemon starts before and stops after serving."""
     app = FastAPI(title="Orchbox runner API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     problems.install(app)
     _add_run_routes(app, service)
     _add_record_routes(app, service)
     _add_health_routes(app, service)
+    if vault is not None:
+        add_vault_routes(app, vault)
     return app
 
 

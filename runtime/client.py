@@ -85,6 +85,10 @@ class Client:
             raise ApiError(response.status_code, body)
         return body
 
+    def call(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        """One request whose answer is a JSON object."""
+        return self._json(method, path, **kwargs)
+
     def create_run(self, request: dict[str, Any], bundle: bytes, uploads: dict[str, bytes]) -> dict[str, Any]:
         """Start a run."""
         files: list[tuple[str, tuple[str, bytes]]] = [("bundle", ("bundle.tar", bundle))]

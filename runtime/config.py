@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.errors import InvalidInputError
+from runtime.model import Secret
 from runtime.networks import PREFIX_LENGTH
+from runtime.vault.source import TAKES, FileKey, KeySource, parse_key_source
 
 SHIPPED_POLICIES = Path(__file__).resolve().parent.parent / "policies"
 DEFAULT_POOL = "10.231.0.0/16"
@@ -30,7 +32,7 @@ class Settings:
     """Where the daemon keeps and finds things."""
 
     home: Path
-    """ORCHBOX_HOME: state (SQLite, log). /var/lib/orchbox for root, else $XDG_STATE_HOME/orchbox."""
+    """ORCHBOX_HOME: state (database, keys, log). /var/lib/orchbox for root, else $XDG_STATE_HOME/orchbox."""
     run_dir: Path
     """ORCHBOX_RUN_DIR: sockets. /run/orchbox for root, else $XDG_RUNTIME_DIR/orchbox."""
     instance: str
@@ -49,6 +51,18 @@ class Settings:
     """ORCHBOX_IMAGE_TAG."""
     proxy_mode: Literal["managed", "external"]
     """ORCHBOX_PROXY: `external` when Compose starts the proxy."""
+    database: Secret | None = None
+    """ORCHBOX_DATABASE_URL, which may hold a password; None is a SQLite file in `home`."""
+    vault_key: KeySource | None = None
+    """ORCHBOX_VAULT_KEY; None is the file `vault.key` in `home`."""
+    old_vault_key: KeySource | None = None
+    """ORCHBOX_VAULT_KEY_OLD: tried where the key opens nothing, until a rotation has replaced it."""
+
+    @property
+    def vault_keys(self) -> tuple[KeySource, ...]:
+        """Where the vault's key is, then where it was."""
+        key = self.vault_key or FileKey(self.home / "vault.key")
+        return (key, self.old_vault_key) if self.old_vault_key else (key,)
 
     @property
     def api_socket(self) -> Path:
@@ -101,6 +115,9 @@ class Settings:
             proxy_mode="external"
             if _matching(env, "ORCHBOX_PROXY", "managed", "managed|external") == "external"
             else "managed",
+            database=_database("ORCHBOX_DATABASE_URL", env),
+            vault_key=_key_source("ORCHBOX_VAULT_KEY", env),
+            old_vault_key=_key_source("ORCHBOX_VAULT_KEY_OLD", env),
         )
 
 
@@ -134,6 +151,27 @@ def _file(name: str, value: str) -> Path:
     if not path.is_file():
         raise _bad(name, f"{value} is no file")
     return path
+
+
+def _database(name: str, env: Mapping[str, str]) -> Secret | None:
+    """No error repeats the value: it may hold a password."""
+    value = env.get(name)
+    if not value:
+        return None
+    if not re.match(r"postgresql://.|sqlite:////.", value):
+        raise _bad(name, "expected postgresql://user@host/database or sqlite:////absolute/path")
+    return Secret(value)
+
+
+def _key_source(name: str, env: Mapping[str, str]) -> KeySource | None:
+    """No error repeats the value: somebody may have put the key itself there."""
+    value = env.get(name)
+    if not value:
+        return None
+    try:
+        return parse_key_source(value, env)
+    except ValueError:
+        raise _bad(name, f"expected {TAKES}") from None
 
 
 def _pool(value: str) -> ipaddress.IPv4Network:

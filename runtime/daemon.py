@@ -22,16 +22,20 @@ from proxy.policy.model import Policy
 from runtime import pidfile
 from runtime.api import make_api
 from runtime.config import Settings
+from runtime.database import open_database
 from runtime.docker_engine import DockerEngine
 from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
 from runtime.guard import HostGuard
 from runtime.networks import NetworkSlots
+from runtime.peer import PeerProtocol
 from runtime.proxy_link import ProxyLink
 from runtime.registries import LocalRegistries
 from runtime.sandbox import SandboxMaker
 from runtime.service import RunService
 from runtime.store import Store
 from runtime.supervisor import ProxySupervisor
+from runtime.vault.service import Vault
+from runtime.vault.source import EnvKey
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
@@ -93,7 +97,9 @@ class Daemon:
         engine = self._engine = DockerEngine()
         instance = settings.instance
         self._settings = settings
-        self._store = Store(settings.home / "orchbox.sqlite3")
+        self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
+        self._store = Store(self._database)
+        self.vault = Vault(self._database, settings.vault_keys)
         self._link = ProxyLink(settings.control_dir / "proxy.sock")
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
@@ -121,6 +127,7 @@ class Daemon:
             maker=self._maker,
             policies=PolicySource(settings),
             instance=instance,
+            vault=self.vault,
         )
         self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
@@ -131,6 +138,7 @@ class Daemon:
         Raises EngineUnavailableError without an engine.
         """
         await self.service.start()
+        await self.open_vault()
         self._preparing = asyncio.create_task(self._prepare())
 
     async def close(self) -> None:
@@ -143,13 +151,20 @@ class Daemon:
         ]
         if self._settings.proxy_mode == "managed":
             steps.append(self.supervisor.remove)
-        for step in (*steps, self._engine.close, self._store.close):
+        for step in (*steps, self._engine.close, self._database.close):
             try:
                 await step()
             except OrchError as exc:
                 self._log.error("not-closed", detail=exc.message)
             except Exception as exc:  # noqa: BLE001 - the next step must be tried
                 self._log.error("not-closed", error=type(exc).__name__)
+
+    async def open_vault(self) -> None:
+        """A vault that stays shut keeps nobody from running agents that need nothing of it."""
+        try:
+            await self.vault.prepare()
+        except OrchError as exc:
+            self._log.error("vault-shut", detail=exc.message, hint=exc.hint)
 
     async def _stop_preparing(self) -> None:
         if self._preparing is not None:
@@ -215,12 +230,20 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
     signal.signal(signal.SIGTERM, _leave)
     make_run_dir(settings)
+    forget_keys(settings)
     with pidfile.held(settings.pid_file):
         daemon = Daemon(settings)
         try:
             _serve(daemon, _bind(settings.api_socket))
         finally:
             settings.api_socket.unlink(missing_ok=True)
+
+
+def forget_keys(settings: Settings) -> None:
+    """What was read is taken out of the environment, so that no program we start inherits it."""
+    variables = [source.variable for source in settings.vault_keys if isinstance(source, EnvKey)]
+    for name in ("ORCHBOX_DATABASE_URL", *variables):
+        os.environ.pop(name, None)
 
 
 def make_run_dir(settings: Settings) -> None:
@@ -252,8 +275,10 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
         finally:
             await daemon.close()
 
-    app = make_api(daemon.service, lifespan=lifespan)
-    config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
+    app = make_api(daemon.service, vault=daemon.vault, lifespan=lifespan)
+    config = uvicorn.Config(
+        app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
     server = uvicorn.Server(config)
     with listener:
         server.run(sockets=[listener])

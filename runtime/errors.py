@@ -2,7 +2,7 @@
 
     OrchError
     +- InvalidInputError     5  400  a file, field or flag is wrong
-    +- NotFoundError         4  404  no such run, agent, policy or image
+    +- NotFoundError         4  404  no such run, agent, policy, image, workspace or secret
     +- AuthRequiredError     2  401
     +- PermissionDeniedError 3  403
     +- ConflictError         1  409  the run has ended, the name is taken
@@ -10,6 +10,7 @@
     +- SandboxFailedError    1  502  the agent or its set-up failed
     +- EngineUnavailableError 8 503  no container engine answers
     +- NotReadyError         8  503  the guard or the proxy cannot be verified
+    +- VaultKeyError         8  503  the vault's key is missing, wrong, or its KMS is away
     +- DaemonUnreachableError 9 503  (ConnectionError) no daemon behind the socket
 
 Exit codes and codes follow the orchagent CLI (docs.orchagent.io/using-agents/cli-commands).
@@ -43,7 +44,7 @@ class InvalidInputError(OrchError, ValueError):
 
 
 class NotFoundError(OrchError, LookupError):
-    """No such run, agent, policy or image."""
+    """No such run, agent, policy, image, workspace or secret."""
 
     code = "NOT_FOUND"
     exit_code = 4
@@ -100,6 +101,14 @@ class NotReadyError(OrchError):
     """A guard that cannot be verified keeps the daemon from starting agents."""
 
     code = "SERVER_ERROR"
+    exit_code = 8
+    status = 503
+
+
+class VaultKeyError(OrchError):
+    """The vault cannot be opened; nothing in it was changed."""
+
+    code = "VAULT_KEY_ERROR"
     exit_code = 8
     status = 503
 

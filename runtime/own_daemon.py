@@ -36,7 +36,14 @@ def own_settings(settings: Settings, kind: str) -> Settings:
     instance = f"{kind}-{secrets.token_hex(3)}"
     folder = own_folder(instance)
     return dataclasses.replace(
-        settings, home=folder / "home", run_dir=folder / "run", instance=instance, proxy_mode="managed"
+        settings,
+        home=folder / "home",
+        run_dir=folder / "run",
+        instance=instance,
+        proxy_mode="managed",
+        database=None,
+        vault_key=None,
+        old_vault_key=None,
     )
 
 

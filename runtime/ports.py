@@ -37,6 +37,18 @@ class StorePort(Protocol):
         """A run's decisions in order."""
 
 
+class VaultPort(Protocol):
+    """Where the secrets of workspaces are kept (`vault.service.Vault`)."""
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """The values of those of `names` that the workspace has; each is audited (who, name, run).
+
+        Raises NotFoundError (no such workspace), VaultKeyError.
+        """
+
+
 class LinkPort(Protocol):
     """The way to the proxy (`proxy_link.ProxyLink`)."""
 
@@ -56,15 +68,6 @@ class LinkPort(Protocol):
 
     async def revoke(self, sandbox_id: str) -> None:
         """Take it back."""
-
-
-class VaultPort(Protocol):
-    """The secrets that workspaces keep."""
-
-    async def read(
-        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
-    ) -> dict[str, Secret]:
-        """The values of those names that the workspace has, for this run; who reads is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,14 @@
-"""Where runs are recorded: SQLAlchemy over SQLite (WAL) in ORCHBOX_HOME. No secret ever gets here.
-
-SQLAlchemy's calls block, so each runs in a thread of one worker: SQLite has one writer anyway.
-"""
+"""Where runs are recorded, in the daemon's database. No secret ever gets here."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import dataclasses
-import functools
-import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 
-from runtime.errors import OrchError
+from runtime.database import Database
 from runtime.json_value import writable
 from runtime.model import Isolation, Run, RunError, RunState
 from runtime.ports import DecisionLine
@@ -29,15 +16,15 @@ from runtime.ports import DecisionLine
 MAX_DECISIONS_PER_RUN = 10_000
 """Kept of one run; the proxy's own log has them all."""
 
+_any_text = sa.Text().with_variant(sa.JSON(), "postgresql")
+"""What an agent wrote may hold NUL, which only PostgreSQL's JSON can carry."""
 _metadata = sa.MetaData()
 _runs = sa.Table(
     "runs",
     _metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    *(
-        sa.Column(name, sa.Text)
-        for name in ("agent_ref", "policy_name", "isolation", "state", "stdout", "stderr")
-    ),
+    *(sa.Column(name, sa.Text) for name in ("agent_ref", "policy_name", "isolation", "state")),
+    *(sa.Column(name, _any_text) for name in ("stdout", "stderr")),
     *(sa.Column(name, sa.Float) for name in ("created_at", "started_at", "finished_at")),
     *(sa.Column(name, sa.JSON) for name in ("result", "error")),
 )
@@ -54,33 +41,9 @@ _UNFINISHED = [state.value for state in RunState if not state.is_final]
 class Store:
     """Implements `ports.StorePort`."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the database and bring it to the newest revision.
-
-        Raises OrchError naming the file when it cannot be used.
-        """
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._counts: dict[str, int] = {}
-        try:
-            _make_private(path)
-            self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
-            sa.event.listen(self._engine, "connect", _set_pragmas)
-            with self._engine.begin() as connection:
-                _migrate(connection)
-        except (OSError, sa.exc.SQLAlchemyError, CommandError) as exc:
-            self._thread.shutdown()
-            with contextlib.suppress(AttributeError):
-                self._engine.dispose()
-            raise OrchError(
-                f"{path}: the run database cannot be used ({type(exc).__name__})",
-                hint="check the folder's rights and free space, or move the file away"
-                " (one written by a newer Orchbox is refused)",
-            ) from exc
-
-    async def close(self) -> None:
-        """Close the database."""
-        await self._call(self._engine.dispose)
-        self._thread.shutdown()
 
     async def create(self, run: Run) -> None:
         """Record a new run."""
@@ -119,42 +82,11 @@ class Store:
         query = sa.select(_decisions.c.line).where(_decisions.c.run_id == run_id).order_by(_decisions.c.seq)
         return [dict(row["line"]) for row in await self._rows(query)]
 
-    async def _call(self, function: Callable[..., Any], *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, functools.partial(function, *args))
-
     async def _execute(self, statement: sa.Executable) -> int:
-        def run() -> int:
-            with self._engine.begin() as connection:
-                return int(connection.execute(statement).rowcount)
-
-        return int(await self._call(run))
+        return await self._database.write(lambda connection: int(connection.execute(statement).rowcount))
 
     async def _rows(self, statement: sa.Executable) -> list[Any]:
-        def run() -> list[Any]:
-            with self._engine.connect() as connection:
-                return list(connection.execute(statement).mappings())
-
-        return list(await self._call(run))
-
-
-def _make_private(path: Path) -> None:
-    """The file with its owner's rights from the start: SQLite gives its journals the same ones."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
-
-
-def _set_pragmas(connection: Any, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _migrate(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+        return await self._database.read(lambda connection: list(connection.execute(statement).mappings()))
 
 
 def _to_row(run: Run) -> dict[str, object]:

@@ -27,7 +27,7 @@ class CreateRun(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    agent_ref: str = Field(min_length=1, max_length=200)
+    agent_ref: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
     image: str = Field(min_length=1, max_length=300)
     argv: list[str] = Field(min_length=1, max_length=64)
     setup_argv: list[str] | None = Field(default=None, min_length=1, max_length=64)

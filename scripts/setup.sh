@@ -102,6 +102,15 @@ fetch_runsc() { # Debian trixie's, one static program
   rm -rf $work
 }
 
+add_postgresql() { # for tests/vault, which start a server of their own; nothing runs here and no cluster is made
+  if has initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then return; fi
+  # Where apt is to be left alone (choose_base), those tests are skipped, or fail in CI, and say why.
+  if [ -n "${BASE_IMAGE:-}" ] || [ -s build/base-image ] || [ "$(id -u)" != 0 ] || ! has apt-get; then return; fi
+  apt_install postgresql-common
+  sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  apt_install postgresql
+}
+
 find_python() { # the first interpreter >= 3.12 that runs; pyenv's shims may not
   local candidate
   for candidate in python3.13 python3.14 python3.12 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.1[2-9]*/bin/python3 python3; do
@@ -136,4 +145,5 @@ has python3 || apt_install python3 python3-venv ca-certificates
 choose_base $engine
 install_cli_plugins
 add_gvisor
+add_postgresql
 sync_venv

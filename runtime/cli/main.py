@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runtime.cli import daemon, doctor, install, policy, probe, run, runs
+from runtime.cli import daemon, doctor, install, policy, probe, run, runs, secrets, workspaces
 from runtime.cli.output import JSON_FLAG, fail
 from runtime.errors import InvalidInputError, OrchError
 from runtime.version import VERSION
@@ -37,6 +37,8 @@ cli.add_command(probe.probe)
 cli.add_command(install.install)
 cli.add_command(install.update)
 cli.add_command(install.formats)
+cli.add_command(secrets.secrets)
+cli.add_command(workspaces.workspaces)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,6 +10,10 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_any_text = sa.Text().with_variant(sa.JSON(), "postgresql")
+"""May hold NUL, which PostgreSQL's text cannot."""
+_number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
 
 def upgrade() -> None:
     """Create the tables."""
@@ -25,12 +29,12 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.Float),
         sa.Column("result", sa.JSON),
         sa.Column("error", sa.JSON),
-        sa.Column("stdout", sa.Text, nullable=False),
-        sa.Column("stderr", sa.Text, nullable=False),
+        sa.Column("stdout", _any_text, nullable=False),
+        sa.Column("stderr", _any_text, nullable=False),
     )
     op.create_table(
         "decisions",
-        sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("seq", _number, primary_key=True, autoincrement=True),
         sa.Column("run_id", sa.Text, sa.ForeignKey("runs.id"), nullable=False, index=True),
         sa.Column("line", sa.JSON, nullable=False),
     )

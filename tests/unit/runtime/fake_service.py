@@ -16,7 +16,9 @@ import uvicorn
 from runtime.api import make_api
 from runtime.errors import ConflictError, NotFoundError
 from runtime.model import Event, Run, RunError, RunRequest, RunState
+from runtime.peer import PeerProtocol
 from runtime.ports import Check
+from runtime.vault.service import Vault
 
 RUN_ID = "0b0e0000-0000-4000-8000-000000000001"
 READY = [Check(name, is_ok=True, detail="fine") for name in ("engine", "proxy", "guard")]
@@ -109,13 +111,14 @@ class FakeService:
 
 
 @contextlib.contextmanager
-def serving(service: FakeService, path: Path) -> Iterator[None]:
+def serving(service: FakeService, path: Path, vault: Vault | None = None) -> Iterator[None]:
     """The real API on a real unix socket, in a thread of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()  # a client that comes before the server waits in the backlog
-        config = uvicorn.Config(make_api(service), log_config=None, access_log=False, lifespan="off")
+        app = make_api(service, vault=vault)
+        config = uvicorn.Config(app, http=PeerProtocol, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

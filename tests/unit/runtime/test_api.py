@@ -76,6 +76,7 @@ async def test_a_run_is_created_from_a_form(api: httpx.AsyncClient, service: Fak
 BAD_FORMS = {
     "an unknown field": form(colour="red"),
     "no argv": form(argv=[]),
+    "a name with a NUL, which PostgreSQL has no room for": form(agent_ref="a\0"),
     "a policy with a path": form(policy="../etc"),
     "a secret with a lower-case name": form(secrets={"key": VALUE}),
     "a timeout of a day": form(timeout_s=86400),

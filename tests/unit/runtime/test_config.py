@@ -9,6 +9,7 @@ import pytest
 
 from runtime.config import SHIPPED_POLICIES, Settings
 from runtime.errors import InvalidInputError
+from runtime.vault.source import FileKey
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,33 @@ def test_every_variable_counts(tmp_path: Path):
     assert found.log_file == Path("/a/daemon.log")
 
 
+def test_database_and_vault_key():
+    """A SQLite file and a key file in the home, unless they are named; neither password nor key is printed."""
+    plain = Settings.from_env({"ORCHBOX_HOME": "/a"})
+    named = Settings.from_env(
+        {
+            "ORCHBOX_DATABASE_URL": "postgresql://u:pass-w0rd@db.example/orchbox",
+            "ORCHBOX_VAULT_KEY": "env:MY_KEY",
+            "ORCHBOX_VAULT_KEY_OLD": "file:/old.key",
+            "MY_KEY": "the key itself",
+        }
+    )
+
+    assert (plain.database, plain.vault_keys) == (None, (FileKey(Path("/a/vault.key")),))
+    assert named.database is not None
+    assert named.database.reveal().startswith("postgresql://u:pass-w0rd@")
+    assert [str(source) for source in named.vault_keys] == ["environment variable MY_KEY", "/old.key"]
+    assert "pass-w0rd" not in repr(named) + str(named)
+    assert "the key itself" not in repr(named) + str(named)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("ORCHBOX_DATABASE_URL", "mysql://u:pass-w0rd@h/d"),
+        ("ORCHBOX_DATABASE_URL", "sqlite:///relative"),
+        ("ORCHBOX_VAULT_KEY", "pass-w0rd"),
+        ("ORCHBOX_VAULT_KEY_OLD", "file:relative"),
         ("ORCHBOX_HOME", "relative"),
         ("ORCHBOX_RUN_DIR", "./run"),
         ("ORCHBOX_INSTANCE", "Upper"),
@@ -96,3 +121,4 @@ def test_bad_value_names_its_variable(name: str, value: str):
         Settings.from_env({name: value})
 
     assert name in str(told.value.hint)
+    assert "pass-w0rd" not in str(told.value) + str(told.value.hint)

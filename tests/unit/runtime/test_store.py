@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime import store as store_module
+from runtime.database import open_database
 from runtime.errors import OrchError
 from runtime.model import Isolation, Run, RunError, RunState
 from runtime.store import Store
@@ -24,9 +25,9 @@ def run(number: int = 1, **more) -> Run:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A fresh database."""
-    found = Store(tmp_path / "home" / "orchbox.sqlite3")
-    yield found
-    await found.close()
+    database = open_database(None, default=tmp_path / "home" / "orchbox.sqlite3")
+    yield Store(database)
+    await database.close()
 
 
 async def test_run_is_read_as_written(store: Store):
@@ -92,12 +93,12 @@ async def test_result_that_is_no_json_is_kept_as_text(store: Store):
 async def test_next_daemon_reads_what_the_last_one_wrote(tmp_path: Path):
     """Opening again migrates nothing away."""
     path = tmp_path / "db"
-    first = Store(path)
-    await first.create(run())
+    first = open_database(None, default=path)
+    await Store(first).create(run())
     await first.close()
-    second = Store(path)
+    second = open_database(None, default=path)
 
-    assert await second.get("run-1") == run()
+    assert await Store(second).get("run-1") == run()
     await second.close()
 
 
@@ -117,7 +118,7 @@ async def test_loosened_rights_are_taken_back(tmp_path: Path):
     path = tmp_path / "db"
     path.touch(0o644)
     path.chmod(0o644)
-    found = Store(path)
+    found = open_database(None, default=path)
 
     assert path.stat().st_mode & 0o777 == 0o600
     await found.close()
@@ -142,8 +143,8 @@ def test_unusable_file_is_named(tmp_path: Path, case: str):
     path = tmp_path / "db"
     broken(path, case)
 
-    with pytest.raises(OrchError, match="run database cannot be used") as told:
-        Store(path)
+    with pytest.raises(OrchError, match="database cannot be used") as told:
+        open_database(None, default=path)
 
     assert str(path) in told.value.message
     assert told.value.hint

@@ -1,0 +1,118 @@
+"""What may be in a vault, and what of it may be shown: names, values, workspaces. Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+
+from runtime.errors import InvalidInputError
+from runtime.model import Secret
+from runtime.models import KEY_NAMES
+
+MAX_VALUE_BYTES = 64 << 10
+MAX_DESCRIPTION_CHARS = 500
+TYPES = ("custom", "llm_key")
+_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_PROVIDERS = {name: provider for provider, name in KEY_NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Whose secrets these are."""
+
+    id: str
+    name: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEntry:
+    """A secret as everybody may see it; times are epoch seconds."""
+
+    id: str
+    name: str
+    secret_type: str
+    provider: str | None
+    """Of an LLM key, by its name."""
+    description: str | None
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One thing that was done with a secret."""
+
+    at: float
+    who: str
+    """`uid:N` of the caller on the unix socket, or the reader a run was started by."""
+    action: str
+    """`set`, `delete`, `read` or `rotate`."""
+    name: str | None
+    run_id: str | None
+
+
+def provider_of_name(name: str) -> str | None:
+    """The LLM provider whose key has this name."""
+    return _PROVIDERS.get(name)
+
+
+def is_name(text: str) -> bool:
+    """Whether this can be a secret's name."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_name(name: str) -> None:
+    """Raises InvalidInputError, which does not repeat the name: it may be a value in the wrong place."""
+    if not is_name(name):
+        raise InvalidInputError(
+            "name: a secret's name is 1 to 128 of A-Z, 0-9 and _, and begins with a letter",
+            hint="as in MY_API_KEY",
+        )
+
+
+def check_value(value: Secret) -> None:
+    """Raises InvalidInputError, without the value."""
+    text = value.reveal()
+    if not text:
+        raise InvalidInputError("value: it is empty", hint="give a value, or delete the secret")
+    if "\0" in text:
+        raise InvalidInputError("value: it holds a NUL", hint="encode it, for example as base64")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidInputError("value: not UTF-8 text", hint="encode it, for example as base64") from None
+    if size > MAX_VALUE_BYTES:
+        raise InvalidInputError("value: more than 64 KiB", hint="keep only the key itself")
+
+
+def check_description(text: str | None) -> None:
+    """Raises InvalidInputError."""
+    if text is not None and (len(text) > MAX_DESCRIPTION_CHARS or not text.isprintable()):
+        raise InvalidInputError(
+            f"description: at most {MAX_DESCRIPTION_CHARS} printable characters", hint="shorten it"
+        )
+
+
+def check_type(secret_type: str) -> None:
+    """Raises InvalidInputError."""
+    if secret_type not in TYPES:
+        raise InvalidInputError("secret_type: expected custom or llm_key", hint="leave it out")
+
+
+def check_workspace_name(name: str) -> None:
+    """A name is never the form of an id, so that either finds one workspace. Raises InvalidInputError."""
+    if not _WORKSPACE.fullmatch(name) or _is_id(name):
+        raise InvalidInputError(
+            "name: a workspace's name is 1 to 63 of a-z, 0-9 and -, with - inside only", hint="as in my-team"
+        )
+
+
+def _is_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,236 @@
+"""The vault: secrets go in, and come out for a run alone, which is written down before they do.
+
+Every change is one transaction that holds the key set, so that a rotation is before it or after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from runtime.database import Database
+from runtime.errors import ConflictError, NotFoundError, VaultKeyError
+from runtime.model import Secret
+from runtime.vault import entry, rows
+from runtime.vault.entry import AuditLine, SecretEntry, Workspace
+from runtime.vault.keyring import Keyring
+from runtime.vault.keyset import Keyset, KeysetError
+from runtime.vault.source import KeySource
+
+
+class Vault:
+    """Implements `ports.VaultPort`. A workspace is named by id or name, a secret too."""
+
+    def __init__(self, database: Database, sources: tuple[KeySource, ...]) -> None:
+        """`sources`: where the key is, then where it was before a move."""
+        self._database = database
+        self._keyring = Keyring(database, sources)
+
+    async def prepare(self) -> None:
+        """Open the vault; a new one gets its key set, and its key file. Raises VaultKeyError."""
+        await self._keyring.prepare()
+
+    # -- for a run ---------------------------------------------------------------------------------
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """The values of those of `names` that the workspace has; each is audited (who, name, run).
+
+        Raises NotFoundError (no such workspace), VaultKeyError.
+        """
+
+        def find(connection: sa.Connection) -> tuple[str, dict[str, bytes], rows.KeysetRow | None]:
+            found = rows.find_workspace(connection, workspace).id
+            return found, rows.sealed_values(connection, found, names), rows.read_keyset(connection)
+
+        workspace_id, sealed, row = await self._database.read(find)
+        if not sealed or row is None:
+            return {}
+        values = await self._open_values(row, workspace_id, sealed)
+
+        def note(connection: sa.Connection) -> None:
+            rows.add_audit(connection, "read", values, who=reader, workspace_id=workspace_id, run_id=run_id)
+
+        await self._database.write(note)
+        return values
+
+    async def _open_values(
+        self, row: rows.KeysetRow, workspace_id: str, sealed: Mapping[str, bytes]
+    ) -> dict[str, Secret]:
+        name = next(iter(sealed))
+        try:
+            keys = await self._keyring.unwrap(row)
+            opened = {}
+            for name, value in sealed.items():
+                opened[name] = Secret(keys.open(value, workspace_id, name, "value"))
+        except (KeysetError, VaultKeyError) as exc:
+            what = "LLM key" if entry.provider_of_name(name) else "secret"
+            why = exc.message if isinstance(exc, VaultKeyError) else "its row was changed outside the vault"
+            hint = exc.hint if isinstance(exc, VaultKeyError) else f"set {name} again"
+            raise VaultKeyError(f"Failed to decrypt {what} {name}: {why}", hint=hint) from None
+        return opened
+
+    # -- for everybody -----------------------------------------------------------------------------
+
+    async def workspaces(self) -> list[Workspace]:
+        """By name."""
+        return await self._database.read(rows.list_workspaces)
+
+    async def add_workspace(self, name: str) -> Workspace:
+        """Raises InvalidInputError, ConflictError."""
+        entry.check_workspace_name(name)
+        return await self._database.write(lambda connection: rows.add_workspace(connection, name))
+
+    async def entries(self, workspace: str) -> list[SecretEntry]:
+        """What there is, never a value. Works without the key, which then hides the descriptions.
+
+        Raises NotFoundError.
+        """
+
+        def find(connection: sa.Connection) -> tuple[list[Mapping[str, Any]], rows.KeysetRow | None]:
+            found = rows.find_workspace(connection, workspace).id
+            return rows.list_secrets(connection, found), rows.read_keyset(connection)
+
+        found, row = await self._database.read(find)
+        keys = None
+        if row is not None and any(record["description"] for record in found):
+            with contextlib.suppress(VaultKeyError):
+                keys = await self._keyring.unwrap(row)
+        return [_shown(record, keys) for record in found]
+
+    async def audit(self, workspace: str, limit: int) -> list[AuditLine]:
+        """The newest first. Raises NotFoundError."""
+        return await self._database.read(
+            lambda connection: rows.list_audit(
+                connection, rows.find_workspace(connection, workspace).id, limit
+            )
+        )
+
+    async def put(
+        self,
+        workspace: str,
+        name: str,
+        value: Secret,
+        *,
+        who: str,
+        description: str | None = None,
+        secret_type: str = "custom",  # noqa: S107 - a type, not a password
+        must_be_new: bool = False,
+    ) -> SecretEntry:
+        """Set a secret; a description that is None stays as it was.
+
+        Raises InvalidInputError, NotFoundError, ConflictError (`must_be_new`), VaultKeyError.
+        """
+        entry.check_name(name)
+        entry.check_value(value)
+        entry.check_description(description)
+        entry.check_type(secret_type)
+
+        def change(connection: sa.Connection, keys: Keyset) -> SecretEntry:
+            at = rows.find_workspace(connection, workspace).id
+            sealed = _sealed(keys, at, name, value, description)
+            known = rows.find_secret(connection, at, name)
+            if known is None:
+                blank = {"description": None, "secret_type": secret_type}
+                rows.insert_secret(connection, at, name, {**blank, **sealed})
+            elif must_be_new:
+                raise ConflictError(f"there is a secret {name}", hint="PATCH or PUT it, or orch secrets set")
+            else:
+                rows.update_secret(connection, known["id"], sealed)
+            return _noted(connection, keys, at, name, who)
+
+        return await self._keyring.change(change)
+
+    async def patch(
+        self, workspace: str, ref: str, *, who: str, value: Secret | None, description: str | None
+    ) -> SecretEntry:
+        """Change what is not None. Raises InvalidInputError, NotFoundError, VaultKeyError."""
+        if value is not None:
+            entry.check_value(value)
+        entry.check_description(description)
+
+        def change(connection: sa.Connection, keys: Keyset) -> SecretEntry:
+            at, known = _existing(connection, workspace, ref)
+            rows.update_secret(connection, known["id"], _sealed(keys, at, known["name"], value, description))
+            return _noted(connection, keys, at, known["name"], who)
+
+        return await self._keyring.change(change)
+
+    async def delete(self, workspace: str, ref: str, *, who: str) -> str:
+        """Remove a secret, also without the key; its name. Raises NotFoundError."""
+
+        def remove(connection: sa.Connection) -> str:
+            at, known = _existing(connection, workspace, ref)
+            name = str(known["name"])
+            if rows.delete_secret(connection, known["id"]):
+                rows.add_audit(connection, "delete", [name], who=who, workspace_id=at)
+            return name
+
+        return await self._database.write(remove)
+
+    async def rotate(self, *, who: str) -> int:
+        """A new key and a new key set, with everything encrypted anew, in one transaction; how many secrets.
+
+        Raises VaultKeyError, having rotated nothing.
+        """
+
+        def note(connection: sa.Connection) -> None:
+            rows.add_audit(connection, "rotate", [None], who=who, workspace_id=None)
+
+        return await self._keyring.rotate(note)
+
+
+def _sealed(
+    keys: Keyset, workspace_id: str, name: str, value: Secret | None, description: str | None
+) -> dict[str, bytes | None]:
+    """The columns to write: of a description, "" removes it."""
+    columns: dict[str, bytes | None] = {}
+    if value is not None:
+        columns["value"] = keys.seal(value.reveal(), workspace_id, name, "value")
+    if description is not None:
+        columns["description"] = (
+            keys.seal(description, workspace_id, name, "description") if description else None
+        )
+    return columns
+
+
+def _existing(connection: sa.Connection, workspace: str, ref: str) -> tuple[str, Mapping[str, Any]]:
+    at = rows.find_workspace(connection, workspace).id
+    known = rows.find_secret(connection, at, ref)
+    if known is None:
+        # A name is repeated, anything else is not: it may be a value in the wrong place.
+        raise NotFoundError(
+            f"no secret {ref}" if entry.is_name(ref) else "no such secret", hint="orch secrets list"
+        )
+    return at, known
+
+
+def _noted(connection: sa.Connection, keys: Keyset, workspace_id: str, name: str, who: str) -> SecretEntry:
+    rows.add_audit(connection, "set", [name], who=who, workspace_id=workspace_id)
+    record = rows.find_secret(connection, workspace_id, name)
+    if record is None:
+        raise NotFoundError(f"no secret {name}")
+    return _shown(record, keys)
+
+
+def _shown(record: Mapping[str, Any], keys: Keyset | None) -> SecretEntry:
+    provider = entry.provider_of_name(record["name"])
+    description = None
+    if keys is not None and record["description"] is not None:
+        with contextlib.suppress(KeysetError):
+            description = keys.open(
+                bytes(record["description"]), record["workspace_id"], record["name"], "description"
+            )
+    return SecretEntry(
+        id=record["id"],
+        name=record["name"],
+        secret_type="llm_key" if provider else record["secret_type"],
+        provider=provider,
+        description=description,
+        created_at=record["created_at"],
+        updated_at=record["updated_at"],
+    )

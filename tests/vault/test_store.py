@@ -1,0 +1,76 @@
+"""The run store on both databases: what an agent wrote comes back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import sqlalchemy as sa
+
+from runtime import store as run_store
+from runtime.model import Isolation, Run, RunError, RunState
+from runtime.store import Store
+from runtime.vault import tables
+from tests.vault.places import Place
+
+
+def run(number: int = 1, **more) -> Run:
+    """A run."""
+    fields = {"agent_ref": "a", "policy_name": "p", "isolation": Isolation.RUNC, "state": RunState.RUNNING}
+    return Run(**{"id": f"run-{number}", "created_at": float(number), **fields, **more})
+
+
+@pytest.fixture
+async def store(place: Place) -> AsyncIterator[Store]:
+    """A fresh one."""
+    return Store(place.open())
+
+
+async def test_run_is_read_as_written(store: Store, place: Place):
+    """Every field survives, NUL and halves of surrogate pairs in a result too; the next daemon reads it."""
+    full = run(
+        state=RunState.FAILED,
+        started_at=1_700_000_000.123456,
+        finished_at=3.0,
+        result={"a": [1, None, "é\0\ud800", 10**30, 1.5]},
+        error=RunError("SANDBOX_ERROR", "m\0", "code_error", 3),
+        stdout="o\0é\U0001f511",
+        stderr="'; drop table runs; --",
+    )
+    await store.create(run())
+    await store.update(full)
+
+    assert await store.get("run-1") == full
+    assert await Store(place.open()).recent(5) == [full]
+
+
+async def test_unfinished_runs_are_failed(store: Store):
+    """What a dead daemon left gets an end; finished runs stay."""
+    await store.create(run(1))
+    await store.create(run(2, state=RunState.COMPLETED))
+
+    assert await store.fail_unfinished("the daemon ended") == 1
+    assert [found.state for found in await store.recent(9)] == [RunState.COMPLETED, RunState.FAILED]
+
+
+async def test_decisions_keep_their_order(store: Store):
+    """As they were added."""
+    await store.create(run())
+    for number in range(20):
+        await store.add_decision("run-1", {"n": number, "path": "\0"})
+
+    assert [line["n"] for line in await store.decisions("run-1")] == list(range(20))
+
+
+async def test_the_tables_are_what_the_code_thinks(place: Place):
+    """Migrations and code name the same columns."""
+    made = await place.open().read(
+        lambda c: {
+            t: {col["name"] for col in sa.inspect(c).get_columns(t)} for t in sa.inspect(c).get_table_names()
+        }
+    )
+    thought = {**run_store._metadata.tables, **tables.metadata.tables}
+
+    assert {name: {column.name for column in table.c} for name, table in thought.items()} == {
+        name: columns for name, columns in made.items() if name != "alembic_version"
+    }
