@@ -129,6 +129,7 @@ class Daemon:
             instance=instance,
             vault=self.vault,
         )
+        self.vault.on_change = self.service.secret_changed
         self._preparing: asyncio.Task[None] | None = None
         self._log = structlog.get_logger()
 

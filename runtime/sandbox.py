@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from runtime import labels
 from runtime.engine import Attached, Engine, ExitStatus
 from runtime.hardening import SandboxSpec, sandbox_config
 from runtime.isolation import start_isolated
+from runtime.live_grant import LiveGrant
 from runtime.model import Isolation, RunRequest, Secret
 from runtime.networks import NetworkSlots, Slot
 from runtime.placeholders import deliver, environment_of
@@ -46,6 +48,8 @@ class Sandbox:
     where a connection is passed through to an upstream that has its certificate from it."""
     secrets: dict[str, Secret]
     """What its env file holds: placeholders for what is brokered, the values of the rest."""
+    granted: LiveGrant
+    """For secrets that change while it runs."""
     environment: dict[str, str]
     """How its clients find the proxy; not in the container's configuration, since it holds the token."""
 
@@ -87,6 +91,7 @@ class SandboxMaker:
                 secrets=delivered,
             )
             await self._link.grant(grant)
+            granted = LiveGrant(self._link, grant, time.monotonic)
             info = await self._engine.info()
             spec = SandboxSpec(
                 image=request.image,
@@ -109,6 +114,7 @@ class SandboxMaker:
                 proxy_token=Secret(token),
                 ca_pem=ca_pem,
                 secrets=environment_of(delivered),
+                granted=granted,
                 environment=proxy_environment(slot, token),
             )
         finally:

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ from runtime.failure import classify_exit, parse_result
 from runtime.guard import HostGuard
 from runtime.journal import Journal, Journals
 from runtime.keys import settle, wanted
+from runtime.live_secrets import LiveSecrets
 from runtime.model import Event, Run, RunError, RunRequest, RunState, Secret
 from runtime.placeholders import deliver
 from runtime.ports import Check, DecisionLine, LinkPort, StorePort, VaultPort
@@ -64,6 +65,7 @@ class RunService:
         vault: VaultPort | None = None,
     ) -> None:
         self._vault = vault
+        self._live = LiveSecrets()
         self._engine = engine
         self._link = link
         self._store = store
@@ -144,6 +146,13 @@ class RunService:
                 f"the engine has no runtime {request.isolation.value}", hint="orch doctor says how to add it"
             )
         run_id = str(uuid.uuid4())
+        try:
+            return await self._begin(run_id, request, policy)
+        except BaseException:
+            self._live.forget(run_id)
+            raise
+
+    async def _begin(self, run_id: str, request: RunRequest, policy: Policy) -> Run:
         request = await self._settle(run_id, request)
         deliver(request.secrets, brokered_names(policy))  # what could not be delivered is refused now
         run = Run(
@@ -165,11 +174,16 @@ class RunService:
         asked = wanted(request.needs) - request.secrets.keys()
         stored: dict[str, Secret] = {}
         if asked and self._vault is not None:
+            self._live.watch(run_id, request.workspace, asked)
             stored = await self._vault.read(
                 request.workspace, sorted(asked), run_id=run_id, reader=request.agent_ref
             )
         settled = settle(request.needs, request.secrets, stored, workspace=request.workspace)
         return dataclasses.replace(request, secrets=settled.secrets, env={**request.env, **settled.env})
+
+    async def secret_changed(self, workspace: Collection[str], name: str, value: Secret | None) -> None:
+        """Renew the grants of the sandboxes that have it from the vault; returns once they are enforced."""
+        await self._live.changed(workspace, name, value)
 
     async def get(self, run_id: str) -> Run:
         """A run's record."""
@@ -242,6 +256,13 @@ class RunService:
         self, run: Run, request: RunRequest, sandbox: Sandbox, output: Output, journal: Journal
     ) -> Run:
         output.redact.add(sandbox.proxy_token.reveal())
+
+        async def renew(name: str, value: Secret | None) -> None:
+            if value is not None:
+                output.redact.add(value.reveal())
+            await sandbox.granted.replace_secret(name, value)
+
+        await self._live.attach(run.id, renew)
 
         async def on_log(text: str) -> None:
             await journal.add("log", {"text": text})
@@ -324,6 +345,7 @@ class RunService:
             await journal.close()
             self._tasks.pop(run.id, None)
             self._ends.pop(run.id, None)
+            self._live.forget(run.id)
 
     def _end(self, run_id: str, error: RunError) -> None:
         task = self._tasks.get(run_id)

@@ -5,9 +5,10 @@ Every change is one transaction that holds the key set, so that a rotation is be
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -20,6 +21,18 @@ from runtime.vault.keyring import Keyring
 from runtime.vault.keyset import Keyset, KeysetError
 from runtime.vault.source import KeySource
 
+OnChange = Callable[[Collection[str], str, Secret | None], Awaitable[None]]
+"""The workspace (its id and its name), the secret's name, its new value or None."""
+
+
+class _Changed(NamedTuple):
+    workspace: Workspace
+    entry: SecretEntry
+
+
+async def _nobody_has_it(_workspace: Collection[str], _name: str, _value: Secret | None) -> None:
+    """Nothing runs yet."""
+
 
 class Vault:
     """Implements `ports.VaultPort`. A workspace is named by id or name, a secret too."""
@@ -28,6 +41,9 @@ class Vault:
         """`sources`: where the key is, then where it was before a move."""
         self._database = database
         self._keyring = Keyring(database, sources)
+        self.on_change: OnChange = _nobody_has_it
+        """Told of each secret that was set or deleted, before whoever did that is told that it is done."""
+        self._in_order = asyncio.Lock()
 
     async def prepare(self) -> None:
         """Open the vault; a new one gets its key set, and its key file. Raises VaultKeyError."""
@@ -130,8 +146,9 @@ class Vault:
         entry.check_description(description)
         entry.check_type(secret_type)
 
-        def change(connection: sa.Connection, keys: Keyset) -> SecretEntry:
-            at = rows.find_workspace(connection, workspace).id
+        def change(connection: sa.Connection, keys: Keyset) -> _Changed:
+            where = rows.find_workspace(connection, workspace)
+            at = where.id
             sealed = _sealed(keys, at, name, value, description)
             known = rows.find_secret(connection, at, name)
             if known is None:
@@ -141,9 +158,12 @@ class Vault:
                 raise ConflictError(f"there is a secret {name}", hint="PATCH or PUT it, or orch secrets set")
             else:
                 rows.update_secret(connection, known["id"], sealed)
-            return _noted(connection, keys, at, name, who)
+            return _Changed(where, _noted(connection, keys, at, name, who))
 
-        return await self._keyring.change(change)
+        async with self._in_order:
+            changed = await self._keyring.change(change)
+            await self._tell(changed.workspace, name, value)
+        return changed.entry
 
     async def patch(
         self, workspace: str, ref: str, *, who: str, value: Secret | None, description: str | None
@@ -153,24 +173,35 @@ class Vault:
             entry.check_value(value)
         entry.check_description(description)
 
-        def change(connection: sa.Connection, keys: Keyset) -> SecretEntry:
-            at, known = _existing(connection, workspace, ref)
-            rows.update_secret(connection, known["id"], _sealed(keys, at, known["name"], value, description))
-            return _noted(connection, keys, at, known["name"], who)
+        def change(connection: sa.Connection, keys: Keyset) -> _Changed:
+            where, known = _existing(connection, workspace, ref)
+            columns = _sealed(keys, where.id, known["name"], value, description)
+            rows.update_secret(connection, known["id"], columns)
+            return _Changed(where, _noted(connection, keys, where.id, known["name"], who))
 
-        return await self._keyring.change(change)
+        async with self._in_order:
+            changed = await self._keyring.change(change)
+            if value is not None:
+                await self._tell(changed.workspace, changed.entry.name, value)
+        return changed.entry
 
     async def delete(self, workspace: str, ref: str, *, who: str) -> str:
         """Remove a secret, also without the key; its name. Raises NotFoundError."""
 
-        def remove(connection: sa.Connection) -> str:
-            at, known = _existing(connection, workspace, ref)
+        def remove(connection: sa.Connection) -> tuple[Workspace, str]:
+            where, known = _existing(connection, workspace, ref)
             name = str(known["name"])
             if rows.delete_secret(connection, known["id"]):
-                rows.add_audit(connection, "delete", [name], who=who, workspace_id=at)
-            return name
+                rows.add_audit(connection, "delete", [name], who=who, workspace_id=where.id)
+            return where, name
 
-        return await self._database.write(remove)
+        async with self._in_order:
+            where, name = await self._database.write(remove)
+            await self._tell(where, name, None)
+        return name
+
+    async def _tell(self, workspace: Workspace, name: str, value: Secret | None) -> None:
+        await self.on_change({workspace.id, workspace.name}, name, value)
 
     async def rotate(self, *, who: str) -> int:
         """A new key and a new key set, with everything encrypted anew, in one transaction; how many secrets.
@@ -198,15 +229,15 @@ def _sealed(
     return columns
 
 
-def _existing(connection: sa.Connection, workspace: str, ref: str) -> tuple[str, Mapping[str, Any]]:
-    at = rows.find_workspace(connection, workspace).id
-    known = rows.find_secret(connection, at, ref)
+def _existing(connection: sa.Connection, workspace: str, ref: str) -> tuple[Workspace, Mapping[str, Any]]:
+    where = rows.find_workspace(connection, workspace)
+    known = rows.find_secret(connection, where.id, ref)
     if known is None:
         # A name is repeated, anything else is not: it may be a value in the wrong place.
         raise NotFoundError(
             f"no secret {ref}" if entry.is_name(ref) else "no such secret", hint="orch secrets list"
         )
-    return at, known
+    return where, known
 
 
 def _noted(connection: sa.Connection, keys: Keyset, workspace_id: str, name: str, who: str) -> SecretEntry:
