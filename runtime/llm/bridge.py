@@ -1,7 +1,7 @@
 """The `responses` shape for providers that only speak chat: translated to chat completions and back. Pure.
 
-any-llm 1.40.2 has no `responses` for Anthropic, and for Gemini only text by way of another endpoint
-(Interactions). What is carried here: text and images, roles, instructions, functions and their results,
+any-llm 1.40.2 has no `responses` for Anthropic and for OpenAI-compatible endpoints; for Gemini's own API it
+has text only. What is carried here: text and images, roles, instructions, functions and their results,
 text.format, reasoning.effort, the usual numbers. All else is refused by name, never dropped.
 """
 

@@ -37,7 +37,6 @@ _SENT = frozenset(
         "host",
         "transfer-encoding",
         "user-agent",
-        "x-goog-api-client",
     )
 )
 
@@ -115,7 +114,7 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 class _Transport2(httpx2.AsyncHTTPTransport):
-    """The same for the openai SDK (and google-genai's choice), which are built on httpx2."""
+    """The same for the openai SDK, which is built on httpx2."""
 
     def __init__(self, dial: Dial) -> None:
         limits = httpx2.Limits(max_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S)

@@ -1,8 +1,8 @@
 """From an exception of an SDK to the kind of failure. Knows the SDKs' names, imports none of them.
 
-What they raise, read in any-llm-sdk 1.40.2, openai 3.57.0, anthropic 0.125.0, google-genai 3.6.1: any-llm
-keeps the SDK's exception in `original_exception`; openai and anthropic wrap whatever a transport raises,
-also our refusals, as the cause of an APIConnectionError; google-genai lets it through.
+What they raise, read in any-llm-sdk 1.40.2, openai 3.57.0, anthropic 0.125.0: any-llm keeps the SDK's
+exception in `original_exception`; the SDKs wrap whatever a transport raises, our refusals too, as the cause
+of an APIConnectionError.
 """
 
 from __future__ import annotations
@@ -125,12 +125,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _status(error: BaseException) -> int | None:
-    """openai, anthropic and any-llm say status_code, google-genai says code."""
-    for name in ("status_code", "code"):
-        value = getattr(error, name, None)
-        if isinstance(value, int) and not isinstance(value, bool) and 300 <= value < 600:
-            return value
-    return None
+    """A 200 is none: an SDK could not read what came with it, or the stream held an error."""
+    value = getattr(error, "status_code", None)
+    return value if isinstance(value, int) and 300 <= value < 600 else None
 
 
 def _error_type(error: BaseException) -> str:
@@ -145,6 +142,8 @@ def _message(causes: list[BaseException]) -> str:
     """What the provider wrote, without the SDK's wrapping; never a body as a whole."""
     for cause in reversed(causes):
         body = getattr(cause, "body", None)
+        if isinstance(body, list) and body:  # Gemini's, in OpenAI's shape
+            body = body[0]
         inner = body.get("error", body) if isinstance(body, dict) else None
         if isinstance(inner, dict) and isinstance(inner.get("message"), str):
             return str(inner["message"])

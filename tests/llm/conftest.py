@@ -33,14 +33,14 @@ from tests.upstreams.app import build_app
 with warnings.catch_warnings():  # the SDKs' own deprecations at import are not ours to fix
     warnings.simplefilter("ignore")
     import any_llm.providers.anthropic
-    import any_llm.providers.gemini
-    import any_llm.providers.openai  # noqa: F401
+    import any_llm.providers.openai.custom  # noqa: F401
     from openai import AsyncOpenAI
 
 ADDRESS = "127.0.0.3"
 RUN = "run-1"
 KEYS = {"openai": "sk-openai-0123456789", "anthropic": "sk-ant-0123456789", "gemini": "AIza-0123456789"}
 CHAIN = ("openai/gpt-5-mini", "anthropic/claude-opus-4-5-20251101", "gemini/gemini-2.5-pro")
+HASTY = Timeouts(connect_s=2, first_byte_s=0.4, answer_s=0.4, silence_s=0.4)
 PROVIDER_OF = {endpoint.host: name for name, endpoint in ENDPOINTS.items()}
 
 
@@ -66,10 +66,11 @@ async def serving(app: Any, sock: socket.socket, **options: Any) -> AsyncIterato
     running = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
         await asyncio.sleep(0.005)
-    yield
-    server.should_exit = True
-    server.force_exit = True
-    await running
+    try:
+        yield
+    finally:
+        server.should_exit = server.force_exit = True
+        await running
 
 
 @dataclass
@@ -81,6 +82,8 @@ class Rig:
     ca_pem: str
     port: int
     socket_path: Path
+    server_names: list[str | None]
+    """Of each ClientHello that a provider saw."""
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     clients: list[Any] = field(default_factory=list)
 
@@ -110,7 +113,7 @@ class Rig:
         run_id: str = RUN,
         keys: dict[str, str] = KEYS,
         policy: Policy | None = None,
-        timeouts: Timeouts = Timeouts(connect_s=2, first_byte_s=0.4, answer_s=0.4, silence_s=0.4),
+        timeouts: Timeouts = HASTY,
         **budgets: Any,
     ) -> LlmSession:
         """Open a run."""
@@ -167,22 +170,22 @@ class Rig:
 
     def transitions(self) -> list[tuple[str, str | None, str]]:
         """The chain's steps, by provider."""
-        short = [
+        return [
             (e["from"].split("/")[0], e["to"] and e["to"].split("/")[0], e["reason"])
             for e in self.told("fallback_transition")
         ]
-        return short
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """Everything up; gone with the test."""
     world, authority, sessions = World(), Authority(), LlmSessions()
-    context = authority.server_context(lambda *_: None)
+    names: list[str | None] = []
+    context = authority.server_context(lambda _, name: names.append(name))
     tls_sock = socket.create_server((ADDRESS, 0))
     uds = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     uds.bind(str(tmp_path / "llm.sock"))
-    rig = Rig(world, sessions, authority.pem, tls_sock.getsockname()[1], tmp_path / "llm.sock")
+    rig = Rig(world, sessions, authority.pem, tls_sock.getsockname()[1], tmp_path / "llm.sock", names)
     async with (
         serving(build_app(world), tls_sock, ssl_context_factory=lambda *_: context),
         serving(make_llm_app(sessions), uds),
