@@ -22,7 +22,7 @@ test: images lint
 	@$(PY) -m pytest tests --cov --cov-report=term:skip-covered
 
 test-unit: setup
-	@$(PY) -m pytest tests/unit tests/wire
+	@$(PY) -m pytest tests/unit tests/wire tests/llm
 
 lint: setup
 	@.venv/bin/ruff check -q .

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+import ssl
 import warnings
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, Policy
@@ -40,37 +43,27 @@ ADDRESS = "127.0.0.3"
 RUN = "run-1"
 KEYS = {"openai": "sk-openai-0123456789", "anthropic": "sk-ant-0123456789", "gemini": "AIza-0123456789"}
 CHAIN = ("openai/gpt-5-mini", "anthropic/claude-opus-4-5-20251101", "gemini/gemini-2.5-pro")
-HASTY = Timeouts(connect_s=2, first_byte_s=0.4, answer_s=0.4, silence_s=0.4)
+HASTY = Timeouts(connect_s=2, first_byte_s=1.0, answer_s=1.0, silence_s=1.0)
 PROVIDER_OF = {endpoint.host: name for name, endpoint in ENDPOINTS.items()}
 
 
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self):
-        yield
-
-
 @contextlib.asynccontextmanager
-async def serving(app: Any, sock: socket.socket, **options: Any) -> AsyncIterator[None]:
-    """An app on a socket for as long as the block lasts."""
-    config = uvicorn.Config(
-        app,
-        http="h11",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=1,
-        **options,
-    )
-    server = _Server(config)
-    running = asyncio.create_task(server.serve(sockets=[sock]))
-    while not server.started:
-        await asyncio.sleep(0.005)
+async def serving(app: Any, sock: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[None]:
+    """An app on a socket for as long as the block lasts; without uvicorn's own loop, which ends in ticks."""
+    config = uvicorn.Config(app, http="h11", lifespan="off", log_config=None, access_log=False)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: H11Protocol(config, state, {}), sock=sock, ssl=tls)
     try:
         yield
     finally:
-        server.should_exit = server.force_exit = True
-        await running
+        server.close()
+        for connection in list(state.connections):
+            connection.transport.abort()
+        for task in list(state.tasks):
+            task.cancel()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
 
 
 @dataclass
@@ -187,7 +180,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     uds.bind(str(tmp_path / "llm.sock"))
     rig = Rig(world, sessions, authority.pem, tls_sock.getsockname()[1], tmp_path / "llm.sock", names)
     async with (
-        serving(build_app(world), tls_sock, ssl_context_factory=lambda *_: context),
+        serving(build_app(world), tls_sock, context),
         serving(make_llm_app(sessions), uds),
     ):
         yield rig

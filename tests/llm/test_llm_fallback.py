@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, NamedTuple
 
 import openai
 import pytest
 
 from tests.llm.conftest import CHAIN, Rig, chat
+from tests.upstreams import anthropic_api, openai_api
 
 PROVIDERS = ["openai", "anthropic", "gemini"]
 
@@ -93,3 +95,53 @@ async def test_a_break_after_the_first_byte_is_never_tried_again(rig: Rig, posit
     assert (last["provider"], last["reason"]) == (PROVIDERS[position], "stream_broken: connection_error")
     assert last["tokens_in"] > 0
     assert last["estimated"]
+
+
+async def test_an_error_in_place_of_the_first_event_goes_on(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anthropic says `overloaded_error` within a stream whose status was 200."""
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    monkeypatch.setattr(anthropic_api, "_events", lambda *_: iter([("error", overloaded)]))
+    rig.session(CHAIN[1], CHAIN[2])
+
+    assert "lighthouse" in await chat(rig, stream=True)
+
+    assert rig.transitions() == [("anthropic", "gemini", "server_error")]
+
+
+async def test_a_stream_that_ends_before_it_begins_goes_on(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 200 without an event is no answer."""
+    monkeypatch.setattr(openai_api, "_chat_events", lambda *_: iter([]))
+    rig.session(CHAIN[0], CHAIN[1])
+
+    assert "lighthouse" in await chat(rig, stream=True)
+
+    assert rig.transitions() == [("openai", "anthropic", "connection_error")]
+
+
+async def test_a_silence_within_a_stream_ends_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounded between two pieces, not in all."""
+    rig.session(*CHAIN)
+    rig.world.token_delay_s = 2.0
+
+    with pytest.raises(openai.APIError, match=r"broke off: timeout"):
+        await chat(rig, stream=True)
+
+    assert rig.asked() == ["openai"]
+
+
+async def test_responses_break_with_an_error_event_too(rig: Rig) -> None:
+    """In that shape's form, and in the form that the SDK raises on."""
+    rig.session(*CHAIN)
+    rig.fail("openai", cut_after_chunks=6)
+    body = {"model": "default", "input": "The lighthouse. It was white.", "stream": True}
+
+    answer = await rig.http().post("/responses", json=body)
+
+    last = answer.text.strip().split("\n\n")[-1]
+    assert last.startswith("event: error\ndata: ")
+    event = json.loads(last.split("data: ")[1])
+    assert (event["type"], event["code"], event["sequence_number"]) == ("error", "stream_broken", 6)
+    assert event["error"]["code"] == "stream_broken"
+    assert rig.asked() == ["openai"]
