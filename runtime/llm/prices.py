@@ -18,7 +18,7 @@ _MILLIONTH = Decimal("0.000001")
 
 @functools.cache
 def load() -> Any:
-    """The package with its list read: 0.2 s and 8 MiB, so at the first call and in a thread."""
+    """The package with its list read: 0.2 s and 5 MiB, so at the first call and in a thread."""
     import genai_prices  # noqa: PLC0415
     from genai_prices import data  # noqa: F401, PLC0415
 

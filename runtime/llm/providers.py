@@ -1,7 +1,7 @@
 """The providers, by way of any-llm: one attempt is one upstream request.
 
 The only importer of any-llm and the SDKs below it, and only at a run's first call: together they cost about
-1 s and 60 MiB. Gemini is asked in OpenAI's shape, which Google serves beside its own (docs/adr/0010).
+2 s and 50 MiB. Gemini is asked in OpenAI's shape, which Google serves beside its own (docs/adr/0010).
 """
 
 from __future__ import annotations
