@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE := 1
 .NOTPARALLEL:
-.PHONY: setup images trust-image demo test test-unit lint clean
+.PHONY: setup images trust-image node-sdks demo test test-unit lint clean
 
 setup:
 	@bash scripts/setup.sh
@@ -18,8 +18,12 @@ trust-image: setup
 demo: images
 	@$(PY) scripts/demo.py
 
-test: images lint
+test: images lint node-sdks
 	@$(PY) -m pytest tests --cov --cov-report=term:skip-covered
+
+# The npm packages that the integration tests run in a sandbox.
+node-sdks: images
+	@bash scripts/node_sdks.sh
 
 test-unit: setup
 	@$(PY) -m pytest tests/unit tests/wire tests/llm

@@ -18,7 +18,7 @@ from proxy.addon_guard import (
     refuse_flow,
     to_response,
 )
-from proxy.addon_names import NameHooks
+from proxy.addon_secrets import SecretHooks
 from proxy.addon_shared import SNI_PORT
 from proxy.grants import is_token_of
 from proxy.headers import clean_request_headers, clean_response_headers
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from proxy.policy.grant import Grant
 
 
-class EgressAddon(ConnectionHooks, NameHooks):
+class EgressAddon(ConnectionHooks, SecretHooks):
     """The addon of a proxy process: HTTP here, the rest in its bases."""
 
     name = "nextlayer"
@@ -121,8 +121,11 @@ class EgressAddon(ConnectionHooks, NameHooks):
             return
         flow.request.data.host = judged.host
         clean_request_headers(flow.request.headers)
-        flow.request.stream = True
-        self._record(grant, session.origin, judged, method=flow.request.method, path=flow.request.path)
+        flow.request.stream, path = True, flow.request.path
+        if refusal := self.hand_over(flow, grant, session, judged):
+            self._refuse(flow, grant, session, judged._replace(decision=refusal))
+            return
+        self._record(grant, session.origin, judged, method=flow.request.method, path=path)
 
     @fail_closed(refuse_flow)
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -130,6 +133,12 @@ class EgressAddon(ConnectionHooks, NameHooks):
         if flow.response is not None:
             clean_response_headers(flow.response.headers)
             flow.response.stream = True
+            self.take_back(flow)
+
+    @fail_closed(refuse_flow)
+    def response(self, flow: http.HTTPFlow) -> None:
+        """The body has gone by: what comes behind it."""
+        self.take_back_trailers(flow)
 
     def request_failed(self, data: FailedRequest) -> None:
         """A malformed head (our refusal) or a failed upstream (not one), in problem+json."""
@@ -162,6 +171,7 @@ class EgressAddon(ConnectionHooks, NameHooks):
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         """Keep no message: mitmproxy 12.2 would hold every one until the connection ends."""
         if isinstance(flow.websocket, websocket.WebSocketData):
+            self.check_message(flow)
             flow.websocket.messages.clear()
 
     # -- shared --------------------------------------------------------------------------------
@@ -186,6 +196,7 @@ class EgressAddon(ConnectionHooks, NameHooks):
         is_recorded: bool = False,
     ) -> None:
         request_id = (session.refusal_id if is_recorded else None) or uuid.uuid4().hex
+        judged = self._masked(grant, judged)
         problem = problem_for(
             judged.decision,
             host=judged.host,

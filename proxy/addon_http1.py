@@ -149,7 +149,7 @@ class GuardedHttp1Server(Http1Server):
             yield commands.SendData(self.conn, http1.assemble_response(failed.response))
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
-        """Http1Server.mark_done, which alone closes behind a whole answer: every other close may cut one off."""
+        """Http1Server.mark_done, which alone closes behind a whole answer; other closes may cut one off."""
         for command in super().mark_done(request=request, response=response):
             if isinstance(command, commands.CloseConnection) and self._has_told_length():
                 yield CloseAfterAnswer(self.conn)
@@ -157,6 +157,8 @@ class GuardedHttp1Server(Http1Server):
                 yield command
 
     def _has_told_length(self) -> bool:
+        if self.request is None:
+            return False
         try:
             return http1.expected_http_body_size(self.request, self.response) != -1
         except ValueError:

@@ -18,16 +18,19 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHtt
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
+    RequestProtocolError,
     RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
 )
+from mitmproxy.proxy.layers.websocket import WebsocketLayer, WebsocketStartHook
 
 from proxy.addon_failures import FailedRequest, RequestFailedHook
 from proxy.addon_http1 import GuardedHttp1Server
 from proxy.addon_http2 import GuardedHttp2Server
+from proxy.addon_websocket import guard_control_frames
 from proxy.session import Session
 
 MAX_DRAIN_BYTES = 16 << 20
@@ -35,6 +38,17 @@ MAX_DRAIN_BYTES = 16 << 20
 
 TLS_ALERT_UNRECOGNIZED_NAME = bytes.fromhex("15030300020270")
 """RFC 8446 section 6.2, fatal: all that a client which cannot be answered in-band gets to see."""
+
+
+class BodyRefusedError(Exception):
+    """Raised by the callable that a body streams through: nothing more of it goes on.
+
+    `response` answers the client where it has no answer yet.
+    """
+
+    def __init__(self, response: http.Response | None) -> None:
+        super().__init__("the body is refused")
+        self.response = response
 
 
 class RefuseLayer(layer.Layer):
@@ -57,6 +71,7 @@ class GuardedHttpStream(HttpStream):
     _response_begun = False
     _has_body = False
     _drained = 0
+    _is_cut = False
 
     def start_request_stream(self) -> layer.CommandGenerator[None]:
         """Refused with a body still to come: answer now, then drop the body as it arrives."""
@@ -69,6 +84,44 @@ class GuardedHttpStream(HttpStream):
         self.flow.live = False
         self.client_state = self._drop_body
         self.server_state = self.state_errored
+
+    def state_stream_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """HttpStream.state_stream_request_body, cut off where the stream's callable refuses."""
+        if isinstance(event, RequestData) and not event.data:
+            return  # nothing is how mitmproxy 12.2 tells the callable that the body has ended
+        try:
+            yield from super().state_stream_request_body(event)
+        except BodyRefusedError as refused:
+            yield from self._cut(refused.response)
+
+    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """As above, for the answer."""
+        if isinstance(event, ResponseData) and not event.data:
+            return
+        try:
+            yield from super().state_stream_response_body(event)
+        except BodyRefusedError:
+            yield from self._cut(None)
+
+    def _cut(self, response: http.Response | None) -> layer.CommandGenerator[None]:
+        """The upstream never gets to see an end of the request; the client an answer, if it has none yet."""
+        self._is_cut = True
+        reset = RequestProtocolError(self.stream_id, "refused", ErrorCode.CLIENT_DISCONNECTED)
+        yield SendHttp(reset, self.context.server)
+        if response is not None and not self._response_begun:
+            yield from self._answer(response)
+        else:
+            yield commands.CloseConnection(self.context.client)
+        self.flow.live = False
+        self.client_state = self._drop_body
+        self.server_state = self.state_errored
+
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """HttpStream.flow_done; a WebSocket that begins has its control frames guarded from the first."""
+        for command in super().flow_done():
+            if isinstance(command, WebsocketStartHook) and isinstance(self.child_layer, WebsocketLayer):
+                guard_control_frames(self.child_layer, self.flow)
+            yield command
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         """A body that HTTP/2 brings without a length is chunked towards an HTTP/1 upstream.
@@ -98,6 +151,8 @@ class GuardedHttpStream(HttpStream):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, RequestTrailers):  # they come behind every check of the head
             return
+        if self._is_cut and isinstance(event, (ResponseProtocolError, RequestProtocolError)):
+            return  # of the connection that was cut
         inner: Generator[commands.Command, Any, None] = super()._handle_event(event)
         reply: Any = None
         while True:
@@ -145,6 +200,7 @@ class GuardedHttpLayer(HttpLayer):
 
 __all__ = [
     "TLS_ALERT_UNRECOGNIZED_NAME",
+    "BodyRefusedError",
     "GuardedHttpLayer",
     "HTTPMode",
     "RefuseLayer",

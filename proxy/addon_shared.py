@@ -12,6 +12,7 @@ from proxy.judge import EXPIRED, NO_GRANT, Judged, RefusedError, deny
 from proxy.meters import NO_BYTES_LEFT, Meter, Meters
 from proxy.policy.grant import Grant
 from proxy.policy.limits import MAX_TOLD_BYTES, limits_of
+from proxy.policy.llm import LLM_HOST, has_llm
 from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
 from proxy.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
 from proxy.session import UNKNOWN_ORIGIN, Entry, Origin, Session
@@ -19,6 +20,9 @@ from proxy.session import UNKNOWN_ORIGIN, Entry, Origin, Session
 EXPLICIT_PORT = 8080
 SNI_PORT = 443
 HOST_PORT = 80
+NO_LLM = deny(
+    ReasonCode.NOT_ALLOWED_HOST, f"this agent's manifest asks for no LLM route: {LLM_HOST} is closed"
+)
 _ENTRIES = {EXPLICIT_PORT: Entry.EXPLICIT, SNI_PORT: Entry.SNI, HOST_PORT: Entry.HOST}
 
 
@@ -40,6 +44,8 @@ class SharedState:
         self._audit = audit
         self._lookup = lookup
         self._ports = ports or _ENTRIES
+        self.llm_port: int | None = None
+        """Of the relay to the LLM router, on loopback; None where there is none."""
         self.abort: Callable[[str], None] = _no_abort
         """Cuts a client connection by id; the master sets it."""
         self.close_client: Callable[[str], None] = _no_abort
@@ -111,6 +117,8 @@ class SharedState:
 
     async def _vet(self, session: Session, policy: Policy, host: str, port: int) -> Decision | None:
         """Resolve and check once per connection and destination; the failure, if any."""
+        if host == LLM_HOST:  # a name of ours: never looked up, and open to whom the daemon opened it
+            return None if has_llm(policy) and self.llm_port else NO_LLM
         if (host, port) in session.pins:
             return None
         try:

@@ -191,6 +191,9 @@ class _Loading:
                 tls=default if entry.tls is None else TlsMode(entry.tls),
                 credential=entry.credential,
                 pin_credential=entry.credential is not None and entry.pin_credential is not False,
+                credential_headers=frozenset(entry.credential_headers or ()),
+                secrets=frozenset(entry.secrets or ()),
+                is_tls_chosen=entry.tls is not None or default is TlsMode.INSPECT,
             )
 
     def _hosts(

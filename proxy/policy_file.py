@@ -19,12 +19,15 @@ from proxy.policy.paths import check_path_glob
 from proxy.policy.wire import USD
 
 ANY_HOST = "*"
-NOT_ENFORCED: frozenset[str] = frozenset({"credential"})
-"""Keys of a rule that this version reads but its proxy does not enforce: a rule naming one is refused."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_NOT_CREDENTIAL_HEADERS = frozenset(
+    {"connection", "content-encoding", "content-length", "expect", "host", "proxy-authorization", "te"}
+    | {"transfer-encoding", "upgrade", "cookie"}
+)
 _AGENT = re.compile(r"\*/\*|[a-z0-9][a-z0-9_.-]*/(\*|[a-z0-9][a-z0-9_.-]*)")
 _SIZE = re.compile(r"([1-9][0-9]*)(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _POWER = {"B": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -102,6 +105,14 @@ def _secret_name(text: str) -> str:
     return text
 
 
+def _header_name(text: str) -> str:
+    if not _HEADER_NAME.fullmatch(text):
+        raise ValueError("not a header's name: use A-Z, a-z, 0-9, - and _, as in X-Auth-Key")
+    if text.lower() in _NOT_CREDENTIAL_HEADERS:
+        raise ValueError(f"{text} steers the request itself and holds no credential: name another header")
+    return text.lower()
+
+
 def _agent(text: str) -> str:
     if not _AGENT.fullmatch(text):
         raise ValueError(f"{text!r} names no agents: write org/name, org/* or */*")
@@ -146,6 +157,10 @@ class AllowEntry(_Strict):
     tls: Literal["inspect", "passthrough"] | None = None
     credential: Annotated[str, AfterValidator(_secret_name)] | None = None
     pin_credential: bool | None = None
+    credential_headers: (
+        Annotated[list[Annotated[str, AfterValidator(_header_name)]], Field(min_length=1)] | None
+    ) = None
+    secrets: Annotated[list[Annotated[str, AfterValidator(_secret_name)]], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _is_one_rule(self) -> Self:
@@ -167,8 +182,12 @@ class AllowEntry(_Strict):
                     )
         if self.pin_credential is not None and self.credential is None:
             raise ValueError("pin_credential is about a credential: name it with credential:, or remove it")
-        for name in sorted(NOT_ENFORCED & self.model_fields_set):
-            raise ValueError(f"{name} is not enforceable by this version: remove it")
+        if self.credential_headers is not None and self.credential is None:
+            raise ValueError(
+                "credential_headers are about a credential: name it with credential:, or remove them"
+            )
+        if self.credential is not None and self.credential in (self.secrets or ()):
+            raise ValueError("a secret is either brokered or sent as it is: remove it from secrets")
         return self
 
     @property

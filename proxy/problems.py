@@ -75,6 +75,7 @@ def problem_for(
         "port": port,
         "retry": "may help" if reason in _RETRY_HELPS else "will not help",
         "request_id": request_id,
+        "error": _error(title, decision.detail, reason.value),
     }
     if reason in _OPERATOR_CAN_ALLOW and host:
         body["operator"] = f"orch policy explain https://{host}/ --policy {policy_name}"
@@ -93,5 +94,12 @@ def upstream_problem(*, host: str, status: int, detail: str, request_id: str) ->
         "host": host,
         "retry": "may help",
         "request_id": request_id,
+        "error": _error(title, detail, "upstream_failed"),
     }
     return Problem(status, title, json.dumps(body, separators=(",", ":")).encode() + b"\n", "")
+
+
+def _error(title: str, detail: str, code: str) -> dict[str, str]:
+    """The same in the shape in which model providers tell errors: their SDKs show nothing else of a body."""
+    message = f"{title}: {detail}" if detail else title
+    return {"message": message, "type": "orchbox_egress", "code": code}

@@ -16,11 +16,14 @@ from proxy.addon_tls import MemoryTlsConfig
 from proxy.audit import Audit
 from proxy.control import ControlServer, sweep_forever
 from proxy.grants import GrantRefusedError, GrantRegistry
+from proxy.llm_relay import LlmRelay
 from proxy.policy.grant import Grant
 from proxy.resolve import Lookup, lookup_ipv4
 from proxy.session import Entry
 
 DNS_PORT = 53
+LLM_SOCKET = "llm.sock"
+"""The daemon's LLM router, beside the control socket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class ProxyServer:
         modes.append(f"dns@{settings.host}:{settings.dns_port}")
         self.master = build_master(self.addon, self._tls, modes=modes)
         self.control = ControlServer(settings.control_socket, self.grants, self.audit, self)
+        self._relay = LlmRelay(settings.control_socket.with_name(LLM_SOCKET))
         self._upstream_ca: str | None = None
 
     async def run(self) -> None:
@@ -63,12 +67,14 @@ class ProxyServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.master.shutdown)
         await self.control.start()
+        self.addon.llm_port = await self._relay.start()
         sweeper = asyncio.create_task(sweep_forever(self.sweep))
         try:
             await self.master.run()
         finally:
             sweeper.cancel()
             await close_listeners(self.master)
+            await self._relay.close()
             await self.control.close()
 
     def sweep(self) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import io
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
+from proxy.policy.credentials import brokered_names
 from proxy.policy.grant import Grant
 from proxy.policy.model import Policy
 from runtime import labels
@@ -21,6 +22,7 @@ from runtime.hardening import SandboxSpec, sandbox_config
 from runtime.isolation import start_isolated
 from runtime.model import Isolation, RunRequest, Secret
 from runtime.networks import NetworkSlots, Slot
+from runtime.placeholders import deliver, environment_of
 from runtime.ports import LinkPort
 from runtime.streams import Output
 from runtime.uninterrupted import uninterrupted
@@ -42,6 +44,8 @@ class Sandbox:
     ca_pem: str
     """What its clients trust beside the system's roots: the proxy's CA, and the operator's upstream CA
     where a connection is passed through to an upstream that has its certificate from it."""
+    secrets: dict[str, Secret]
+    """What its env file holds: placeholders for what is brokered, the values of the rest."""
     environment: dict[str, str]
     """How its clients find the proxy; not in the container's configuration, since it holds the token."""
 
@@ -63,6 +67,9 @@ class SandboxMaker:
     async def sandbox(self, run_id: str, request: RunRequest, policy: Policy) -> AsyncIterator[Sandbox]:
         """Network, grant (acknowledged), container; all gone on the way out."""
         token = secrets.token_urlsafe(24)
+        delivered = deliver(request.secrets, brokered_names(policy))
+        # What nobody chose to pass through unseen is inspected where a value could leave that way.
+        policy = replace(policy, has_tripwire=any(secret.placeholder is None for secret in delivered))
         limits = request.limits
         slot = await self._slots.acquire(run_id)
         name = f"orchbox-{self._instance}-{run_id}"
@@ -77,6 +84,7 @@ class SandboxMaker:
                 sandbox_address=slot.sandbox_address,
                 expires_in_s=limits.timeout_s + limits.grace_s + GRANT_MARGIN_S,
                 token=token,
+                secrets=delivered,
             )
             await self._link.grant(grant)
             info = await self._engine.info()
@@ -100,6 +108,7 @@ class SandboxMaker:
                 attached=attached,
                 proxy_token=Secret(token),
                 ca_pem=ca_pem,
+                secrets=environment_of(delivered),
                 environment=proxy_environment(slot, token),
             )
         finally:
@@ -131,14 +140,16 @@ def proxy_environment(slot: Slot, token: str) -> dict[str, str]:
     return {**values, **{name.lower(): value for name, value in values.items()}}
 
 
-def init_message(request: RunRequest, environment: dict[str, str], ca_pem: str) -> bytes:
-    """The one message that the sandbox's init reads (see `sandbox_init`)."""
+def init_message(
+    request: RunRequest, given: Mapping[str, Secret], environment: dict[str, str], ca_pem: str
+) -> bytes:
+    """The one message that the sandbox's init reads (see `sandbox_init`); `given` are its secrets."""
     head = {
         "v": 1,
         "argv": list(request.argv),
         "setup_argv": list(request.setup_argv) if request.setup_argv else None,
         "env": {**request.env, **environment},
-        "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
+        "secrets": {name: secret.reveal() for name, secret in given.items()},
         "ca_pem": ca_pem,
         "bundle": len(request.bundle),
         "uploads": [{"name": name, "size": len(data)} for name, data in request.uploads.items()],

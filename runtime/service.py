@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from proxy.policy.credentials import brokered_names
 from proxy.policy.model import Policy
 from runtime import labels
 from runtime.engine import Engine, ExitStatus
@@ -20,6 +21,7 @@ from runtime.failure import classify_exit, parse_result
 from runtime.guard import HostGuard
 from runtime.journal import Journal, Journals
 from runtime.model import Event, Run, RunError, RunRequest, RunState
+from runtime.placeholders import deliver
 from runtime.ports import Check, DecisionLine, LinkPort, StorePort
 from runtime.sandbox import Sandbox, SandboxMaker, converse, init_message
 from runtime.streams import Output, Redactor
@@ -132,6 +134,7 @@ class RunService:
                 raise NotReadyError(f"{check.name}: {check.detail}", hint=check.remedy or "orch doctor")
         # In a thread: a `registry:` rule asks pip or npm for its configuration.
         policy = await asyncio.to_thread(self._policies, request.policy_name)
+        deliver(request.secrets, brokered_names(policy))  # what could not be delivered is refused now
         if await self._engine.image_id(request.image) is None:
             raise NotFoundError(f"no such image: {request.image}", hint="make images")
         if request.isolation.value not in (await self._engine.info()).runtimes:
@@ -227,7 +230,7 @@ class RunService:
         async def on_log(text: str) -> None:
             await journal.add("log", {"text": text})
 
-        message = init_message(request, sandbox.environment, sandbox.ca_pem)
+        message = init_message(request, sandbox.secrets, sandbox.environment, sandbox.ca_pem)
         limits = request.limits
         talking = asyncio.create_task(converse(self._engine, sandbox, message, output, on_log))
         minding = asyncio.create_task(self._mind_network(run.id, sandbox))

@@ -1,17 +1,21 @@
 """An agent's output as it comes: stderr line by line as the log, stdout collected up to a bound.
 
-The values of the run's secrets are masked in both, line by line: an agent that prints its key does not
-put it into the record.
+The values of the run's secrets are masked in both, however they are cut into pieces: an agent that prints
+its key does not put it into the record.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable
+from urllib.parse import quote
 
+from proxy.policy.model import ReasonCode
+from proxy.secret_forms import SecretForms
 from runtime.engine import STDOUT
 
-MAX_LINE_BYTES = 64 << 10
+MAX_LINE_CHARS = 64 << 10
 MASK = "***"
 MIN_SECRET_CHARS = 4
 """Shorter values would mask ordinary text."""
@@ -26,19 +30,34 @@ class Redactor:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """Mask this value too, as it is, as JSON writes it, and each of its lines.
+        """Mask this value too: as it is, each of its lines, and as JSON, URLs, base64 and hex write it.
 
         Longest first: a value that holds another is masked whole.
         """
-        forms = {value, json.dumps(value)[1:-1], *value.splitlines()}
-        known = {form for form in forms if len(form) >= MIN_SECRET_CHARS}.union(self._values)
-        self._values = sorted(known, key=len, reverse=True)
+        forms = {value, json.dumps(value)[1:-1], quote(value, safe=""), *value.splitlines()}
+        known = {form for form in forms if len(form) >= MIN_SECRET_CHARS}
+        self._values = sorted(known.union(self._values, _encoded(value)), key=len, reverse=True)
+
+    @property
+    def open_chars(self) -> int:
+        """How much of a text's end may be the beginning of a value."""
+        return len(self._values[0]) - 1 if self._values else 0
 
     def __call__(self, text: str) -> str:
         """The text with every value masked."""
         for value in self._values:
             text = text.replace(value, MASK)
         return text
+
+
+def _encoded(value: str) -> set[str]:
+    """In base64 of either alphabet, at each alignment, and in hex of either case; none for a short value."""
+    forms = SecretForms.of("VALUE", value, ReasonCode.SECRET_LEAK)
+    if forms is None:
+        return set()
+    base64 = {form.decode() for form in forms.base64}
+    hexed = forms.hexed.decode()
+    return {*base64, *(form.replace("+", "-").replace("/", "_") for form in base64), hexed, hexed.upper()}
 
 
 class Output:
@@ -49,7 +68,8 @@ class Output:
         self._stdout = bytearray()
         self._stdout_limit = stdout_bytes
         self._log_limit = log_bytes
-        self._partial = bytearray()
+        self._partial = ""
+        self._to_text = codecs.getincrementaldecoder("utf-8")("replace")
         self._log_tail = ""
         self.is_stdout_too_long = False
 
@@ -60,19 +80,25 @@ class Output:
             self.is_stdout_too_long |= len(data) > room
             self._stdout += data[: max(0, room)]
             return []
-        self._partial += data
-        lines = []
-        while (end := self._partial.find(b"\n")) >= 0 or len(self._partial) > MAX_LINE_BYTES:
-            size = end + 1 if end >= 0 else MAX_LINE_BYTES
-            lines.append(self._line(bytes(self._partial[:size])))
-            del self._partial[:size]
-        return lines
+        return self._lines(self._to_text.decode(data))
 
     def finish(self) -> list[str]:
         """What is left of the log when the streams end."""
-        rest = bytes(self._partial)
-        self._partial.clear()
-        return [self._line(rest)] if rest else []
+        lines = self._lines(self._to_text.decode(b"", final=True))
+        rest, self._partial = self._partial, ""
+        return [*lines, self._line(self.redact(rest))] if rest else lines
+
+    def _lines(self, text: str) -> list[str]:
+        *whole, rest = (self._partial + text).split("\n")
+        lines = [self._line(self.redact(line + "\n")) for line in whole]
+        kept = self.redact.open_chars
+        if len(rest) > MAX_LINE_CHARS + kept:
+            rest = self.redact(rest)
+        while len(rest) > MAX_LINE_CHARS + kept:  # what is kept back may be the beginning of a value
+            lines.append(self._line(rest[:MAX_LINE_CHARS]))
+            rest = rest[MAX_LINE_CHARS:]
+        self._partial = rest
+        return lines
 
     @property
     def stdout(self) -> str:
@@ -84,7 +110,6 @@ class Output:
         """The end of the log, masked."""
         return self._log_tail
 
-    def _line(self, raw: bytes) -> str:
-        text = self.redact(raw.decode(errors="replace"))
+    def _line(self, text: str) -> str:
         self._log_tail = (self._log_tail + text)[-self._log_limit :]
         return text

@@ -16,7 +16,7 @@ from proxy.policy.model import (
     TlsMode,
     Verdict,
 )
-from proxy.policy.paths import is_ambiguous_path, is_path_match
+from proxy.policy.paths import is_allowed_path
 
 
 def decide(policy: Policy, request: Request) -> Decision:
@@ -41,25 +41,21 @@ def decide(policy: Policy, request: Request) -> Decision:
         return _deny(ReasonCode.PORT, f"port {request.port} of {request.host} is not allowed")
     if request.scheme == "http" and request.port == 443:
         return _deny(ReasonCode.PORT, "clear-text HTTP is not allowed on port 443")
-    return _decide_listed(rules, request)
+    return _decide_listed(policy, rules, request)
 
 
-def _decide_listed(rules: list[AllowRule], request: Request) -> Decision:
+def _decide_listed(policy: Policy, rules: list[AllowRule], request: Request) -> Decision:
     if request.method is None or request.path is None:
-        inspect = [rule for rule in rules if rule.tls is TlsMode.INSPECT]
-        return _allow(inspect[0] if inspect else rules[0])
+        inspect = [rule for rule in rules if _tls_of(policy, rule) is TlsMode.INSPECT]
+        return _allow(policy, inspect[0] if inspect else rules[0])
     method, path = request.method, request.path.partition("?")[0]
     by_method = [rule for rule in rules if rule.methods is None or method in rule.methods]
     if not by_method:
         return _deny(ReasonCode.METHOD, f"{method} is not allowed on {request.host}", rules[0].id)
     for rule in by_method:
-        if rule.paths is None or _is_allowed_path(rule.paths, path):
-            return _allow(rule)
+        if rule.paths is None or is_allowed_path(rule.paths, path):
+            return _allow(policy, rule)
     return _deny(ReasonCode.PATH, f"this path is not allowed on {request.host}", by_method[0].id)
-
-
-def _is_allowed_path(globs: tuple[str, ...], path: str) -> bool:
-    return not is_ambiguous_path(path) and any(is_path_match(glob, path) for glob in globs)
 
 
 def _decide_unlisted(policy: Policy, request: Request) -> Decision:
@@ -69,7 +65,8 @@ def _decide_unlisted(policy: Policy, request: Request) -> Decision:
         return _deny(ReasonCode.NOT_ALLOWED_HOST, f"{request.host} is not in policy {policy.name}")
     if (request.scheme, request.port) not in {("https", 443), ("http", 80)}:
         return _deny(ReasonCode.PORT, f"port {request.port} is not allowed on hosts that no rule names")
-    return Decision(verdict=Verdict.ALLOW, rule_id=f"{policy.name}.allow_any_public", tls=TlsMode.PASSTHROUGH)
+    tls = TlsMode.INSPECT if policy.has_tripwire else TlsMode.PASSTHROUGH
+    return Decision(verdict=Verdict.ALLOW, rule_id=f"{policy.name}.allow_any_public", tls=tls)
 
 
 def is_dialable(policy: Policy, host: str, address: str) -> Decision:
@@ -86,8 +83,12 @@ def is_dialable(policy: Policy, host: str, address: str) -> Decision:
     return Decision(verdict=Verdict.ALLOW)
 
 
-def _allow(rule: AllowRule) -> Decision:
-    return Decision(verdict=Verdict.ALLOW, rule_id=rule.id, tls=rule.tls)
+def _allow(policy: Policy, rule: AllowRule) -> Decision:
+    return Decision(verdict=Verdict.ALLOW, rule_id=rule.id, tls=_tls_of(policy, rule))
+
+
+def _tls_of(policy: Policy, rule: AllowRule) -> TlsMode:
+    return TlsMode.INSPECT if policy.has_tripwire and not rule.is_tls_chosen else rule.tls
 
 
 def _deny(reason: ReasonCode, detail: str, rule_id: str | None = None) -> Decision:

@@ -84,6 +84,12 @@ class AllowRule:
     """Name of the secret that is swapped in here and nowhere else."""
     pin_credential: bool = False
     """Refuse requests that carry any other credential."""
+    credential_headers: frozenset[str] = frozenset()
+    """Lower-case names of headers, beside the usual ones, in which the credential may stand."""
+    secrets: frozenset[str] = frozenset()
+    """Secrets of the sandbox's own environment that may be sent here as they are."""
+    is_tls_chosen: bool = True
+    """Whether the file says `tls:`; what is passed through by default only gives way to a tripwire."""
 
     def __post_init__(self) -> None:
         needs = (self.methods, self.paths, self.credential)
@@ -91,6 +97,8 @@ class AllowRule:
             raise ValueError(f"{self.id}: methods, paths and a credential need tls: inspect")
         if self.pin_credential and self.credential is None:
             raise ValueError(f"{self.id}: pin_credential needs a credential")
+        if self.credential_headers and self.credential is None:
+            raise ValueError(f"{self.id}: credential_headers need a credential")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,8 @@ class Policy:
     allow_private: tuple[Network, ...] = ()
     """Operator's exceptions from the private ranges; never from the metadata addresses."""
     upstream_ca_pem: str | None = None
+    has_tripwire: bool = False
+    """The sandbox holds secrets in its environment: what no rule chose to pass through is inspected."""
 
 
 @dataclass(frozen=True, slots=True)

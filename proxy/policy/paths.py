@@ -22,6 +22,11 @@ def is_ambiguous_path(path: str) -> bool:
     return _AMBIGUOUS.search(path) is not None
 
 
+def is_allowed_path(globs: tuple[str, ...], path: str) -> bool:
+    """Whether a path, read in one way only, fits one of a rule's globs."""
+    return not is_ambiguous_path(path) and any(is_path_match(glob, path) for glob in globs)
+
+
 def check_path_glob(glob: str) -> str:
     """Give back a rule's path glob. Raises ValueError, saying what is wrong, for one that cannot match."""
     if not glob.startswith("/"):

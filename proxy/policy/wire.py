@@ -28,6 +28,9 @@ def policy_to_wire(policy: Policy) -> dict[str, object]:
                 "tls": rule.tls.value,
                 "credential": rule.credential,
                 "pin_credential": rule.pin_credential,
+                "credential_headers": sorted(rule.credential_headers),
+                "secrets": sorted(rule.secrets),
+                "is_tls_chosen": rule.is_tls_chosen,
             }
             for rule in policy.allow
         ],
@@ -38,6 +41,7 @@ def policy_to_wire(policy: Policy) -> dict[str, object]:
         "resolve": {host: list(addresses) for host, addresses in policy.resolve.items()},
         "allow_private": [str(network) for network in policy.allow_private],
         "upstream_ca_pem": policy.upstream_ca_pem,
+        "has_tripwire": policy.has_tripwire,
     }
 
 
@@ -102,6 +106,13 @@ def _method(value: object, where: str) -> str:
     text = _text(value, where)
     if not _METHOD.fullmatch(text):
         raise ValueError(f"{where}: expected a method in capitals, such as GET")
+    return text
+
+
+def _header_name(value: object, where: str) -> str:
+    text = _text(value, where)
+    if not _HEADER_NAME.fullmatch(text):
+        raise ValueError(f"{where}: expected a header's name in lower case, such as x-auth-key")
     return text
 
 
@@ -182,6 +193,7 @@ def _record(
 
 
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
+_HEADER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 USD = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?")
 """Up to a billion, in millionths at the finest: what a dollar budget may be, here and in a file."""
 _COUNTS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
@@ -194,6 +206,9 @@ _ALLOW = {
     "tls": _tls,
     "credential": _optional(_text),
     "pin_credential": _bool,
+    "credential_headers": _list(_header_name, frozenset),
+    "secrets": _list(_text, frozenset),
+    "is_tls_chosen": _bool,
 }
 _POLICY: dict[str, Callable[[object, str], Any]] = {
     "name": _text,
@@ -205,4 +220,5 @@ _POLICY: dict[str, Callable[[object, str], Any]] = {
     "resolve": _resolve,
     "allow_private": _list(_network),
     "upstream_ca_pem": _optional(_text),
+    "has_tripwire": _bool,
 }

@@ -24,7 +24,7 @@ from runtime.probe.lab import ProbeLab, probe_lab
 from runtime.probe.model import Case, Inside, Outside, Report, Result, Works
 
 Zone = dict[str, list[list[str]]]
-ALLOWED = ("ok.test", "pass.test", "paths.test")
+ALLOWED = ("ok.test", "pass.test", "paths.test", "keyed.test")
 Progress = Callable[[str, str], None]
 """Case id and what it saw inside, as it happens."""
 

@@ -64,6 +64,8 @@ egress:
       paths: ["/v1/*"]
     - host: "*.wild.test"
       tls: inspect
+    - host: keyed.test
+      credential: PROBE_KEY
   deny:
     - host: denied.wild.test
 budgets: {{requests_per_minute: 1400}}
@@ -123,6 +125,7 @@ class ProbeLab:
         self.canaries = Canaries(self.engine, instance=self.instance, image=settings.image("daemon"))
         self.daemon: Daemon
         self.planted = f"planted-{secrets.token_hex(12)}"
+        self.key = f"probe-key-{secrets.token_hex(24)}"
         self._victim: Run
 
     async def start(self, zone: ZoneOf) -> None:
@@ -196,7 +199,7 @@ class ProbeLab:
             policy_name="probe",
             isolation=isolation,
             limits=ATTACK_LIMITS,
-            secrets={"PROBE_PLANTED": Secret(self.planted)},
+            secrets={"PROBE_PLANTED": Secret(self.planted), "PROBE_KEY": Secret(self.key)},
         )
         return await self.run(request, on_log=on_log)
 

@@ -86,7 +86,8 @@ async def see(
         attached = await engine.attach(container)
         await engine.start(container)
         record = await engine.inspect(container)
-        await attached.write(init_message(_request(code, limits, secrets or {}), {}, "PROXY CA\n"))
+        request = _request(code, limits, secrets or {})
+        await attached.write(init_message(request, request.secrets, {}, "PROXY CA\n"))
         await attached.close_stdin()
         out, err = b"", b""
         async for stream, data in attached.output():

@@ -9,7 +9,11 @@ from tests.integration.conftest import Lab
 
 pytestmark = pytest.mark.docker
 
-KEYS = {"OPENAI_API_KEY": "sk-lab", "ANTHROPIC_API_KEY": "sk-ant-lab", "GEMINI_API_KEY": "lab"}
+KEYS = {
+    "OPENAI_API_KEY": "sk-proj-" + "TrueOpenAi" * 12,
+    "ANTHROPIC_API_KEY": "sk-ant-api03-" + "TrueAnthropic" * 7,
+    "GEMINI_API_KEY": "AIza" + "TrueGem" * 5,
+}
 PROVIDERS = {"supported_providers": ["any"]}
 
 OPENAI = """
@@ -61,16 +65,19 @@ except errors.ClientError as e:
 print(json.dumps({"text": text, "plain": plain, "spread": times[-1] - times[0], "refused": refused}))
 """
 SDKS = {
-    "openai": (OPENAI, "api.openai.com"),
-    "anthropic": (ANTHROPIC, "api.anthropic.com"),
-    "google-genai": (GEMINI, "generativelanguage.googleapis.com"),
+    "openai": (OPENAI, "api.openai.com", KEYS["OPENAI_API_KEY"]),
+    "anthropic": (ANTHROPIC, "api.anthropic.com", KEYS["ANTHROPIC_API_KEY"]),
+    "google-genai": (GEMINI, "generativelanguage.googleapis.com", KEYS["GEMINI_API_KEY"]),
 }
 
 
 @pytest.mark.parametrize("sdk", SDKS)
 def test_sdk_streams_and_is_refused_elsewhere(lab: Lab, canary_net: CanaryNet, sdk: str):
-    """The SDK talks to its simulated vendor token by token; elsewhere its own error holds our 403 body."""
-    code, host = SDKS[sdk]
+    """The SDK talks to its simulated vendor token by token, which sees the true key that the SDK never had.
+
+    Elsewhere the SDK's own error holds our 403 body.
+    """
+    code, host, key = SDKS[sdk]
     canary_net.control.set_token_delay(0.05)
 
     done = lab.run(code, env=KEYS, **PROVIDERS)
@@ -82,7 +89,8 @@ def test_sdk_streams_and_is_refused_elsewhere(lab: Lab, canary_net: CanaryNet, s
     assert result["spread"] >= 0.05, "the first token came with the last: nothing was streamed"
     assert result["refused"]["reason_code"] == "not_allowed_host"
     record = canary_net.record()
-    assert len(record.requests_to(host)) == 2
+    sent = [list(request.credentials.values()) for request in record.requests_to(host)]
+    assert [[value.removeprefix("Bearer ") for value in values] for values in sent] == [[key]] * 2
     assert record.requests_to("evil.test") == []
 
 

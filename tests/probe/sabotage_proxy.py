@@ -23,6 +23,7 @@ from proxy import (
     addon_master,
     addon_names,
     addon_routes,
+    addon_secrets,
     judge,
     resolve,
     server,
@@ -151,12 +152,45 @@ def head_check() -> None:
     addon_http1.head_defect = addon_http1.unfinished_head_defect = lambda _raw: None
 
 
+def credential_pinning() -> None:
+    """A pinned host takes anybody's credential."""
+    bind = addon_secrets.binding_of
+    addon_secrets.binding_of = lambda policy, asked: replace(bind(policy, asked), pinned=frozenset())
+
+
+def credential_binding() -> None:
+    """Placeholders may be sent anywhere."""
+    watch = addon_secrets.watched
+
+    def lax(forms: Any, binding: Any) -> Any:
+        return tuple(form for form in watch(forms, binding) if form.reason != "credential_host")
+
+    addon_secrets.watched = lax
+
+
+def tripwire() -> None:
+    """The values that a sandbox holds may leave."""
+    watch = addon_secrets.watched
+
+    def lax(forms: Any, binding: Any) -> Any:
+        return tuple(form for form in watch(forms, binding) if form.reason != "secret_leak")
+
+    addon_secrets.watched = lax
+    addon_secrets.find_in_name = lambda forms, host: None
+
+
+def reflection() -> None:
+    """What an upstream echoes comes back as it is."""
+    addon.EgressAddon.take_back = lambda self, flow: None
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
         *(default_deny, address_check, pinning, server_name_check, host_check, protocol_check),
         *(upstream_verification, dns_sink, token_check, header_cleaning, listeners, path_rules),
         *(budgets, deadlines, head_check),
+        *(credential_pinning, credential_binding, tripwire, reflection),
     )
 }
 

@@ -45,6 +45,10 @@ PROXY: dict[str, tuple[str, ...]] = {
     "budgets": ("P-36", "R-12"),
     "deadlines": ("P-33",),
     "head_check": ("P-19", "P-20a", "N-47b"),
+    "credential_pinning": ("S-06a", "S-07a", "S-07d", "S-07j"),
+    "credential_binding": ("S-08a", "S-08c", "S-08e"),
+    "tripwire": ("S-14a", "S-14g", "S-14h", "S-14l"),
+    "reflection": ("S-09",),
 }
 """Defence of the proxy -> cases, each of which must notice that it is gone."""
 

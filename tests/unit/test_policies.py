@@ -42,6 +42,11 @@ def test_llm_only_is_inspected_and_names_the_three_providers_and_the_gateway() -
     }
     assert {TlsMode.INSPECT} == {rule.tls for rule in policy.allow}
     assert policy.agents == ("*/*",)
+    assert {str(rule.host): rule.credential for rule in policy.allow if rule.pin_credential} == {
+        "api.openai.com": "OPENAI_API_KEY",
+        "api.anthropic.com": "ANTHROPIC_API_KEY",
+        "generativelanguage.googleapis.com": "GEMINI_API_KEY",
+    }
 
 
 R = ReasonCode

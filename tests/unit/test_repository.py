@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -90,9 +91,14 @@ def test_no_path_of_a_machine_is_tracked() -> None:
 
 
 def test_no_lock_file_with_addresses() -> None:
-    """There is no uv.lock or other lock file that records where packages came from."""
-    names = {"uv.lock", "poetry.lock", "Pipfile.lock", "package-lock.json", "yarn.lock"}
+    """No lock file records where packages came from: npm's holds versions and hashes only."""
+    names = {"uv.lock", "poetry.lock", "Pipfile.lock", "yarn.lock"}
     assert [str(p.relative_to(ROOT)) for p in tracked() if p.name in names] == []
+    for path in (path for path in tracked() if path.name == "package-lock.json"):
+        packages = json.loads(path.read_text())["packages"]
+        pinned = [entry for name, entry in packages.items() if name]
+        assert pinned
+        assert [entry for entry in pinned if "resolved" in entry or "integrity" not in entry] == []
 
 
 @pytest.mark.parametrize("name", PINNED)

@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,10 @@ class Upstream:
     server_names: list[str | None] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     body_bytes: int = 0
+    body: bytearray = field(default_factory=bytearray)
+    """All request bodies, one behind the other, also of requests that were cut off."""
+    respond: Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
+    """Answers in place of `response`; it reads the body itself."""
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     response: bytes = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nalt-svc: h3=":443"\r\n\r\nok'
 
@@ -60,14 +64,34 @@ class Upstream:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 self.heads.append(head)
+                if self.respond is not None:
+                    await self.respond(head, reader, writer)
+                    continue
                 for line in head.lower().split("\r\n"):
                     if line.startswith("content-length:"):
-                        self.body_bytes += len(await reader.readexactly(int(line.split(":")[1])))
+                        self.body_bytes += await self._read_body(reader, int(line.split(":")[1]))
                     if line == "transfer-encoding: chunked":
-                        self.body_bytes += await _read_chunks(reader)
+                        self.body_bytes += await self._read_chunks(reader)
                 writer.write(self.response)
                 await writer.drain()
         writer.close()
+
+    async def _read_body(self, reader: asyncio.StreamReader, size: int) -> int:
+        for left in range(size, 0, -1 << 16):
+            try:
+                self.body += await reader.readexactly(min(left, 1 << 16))
+            except asyncio.IncompleteReadError as exc:
+                self.body += exc.partial
+                raise
+        return size
+
+    async def _read_chunks(self, reader: asyncio.StreamReader) -> int:
+        total = 0
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            total += await self._read_body(reader, size)
+            await reader.readexactly(2)
+        await reader.readexactly(2)
+        return total
 
 
 async def close_all(writers: list[asyncio.StreamWriter]) -> None:
@@ -77,15 +101,6 @@ async def close_all(writers: list[asyncio.StreamWriter]) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2):
             await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-
-
-async def _read_chunks(reader: asyncio.StreamReader) -> int:
-    total = 0
-    while size := int(await reader.readuntil(b"\r\n"), 16):
-        await reader.readexactly(size + 2)
-        total += size
-    await reader.readexactly(2)
-    return total
 
 
 class _CountingSocket(socket.socket):
@@ -288,5 +303,6 @@ async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
     yield rig
     await close_all(rig.writers)
     await link.close()
+    await server.master.addons.get("proxyserver").servers.update([])  # else its sockets stay open
     server.master.shutdown()
     await asyncio.wait_for(running, 10)

@@ -27,9 +27,15 @@ class Answer:
 
 
 async def converse(
-    rig: Rig, host: str, *requests: tuple[list[tuple[str, str]], bytes, list[tuple[str, str]]]
+    rig: Rig,
+    host: str,
+    *requests: tuple[list[tuple[str, str]], bytes, list[tuple[str, str]]],
+    split: int | None = None,
 ) -> list[Answer]:
-    """Send every (headers, body, trailers) on one connection, then read all answers."""
+    """Send every (headers, body, trailers) on one connection, then read all answers.
+
+    With `split` an empty frame stands in each body after so many bytes.
+    """
     port = rig.upstream.tls_port
     reader, writer = await tunnel(rig, f"{host}:{port}", user="explain")
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
@@ -44,8 +50,9 @@ async def converse(
         stream = connection.get_next_available_stream_id()
         answers[stream] = Answer()
         connection.send_headers(stream, headers, end_stream=not body and not trailers)
-        if body:
-            connection.send_data(stream, body, end_stream=not trailers)
+        pieces = [body] if split is None else [body[:split], b"", body[split:]]
+        for number, piece in enumerate(pieces if body else [], 1):
+            connection.send_data(stream, piece, end_stream=number == len(pieces) and not trailers)
         if trailers:
             connection.send_headers(stream, trailers, end_stream=True)
     writer.write(connection.data_to_send())

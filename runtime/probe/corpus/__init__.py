@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from runtime.probe.corpus import abuse, addresses, control, dns, kernel, lateral, names, protocols, secrets
+from runtime.probe.corpus import (
+    abuse,
+    addresses,
+    control,
+    dns,
+    kernel,
+    keys,
+    lateral,
+    names,
+    protocols,
+    secrets,
+)
 from runtime.probe.model import Case
 
 CASES: tuple[Case, ...] = (
@@ -14,5 +25,6 @@ CASES: tuple[Case, ...] = (
     *lateral.CASES,
     *kernel.CASES,
     *secrets.CASES,
+    *keys.CASES,
     *abuse.CASES,
 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from .abuse import abuse
 from .checks import check
-from .exchange import exchange, reason_of
+from .exchange import exchange, exchanged, reason_of
 from .hello import hello
 from .http2 import http2
 from .packets import dns, tcp, udp
@@ -38,6 +38,20 @@ def syscall(args: dict[str, Any], _trail: Trail) -> dict[str, Any]:
     return {"outcome": "blocked" if is_blocked else "possible", "detail": detail}
 
 
+def reflected(args: dict[str, Any], trail: Trail) -> dict[str, Any]:
+    """A host that echoes its request: `blocked` where it shows our own placeholder, which it never got."""
+    head = (
+        f"GET {args['path']} HTTP/1.1\r\nHost: {args['host']}\r\nAuthorization: Bearer {args['key']}\r\n\r\n"
+    )
+    steps = [["connect", f"{args['host']}:443", args["auth"]], ["tls", {"sni": args["host"]}], ["send", head]]
+    seen, said = exchanged({"to": args["to"], "steps": steps}, trail)
+    if seen.get("statuses") != [200] or b"uthorization" not in said:
+        return {**seen, "outcome": "error", "detail": f"nothing was echoed: {seen['detail']}"}
+    is_swapped_back = args["key"].encode() in said
+    what = "the placeholder" if is_swapped_back else "something else than the placeholder"
+    return {**seen, "outcome": "blocked" if is_swapped_back else "possible", "detail": f"{what} came back"}
+
+
 def _said(status: int, head: bytes, body: bytes) -> dict[str, Any]:
     reasons = [reason_of(head, body)]
     return {"outcome": "answered", "detail": f"answered {status}", "statuses": [status], "reasons": reasons}
@@ -51,6 +65,7 @@ ACTIONS: dict[str, Action] = {
     "fetch": fetch,
     "hello": hello,
     "http2": http2,
+    "reflected": reflected,
     "syscall": syscall,
     "tcp": tcp,
     "udp": udp,

@@ -20,22 +20,27 @@ def exchange(args: dict[str, Any], trail: Trail) -> dict[str, Any]:
     Steps: ["send", text], ["pause", s], ["connect", authority, auth] (CONNECT, must be answered 200 to go
     on), ["tls", {"sni", "alpn"}], ["half_close"]. Text is latin-1: one character a byte.
     """
+    return exchanged(args, trail)[0]
+
+
+def exchanged(args: dict[str, Any], trail: Trail) -> tuple[dict[str, Any], bytes]:
+    """The same, with the beginning of what came back."""
     address, port = args["to"]
     try:
         connection = trail.connect(address, int(port), CONNECT_S)
     except OSError as error:
-        return {"outcome": "silent", "detail": f"no connection: {error}"}
+        return {"outcome": "silent", "detail": f"no connection: {error}"}, b""
     reader = Answers(connection)
     try:
         with connection:
             for step in args["steps"]:
                 if not _take(reader, step):
-                    return reader.seen()
+                    return reader.seen(), reader.excerpt
             reader.read(int(args.get("responses", 1)), float(args.get("wait_s", READ_S)))
     except (OSError, ssl.SSLError) as error:
         reader.error = f"{type(error).__name__}: {error}"
         reader.is_closed = True
-    return reader.seen()
+    return reader.seen(), reader.excerpt
 
 
 def _take(reader: Answers, step: list[Any]) -> bool:
@@ -77,7 +82,7 @@ class Answers:
         self.error = ""
         self.is_closed = False
         self._buffer = b""
-        self._excerpt = b""
+        self.excerpt = b""
 
     def read_tunnel_head(self) -> bool:
         """Whether a CONNECT was answered 200; anything else is an answer like any other."""
@@ -112,7 +117,7 @@ class Answers:
             return False
         self.is_closed = not data
         self._buffer += data
-        self._excerpt = (self._excerpt + data)[:2000]
+        self.excerpt = (self.excerpt + data)[:2000]
         return bool(data)
 
     def _take_answer(self, *, is_last: bool) -> bool:
@@ -134,7 +139,7 @@ class Answers:
     def seen(self) -> dict[str, Any]:
         """The observation."""
         outcome = "answered" if self.statuses else "closed" if self.is_closed else "silent"
-        said = self._excerpt[:200].decode("latin-1")
+        said = self.excerpt[:200].decode("latin-1")
         detail = self.error or (f"answered {self.statuses}" if self.statuses else f"{outcome} {said!r}")
         return {"outcome": outcome, "detail": detail, "statuses": self.statuses, "reasons": self.reasons}
 

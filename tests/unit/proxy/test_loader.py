@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from proxy import policy_file
 from proxy.loader import PolicyError, PolicyNotFoundError, load_policy, load_policy_file
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
@@ -21,7 +20,9 @@ REGISTRIES = {"pip": ("mirror.example", "files.mirror.example:8443"), "apt": ("a
 def allow(policy: str, index: int, host: str, **more) -> AllowRule:
     """An allow rule, passed through unless told otherwise."""
     return AllowRule(
-        id=f"{policy}.allow[{index}]", host=HostPattern.parse(host), **{"tls": TlsMode.PASSTHROUGH, **more}
+        id=f"{policy}.allow[{index}]",
+        host=HostPattern.parse(host),
+        **{"tls": TlsMode.PASSTHROUGH, "is_tls_chosen": "tls" in more, **more},
     )
 
 
@@ -37,7 +38,7 @@ def test_a_full_policy_loads_as_written() -> None:
             allow("full", 1, "*.wild.test", ports=frozenset({443, 8443})),
             allow("full", 2, "narrow.test", **narrow),
             allow("full", 3, "seen.test", tls=TlsMode.INSPECT),
-            allow("full", 4, "unseen.test"),
+            allow("full", 4, "unseen.test", is_tls_chosen=True),
             allow("full", 5, "mirror.example", **read),
             allow("full", 5, "files.mirror.example", ports=frozenset({8443}), **read),
             allow("full", 6, "93.184.216.34"),
@@ -149,11 +150,8 @@ def test_a_file_finds_what_it_extends_beside_it_and_in_the_search_path(tmp_path:
     assert (policy.name, policy.agents) == ("mine", ("a/b", "acme/*"))
 
 
-def test_a_credential_loads_once_this_version_enforces_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One switch turns brokered keys on; a brokered host is inspected and pinned unless told otherwise."""
-    monkeypatch.setattr(policy_file, "NOT_ENFORCED", frozenset())
+def test_a_brokered_host_is_inspected_and_pinned_unless_told_otherwise(tmp_path: Path) -> None:
+    """A rule with a credential sees every request and refuses any other credential."""
     rules = (
         "    - {host: a.test, credential: OPENAI_API_KEY}\n"
         "    - {host: b.test, credential: OPENAI_API_KEY, pin_credential: false}\n"
@@ -162,6 +160,22 @@ def test_a_credential_loads_once_this_version_enforces_it(
     policy = load_policy("keys", [tmp_path], registries={})
     seen = [(rule.credential, rule.pin_credential, rule.tls) for rule in policy.allow]
     assert seen == [("OPENAI_API_KEY", True, TlsMode.INSPECT), ("OPENAI_API_KEY", False, TlsMode.INSPECT)]
+
+
+def test_headers_and_open_secrets_load(tmp_path: Path) -> None:
+    """Further headers are kept in lower case; a secret may be sent as it is where a rule says so."""
+    rules = (
+        "    - {host: a.test, credential: KEY_A, credential_headers: [X-Auth-Key, PRIVATE-TOKEN]}\n"
+        "    - {host: b.test, secrets: [KEY_B, KEY_C]}\n"
+    )
+    write(tmp_path, "keys", f"egress:\n  allow:\n{rules}")
+    first, second = load_policy("keys", [tmp_path], registries={}).allow
+    assert first.credential_headers == {"x-auth-key", "private-token"}
+    assert (second.secrets, second.tls, second.is_tls_chosen) == (
+        {"KEY_B", "KEY_C"},
+        TlsMode.PASSTHROUGH,
+        False,
+    )
 
 
 class TestSite:

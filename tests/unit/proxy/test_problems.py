@@ -43,6 +43,12 @@ def test_body_tells_what_by_which_rule_and_what_to_do():
     assert said["operator"] == "orch policy explain https://evil.test/ --policy p"
 
 
+def test_the_providers_sdks_find_it_in_their_own_shape():
+    """openai's Node SDK shows `error.message` and calls any other body none."""
+    error = {"message": "Refused by the egress policy (denied_rule): why", "type": "orchbox_egress"}
+    assert body(ReasonCode.DENIED_RULE)["error"] == {**error, "code": "denied_rule"}
+
+
 def test_decision_without_reason_is_an_internal_error():
     """A refusal that forgot its reason is still a refusal."""
     assert (body(None)["status"], body(None)["reason_code"]) == (500, "internal_error")

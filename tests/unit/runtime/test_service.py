@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from proxy.policy.model import Policy
+from proxy.policy.hosts import HostPattern
+from proxy.policy.model import AllowRule, Policy
 from runtime import labels
 from runtime.engine import STDERR, STDOUT, NetworkSpec
 from runtime.errors import (
@@ -222,6 +223,34 @@ async def test_the_init_gets_everything_over_stdin(world: World):
     assert len(token) >= 32
     assert token not in seen["config"]
     assert "marker-secret" not in seen["config"]
+
+
+@pytest.mark.parametrize("is_bound", [True, False])
+async def test_a_secret_that_a_rule_binds_is_brokered(world: World, monkeypatch, *, is_bound: bool):
+    """The sandbox holds a placeholder, the grant both; what no rule binds is in the sandbox, and watched."""
+    seen: dict[str, Any] = {}
+
+    async def look(process: FakeProcess, head: dict[str, Any]) -> int:
+        seen.update(head, grant=next(iter(world.link.grants.values())))
+        return 0
+
+    world.agent = look
+    rule = AllowRule("t.allow[0]", HostPattern("llm.test"), credential="API_KEY" if is_bound else None)
+    monkeypatch.setattr(world.service, "_policies", lambda _name: Policy("llm-only", allow=(rule,)))
+    await world.run(secrets={"API_KEY": Secret("marker-secret")})
+    [granted] = seen["grant"].secrets
+
+    assert (granted.name, granted.value) == ("API_KEY", "marker-secret")
+    assert seen["secrets"]["API_KEY"] == (granted.placeholder if is_bound else "marker-secret")
+    assert ("marker-secret" in json.dumps(seen["secrets"])) is not is_bound
+    assert seen["grant"].policy.has_tripwire is not is_bound
+
+
+async def test_a_secret_that_cannot_be_delivered_is_refused_at_once(world: World):
+    """Before anything is made for the run."""
+    with pytest.raises(InvalidInputError, match="secret API_KEY: its value"):
+        await world.service.create(request(secrets={"API_KEY": Secret("")}))
+    assert world.store.runs == {}
 
 
 async def test_the_grant_is_acknowledged_before_the_sandbox_exists(world: World):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+from urllib.parse import quote
+
 import pytest
 
 from runtime.engine import STDERR, STDOUT
-from runtime.streams import MAX_LINE_BYTES, Output, Redactor
+from runtime.streams import MAX_LINE_CHARS, Output, Redactor
 
 
 def output(*secrets: str, stdout_bytes: int = 1000, log_bytes: int = 1000) -> Output:
@@ -25,8 +28,8 @@ def test_log_comes_line_by_line_however_it_is_cut():
 
 def test_a_line_without_end_is_cut():
     """A line of a gigabyte is not kept in memory until it ends."""
-    lines = output().feed(STDERR, b"x" * (2 * MAX_LINE_BYTES + 1))
-    assert [len(line) for line in lines] == [MAX_LINE_BYTES, MAX_LINE_BYTES]
+    lines = output().feed(STDERR, b"x" * (2 * MAX_LINE_CHARS + 1))
+    assert [len(line) for line in lines] == [MAX_LINE_CHARS, MAX_LINE_CHARS]
 
 
 def test_stdout_is_collected_up_to_its_bound():
@@ -78,6 +81,48 @@ def test_a_secret_cut_by_two_reads_is_masked():
     out = output("secret-value")
     out.feed(STDERR, b"a secret-")
     assert out.feed(STDERR, b"value b\n") == ["a *** b\n"]
+
+
+@pytest.mark.parametrize("at", [0, 1, 7, 11, 12, 13])
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+def test_a_secret_in_a_line_without_end_is_masked(at: int, size: int):
+    """Wherever a line that is too long is cut, no piece of a value is on either side."""
+    data = b"x" * (MAX_LINE_CHARS - at) + b"secret-value" + b"y" * MAX_LINE_CHARS
+    data += b"secret-value" * 3
+    out, lines = output("secret-value"), []
+    step = size if size > 1 else len(data) // 5 + 1
+    for start in range(0, len(data), step):
+        lines += out.feed(STDERR, data[start : start + step])
+    text = "".join([*lines, *out.finish()])
+
+    assert text == "x" * (MAX_LINE_CHARS - at) + "***" + "y" * MAX_LINE_CHARS + "***" * 3
+
+
+def test_a_letter_cut_by_two_reads_stays_one():
+    """UTF-8 is decoded over the reads."""
+    out = output()
+    assert [*out.feed(STDERR, "ö".encode()[:1]), *out.feed(STDERR, "ö".encode()[1:] + b"\n")] == ["ö\n"]
+
+
+VALUE = "sk-value?with/signs 0123"
+CODED = {
+    "percent": quote(VALUE, safe=""),
+    "base64": base64.b64encode(VALUE.encode()).decode(),
+    "base64, one on": base64.b64encode(b"k" + VALUE.encode()).decode(),
+    "base64, two on": base64.urlsafe_b64encode(b"k=" + VALUE.encode()).decode(),
+    "hex": VALUE.encode().hex(),
+    "HEX": VALUE.encode().hex().upper(),
+}
+
+
+@pytest.mark.parametrize("coding", CODED)
+def test_a_coded_secret_is_masked(coding: str):
+    """Encoding a value does not put it into the record."""
+    out = output(VALUE)
+    out.feed(STDOUT, f"a {CODED[coding]} b".encode())
+
+    assert "***" in out.stdout
+    assert CODED[coding][6:-6] not in out.stdout
 
 
 def test_a_secret_of_several_lines_is_masked_line_by_line():

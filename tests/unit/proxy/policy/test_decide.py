@@ -259,3 +259,22 @@ def test_an_empty_policy_denies_everything(host: str, port: int, method: str, pa
     """No rule, no way out (N-27)."""
     request = Request(host=host, port=port, scheme="https", method=method, path=path)
     assert Verdict.DENY is decide(Policy(name="empty"), request).verdict
+
+
+@pytest.mark.parametrize(
+    ("host", "tls"),
+    [
+        ("default.test", TlsMode.INSPECT),
+        ("chosen.test", TlsMode.PASSTHROUGH),
+        ("any.test", TlsMode.INSPECT),
+    ],
+)
+def test_a_tripwire_has_what_nobody_chose_to_pass_through_inspected(host: str, tls: TlsMode) -> None:
+    """Where a sandbox holds secrets, a connection goes by unseen only where the policy's author said so."""
+    default = AllowRule(
+        "t.allow[0]", HostPattern("default.test"), tls=TlsMode.PASSTHROUGH, is_tls_chosen=False
+    )
+    chosen = AllowRule("t.allow[1]", HostPattern("chosen.test"), tls=TlsMode.PASSTHROUGH)
+    policy = Policy(name="t", allow=(default, chosen), allow_any_public=True, has_tripwire=True)
+
+    assert tls == decide(policy, Request(host=host, port=443, scheme="https")).tls

@@ -73,3 +73,9 @@ def test_pinning_needs_a_credential_to_pin() -> None:
     """A rule that pins nothing is refused."""
     with pytest.raises(ValueError, match=r"^t\.allow\[0\]: pin_credential needs a credential$"):
         AllowRule(id="t.allow[0]", host=HostPattern("ok.test"), pin_credential=True)
+
+
+def test_headers_need_a_credential_to_hold() -> None:
+    """Headers for a credential that is not named would be for nothing."""
+    with pytest.raises(ValueError, match=r"^t\.allow\[0\]: credential_headers need a credential$"):
+        AllowRule(id="t.allow[0]", host=HostPattern("ok.test"), credential_headers=frozenset({"x-key"}))

@@ -27,8 +27,15 @@ FULL = Policy(
             paths=("/v1/*",),
             credential="OPENAI_API_KEY",
             pin_credential=True,
+            credential_headers=frozenset({"x-auth-key"}),
+            secrets=frozenset({"DB_KEY"}),
         ),
-        AllowRule(id="t.allow[1]", host=HostPattern.parse("2001:db8::1"), tls=TlsMode.PASSTHROUGH),
+        AllowRule(
+            id="t.allow[1]",
+            host=HostPattern.parse("2001:db8::1"),
+            tls=TlsMode.PASSTHROUGH,
+            is_tls_chosen=False,
+        ),
     ),
     deny=(DenyRule(id="t.deny[0]", host=HostPattern.parse("denied.test")),),
     agents=("acme/*",),
@@ -39,6 +46,7 @@ FULL = Policy(
     resolve=MappingProxyType({"ok.test": ("10.1.0.1", "fd00::1")}),
     allow_private=(ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("fd00::/8")),
     upstream_ca_pem="-----BEGIN CERTIFICATE-----",
+    has_tripwire=True,
 )
 
 hosts = st.from_regex(r"\A[a-z]{1,5}\.(test|example)\Z").map(HostPattern) | st.just(
@@ -138,6 +146,22 @@ DEFECTS = {
         1,
         "policy.allow[0].pin_credential: expected true",
     ),
+    "a header's name in capitals": (
+        ["allow", 0, "credential_headers", 0],
+        "X-Key",
+        "policy.allow[0].credential_headers[0]: expected a header's name",
+    ),
+    "a secret that is no text": (
+        ["allow", 0, "secrets", 0],
+        1,
+        "policy.allow[0].secrets[0]: expected a text",
+    ),
+    "a chosen tls mode as text": (
+        ["allow", 0, "is_tls_chosen"],
+        "no",
+        "policy.allow[0].is_tls_chosen: expected",
+    ),
+    "a tripwire as a number": (["has_tripwire"], 1, "policy.has_tripwire: expected true or false"),
     "a deny rule without an id": (["deny", 0, "id"], None, "policy.deny[0].id: expected a text"),
     "an agent that is no text": (["agents", 0], 7, "policy.agents[0]: expected a text"),
     "a negative budget": (["budgets", "bytes_in"], -1, "policy.budgets.bytes_in: expected a whole number"),
