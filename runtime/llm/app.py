@@ -30,6 +30,8 @@ SANDBOX_HEADER = "x-orchbox-sandbox"
 MODEL_HEADER = "x-orchbox-model"
 """On an answer: which entry of the chain gave it."""
 MAX_BODY_BYTES = 16 << 20
+MAX_RUN_BYTES = 64 << 20
+"""Of one run's requests at one time."""
 
 
 def make_llm_app(sessions: LlmSessions) -> Starlette:
@@ -67,9 +69,10 @@ class _Endpoint:
     async def _call(self, shape: Shape, request: Request) -> Response:
         try:
             session = self._session(request)
-            asked = read_request(shape, await _body(request))
+            asked = read_request(shape, body := await _body(request, session))
         except RouterError as exc:
             return _refusal(exc)
+        session.body_bytes += len(body)  # until it is answered
         return _Exchange(session, asked)
 
     def _session(self, request: Request) -> LlmSession:
@@ -80,13 +83,19 @@ class _Endpoint:
         return session
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, session: LlmSession) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise RouterError(413, "request_too_large", "the body is larger than 16 MiB", is_final=True)
-    return bytes(body)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            session.body_bytes += len(chunk)
+            if len(body) > MAX_BODY_BYTES:
+                raise RouterError(413, "request_too_large", "the body is larger than 16 MiB", is_final=True)
+            if session.body_bytes > MAX_RUN_BYTES:
+                raise RouterError(429, "too_much_at_once", "this run's requests at one time exceed 64 MiB")
+        return bytes(body)
+    finally:
+        session.body_bytes -= len(body)
 
 
 class _Exchange(Response):
@@ -109,7 +118,10 @@ class _Exchange(Response):
             response = await self._respond()
             await response(scope, receive, noted)
 
-        outcome = await until_gone(work(), receive, self._session.track)
+        try:
+            outcome = await until_gone(work(), receive, self._session.track)
+        finally:
+            self._session.body_bytes -= self._request.size_bytes
         if outcome.is_cut and not has_started:
             over = RouterError(403, "no_session", "the run is over", is_final=True)
             await _refusal(over)(scope, receive, send)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from typing import Any
 
 from proxy.policy.model import ReasonCode
@@ -55,7 +54,7 @@ class Call:
         try:
             answer = await self._ask()
         except asyncio.CancelledError:
-            self._end(Failure(FailureKind.OTHER), reason="cancelled", counts_input=True)
+            self.cancel()
             raise
         except Exception as exc:  # noqa: BLE001 - whatever an SDK raises is a failure of this attempt
             failure = self._clean(classify(exc))
@@ -85,33 +84,29 @@ class Call:
         if first is None:
             await _close(answer)
             raise ConnectionError("the stream ended before it began")
-        return self._stream(first, answer)
+        return _Pieces(self, first, answer)
 
-    async def _stream(self, first: Json, rest: AsyncIterator[Json]) -> AsyncIterator[Json]:
-        """The pieces; raises CallFailedError where the stream breaks. Must be closed or run to its end."""
+    def take(self, piece: Json) -> None:
+        """Count what a piece says and carries."""
+        self._usage = usage_of(piece) or self._usage
+        self._out_bytes += text_bytes(piece)
+
+    async def next_of(self, rest: AsyncIterator[Json]) -> Json | None:
+        """The next piece, None at the end. Raises CallFailedError where the stream breaks."""
         try:
-            async with aclosing(rest):  # type: ignore[type-var]
-                self._take(first)
-                yield first
-                while True:
-                    async with asyncio.timeout(self._session.outside.timeouts.silence_s):
-                        piece = await anext(rest, None)
-                    if piece is None:
-                        break
-                    self._take(piece)
-                    yield piece
-        except (asyncio.CancelledError, GeneratorExit):
-            self._end(Failure(FailureKind.OTHER), reason="cancelled", counts_input=True)
-            raise
-        except Exception as exc:  # noqa: BLE001 - whatever an SDK raises is a failure of this attempt
+            async with asyncio.timeout(self._session.outside.timeouts.silence_s):
+                piece = await anext(rest, None)
+        except Exception as exc:  # noqa: BLE001 - as above
             failure = self._clean(classify(exc))
             self._end(failure, reason=f"stream_broken: {failure.reason}", counts_input=True)
             raise CallFailedError(failure) from None
-        self._end(None)
+        if piece is None:
+            self._end(None)
+        return piece
 
-    def _take(self, piece: Json) -> None:
-        self._usage = usage_of(piece) or self._usage
-        self._out_bytes += text_bytes(piece)
+    def cancel(self) -> None:
+        """The client or the run is gone; nothing where the call has ended."""
+        self._end(Failure(FailureKind.OTHER), reason="cancelled", counts_input=True)
 
     def _clean(self, failure: Failure) -> Failure:
         return failure._replace(text=self._session.redact(failure.text))
@@ -144,6 +139,30 @@ class Call:
             self._session.on_event("llm_call_succeeded", data)
         else:
             self._session.on_event("llm_call_failed", data | {"reason": reason or failure.kind.value})
+
+
+class _Pieces(AsyncIterator[Json]):
+    """A stream whose first piece is there. No generator: one closed before it starts would settle nothing."""
+
+    def __init__(self, call: Call, first: Json, rest: AsyncIterator[Json]) -> None:
+        self._call = call
+        self._first: Json | None = first
+        self._rest = rest
+
+    async def __anext__(self) -> Json:
+        piece, self._first = self._first, None
+        if piece is None:
+            piece = await self._call.next_of(self._rest)
+        if piece is None:
+            raise StopAsyncIteration
+        self._call.take(piece)
+        return piece
+
+    async def aclose(self) -> None:
+        try:
+            await _close(self._rest)
+        finally:
+            self._call.cancel()
 
 
 async def _close(stream: AsyncIterator[Json]) -> None:

@@ -33,6 +33,8 @@ class LlmSession:
     outside: Outside = field(default=Outside(), repr=False)
     spending: Spending = field(init=False)
     redact: Redactor = field(init=False, repr=False)
+    body_bytes: int = field(default=0, init=False)
+    """Of the requests that are being read or answered."""
     _providers: dict[str, asyncio.Task[Provider]] = field(default_factory=dict, init=False, repr=False)
     _work: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
     _is_closed: bool = field(default=False, init=False, repr=False)

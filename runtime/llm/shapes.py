@@ -149,6 +149,8 @@ def usage_of(answer: Mapping[str, Any]) -> Usage | None:
     tokens_out = _first_count(usage, "completion_tokens", "output_tokens")
     if tokens_in + tokens_out == 0:
         return None
+    # Gemini leaves its thoughts out of completion_tokens, but bills them: only the total has them.
+    tokens_out = max(tokens_out, _first_count(usage, "total_tokens") - tokens_in)
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     return Usage(tokens_in, tokens_out, _first_count(details, "cached_tokens"))
 

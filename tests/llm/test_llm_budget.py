@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from decimal import Decimal
 
 import openai
 import pytest
 
+from runtime.llm import router
+from runtime.llm.shapes import read_request
 from runtime.llm.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, MESSAGES, Rig, chat
 
@@ -128,3 +131,17 @@ async def test_a_stream_without_usage_is_estimated_high(rig: Rig) -> None:
     assert call["estimated"]
     assert call["tokens_out"] >= 5
     assert session.spending.tokens == call["tokens_in"] + call["tokens_out"]
+
+
+async def test_a_stream_that_nobody_reads_is_settled(rig: Rig) -> None:
+    """What it held is free again, its connection closed."""
+    session = rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=10**6)
+    body = json.dumps({"model": "default", "messages": MESSAGES, "stream": True}).encode()
+    _, pieces = await router.answer(session, read_request("chat", body))
+    assert len(session.spending.held) == 1
+
+    await pieces.aclose()
+    await pieces.aclose()
+
+    assert session.spending.held == []
+    assert [call["reason"] for call in rig.told("llm_call_failed")] == ["cancelled"]

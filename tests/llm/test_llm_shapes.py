@@ -9,6 +9,7 @@ import time
 import openai
 import pytest
 
+from runtime.llm import app
 from runtime.llm.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, MESSAGES, Rig, chat
 
@@ -181,6 +182,23 @@ async def test_a_body_beyond_the_bound_is_413(rig: Rig) -> None:
     answer = await rig.http().post("/chat/completions", content=b" " * ((16 << 20) + 1))
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "request_too_large")
+
+
+async def test_the_bodies_of_a_run_at_one_time_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon's memory is not one run's; what is answered counts no more."""
+    monkeypatch.setattr(app, "MAX_RUN_BYTES", 1000)
+    session = rig.session(*CHAIN, timeouts=Timeouts())
+    rig.world.token_delay_s = 0.05
+    long = [{"role": "user", "content": TEXT * 8}]
+    held = await rig.openai().chat.completions.create(model="default", messages=long, stream=True)
+
+    with pytest.raises(openai.RateLimitError) as caught:
+        await rig.openai().chat.completions.create(model="default", messages=long)
+    await held.close()
+    await until(lambda: session.body_bytes == 0)
+
+    assert caught.value.code == "too_much_at_once"
+    assert await chat(rig, stream=True)
 
 
 async def test_another_endpoint_is_404_naming_what_there_is(rig: Rig) -> None:
