@@ -9,9 +9,11 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runtime.models import PROVIDERS, split_model
+from runtime.models import split_model
 
 DEFAULT = "default"
+ROUTED = ("openai", "anthropic", "gemini")
+"""The providers that are reached from the daemon; ollama runs on a caller's own machine."""
 MAX_MODEL_CHARS = 200
 
 
@@ -84,10 +86,13 @@ class NoRouteError(ValueError):
 
 def parse_route(entry: str) -> Route:
     """`provider/model`, `provider:model` or a model whose name tells. Raises NoRouteError."""
-    provider, model = split_model(entry)
+    try:
+        provider, model = split_model(entry)
+    except ValueError:
+        provider, model = None, ""
     is_plain = 0 < len(model) <= MAX_MODEL_CHARS and model.isascii() and model.isprintable()
-    if provider is None or not is_plain or " " in model:
-        known = ", ".join(PROVIDERS)
+    if provider not in ROUTED or not is_plain or " " in model:
+        known = ", ".join(ROUTED)
         raise NoRouteError(
             "model_not_found",
             f"the model's provider is not known: write provider/model (providers: {known}), or {DEFAULT}",

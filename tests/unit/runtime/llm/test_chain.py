@@ -30,7 +30,7 @@ def test_what_goes_on_is_a_closed_set(kind: FailureKind) -> None:
         ("claude-opus-4-5", Route("anthropic", "claude-opus-4-5")),
         ("gemini/gemini-2.5-pro", Route("gemini", "gemini-2.5-pro")),
         ("openai/llama", Route("openai", "llama")),
-        ("ft:gpt-4o:acme::x", Route("openai", "ft:gpt-4o:acme::x")),
+        ("openai/ft:gpt-4o:acme::x", Route("openai", "ft:gpt-4o:acme::x")),
     ],
 )
 def test_an_entry_names_provider_and_model(entry: str, route: Route) -> None:
@@ -39,7 +39,18 @@ def test_an_entry_names_provider_and_model(entry: str, route: Route) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["", "llama3.2", "mistral/x", "openai/", "openai/a b", "gpt-\n", "gpt-é", "gpt-" + "x" * 200]
+    "entry",
+    [
+        "",
+        "llama3.2",
+        "mistral/x",
+        "ollama/llama3.2",
+        "openai/",
+        "openai/a b",
+        "gpt-\n",
+        "gpt-é",
+        "gpt-" + "x" * 200,
+    ],
 )
 def test_what_names_no_model_is_refused(entry: str) -> None:
     """Nothing is guessed."""
