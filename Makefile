@@ -26,7 +26,7 @@ node-sdks: images
 	@bash scripts/node_sdks.sh
 
 test-unit: setup
-	@$(PY) -m pytest tests/unit tests/wire
+	@$(PY) -m pytest tests/unit tests/wire tests/llm
 
 lint: setup
 	@.venv/bin/ruff check -q .

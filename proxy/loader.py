@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from proxy.policy.decide import is_dialable
 from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, split_authority
@@ -219,7 +220,7 @@ class _Loading:
 
 
 def _smallest_budgets(parts: list[_Part]) -> Budgets:
-    def smallest(name: str) -> int | None:
+    def smallest(name: str) -> Any:
         limits = [getattr(part.file.budgets, name) for part in parts]
         return min((limit for limit in limits if limit is not None), default=None)
 

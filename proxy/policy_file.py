@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -15,6 +16,7 @@ from proxy.policy.addresses import AddressClass, classify
 from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, normalize_host
 from proxy.policy.model import NEVER_CARRIED
 from proxy.policy.paths import check_path_glob
+from proxy.policy.wire import USD
 
 ANY_HOST = "*"
 
@@ -127,9 +129,17 @@ def _size(value: object) -> object:
     return int(match[1]) * base ** _POWER[match[2][0].upper()]
 
 
+def _usd(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not USD.fullmatch(str(value)):
+        raise ValueError("not an amount of US dollars: write a number such as 5 or 2.50")
+    return Decimal(value)
+
+
 PolicyName = Annotated[str, AfterValidator(_name)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[int, BeforeValidator(_size), Field(ge=1)]
+Usd = Annotated[Decimal, BeforeValidator(_usd)]
+"""0 is an amount: nothing that costs may be asked."""
 
 
 class _Strict(BaseModel):
@@ -208,6 +218,7 @@ class BudgetEntries(_Strict):
     bytes_in: Size | None = None
     connections: Count | None = None
     llm_tokens: Count | None = None
+    llm_usd: Usd | None = None
 
 
 class PolicyFile(_Strict):

@@ -24,6 +24,7 @@ _STATUS = {
     ReasonCode.BUDGET_BYTES: 429,
     ReasonCode.BUDGET_CONNECTIONS: 429,
     ReasonCode.BUDGET_TOKENS: 429,
+    ReasonCode.BUDGET_COST: 429,
     ReasonCode.INTERNAL_ERROR: 500,
     ReasonCode.DNS_FAILURE: 502,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import yaml
@@ -17,6 +18,7 @@ Place = tuple[str | int, ...]
 """Keys and list indexes from the top of the document: ("egress", "allow", 0, "host")."""
 
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)")
+_FRACTION = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -111,6 +113,8 @@ def _scalar(node: yaml.Node, place: Place, line: int) -> object:
         return text
     if kind == "int" and _DECIMAL.fullmatch(text):
         return int(text)
+    if kind == "float" and _FRACTION.fullmatch(text):
+        return Decimal(text)  # as it is written, not the nearest binary fraction
     if kind == "bool" and text in {"true", "false"}:
         return text == "true"
     if kind == "null":

@@ -6,6 +6,7 @@ import enum
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal
 
@@ -57,6 +58,7 @@ class ReasonCode(enum.StrEnum):
     BUDGET_BYTES = "budget_bytes"
     BUDGET_CONNECTIONS = "budget_connections"
     BUDGET_TOKENS = "budget_tokens"
+    BUDGET_COST = "budget_cost"
     AGENT_NOT_ALLOWED = "agent_not_allowed"
     NO_GRANT = "no_grant"
     EXPIRED = "expired"
@@ -111,7 +113,8 @@ class DenyRule:
 class Budgets:
     """What one sandbox may spend; None leaves it to `proxy.policy.limits`.
 
-    Bytes are counted on the sandbox's side of the proxy. `llm_tokens` is carried, not enforced yet.
+    Bytes are counted on the sandbox's side of the proxy; `llm_tokens` and `llm_usd` where the daemon routes
+    LLM calls (`runtime.llm`).
     """
 
     requests_per_minute: int | None = None
@@ -119,6 +122,8 @@ class Budgets:
     bytes_in: int | None = None
     connections: int | None = None
     llm_tokens: int | None = None
+    llm_usd: Decimal | None = None
+    """US dollars."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
@@ -35,13 +36,19 @@ def policy_to_wire(policy: Policy) -> dict[str, object]:
         ],
         "deny": [{"id": rule.id, "host": str(rule.host)} for rule in policy.deny],
         "agents": list(policy.agents),
-        "budgets": {name: getattr(policy.budgets, name) for name in _BUDGETS},
+        "budgets": _budgets_to_wire(policy.budgets),
         "allow_any_public": policy.allow_any_public,
         "resolve": {host: list(addresses) for host, addresses in policy.resolve.items()},
         "allow_private": [str(network) for network in policy.allow_private],
         "upstream_ca_pem": policy.upstream_ca_pem,
         "has_tripwire": policy.has_tripwire,
     }
+
+
+def _budgets_to_wire(budgets: Budgets) -> dict[str, object]:
+    usd = budgets.llm_usd
+    counts = {name: getattr(budgets, name) for name in _COUNTS}
+    return {**counts, "llm_usd": None if usd is None else format(usd, "f")}
 
 
 def policy_from_wire(data: object) -> Policy:
@@ -78,6 +85,14 @@ def _count(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError(f"{where}: expected a whole number, 0 or more")
     return value
+
+
+def _usd(value: object, where: str) -> Decimal:
+    """A text, so that no cent is lost in a binary fraction."""
+    text = _text(value, where)
+    if not USD.fullmatch(text):
+        raise ValueError(f"{where}: expected US dollars as a text, such as 2.50")
+    return Decimal(text)
 
 
 def _tls(value: object, where: str) -> TlsMode:
@@ -179,7 +194,9 @@ def _record(
 
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _HEADER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
+USD = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?")
+"""Up to a billion, in millionths at the finest: what a dollar budget may be, here and in a file."""
+_COUNTS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
 _ALLOW = {
     "id": _text,
     "host": _host,
@@ -198,7 +215,7 @@ _POLICY: dict[str, Callable[[object, str], Any]] = {
     "allow": _list(_record(AllowRule, _ALLOW)),
     "deny": _list(_record(DenyRule, {"id": _text, "host": _host})),
     "agents": _list(_text),
-    "budgets": _record(Budgets, dict.fromkeys(_BUDGETS, _optional(_count))),
+    "budgets": _record(Budgets, {**dict.fromkeys(_COUNTS, _optional(_count)), "llm_usd": _optional(_usd)}),
     "allow_any_public": _bool,
     "resolve": _resolve,
     "allow_private": _list(_network),

@@ -34,6 +34,10 @@ class Recorder:
         failure = self._world.failure_for(entry.host, entry.path)
         if failure is not None and failure.delay_s:
             await asyncio.sleep(failure.delay_s)
+        if failure is not None and failure.is_dropped:
+            # The cycle behind uvicorn's `send` holds the connection, which ASGI itself cannot drop.
+            send.__self__.transport.abort()  # type: ignore[attr-defined]
+            return
         app: ASGIApp = self._app
         if failure is not None and failure.status is not None and scope["type"] == "http":
             error = {"message": "simulated failure", "type": "simulated"}

@@ -23,6 +23,8 @@ class Failure:
     delay_s: float = 0.0
     cut_after_chunks: int | None = None
     """Drop the connection after so many pieces of the answer's body."""
+    is_dropped: bool = False
+    """Drop the connection in the place of an answer."""
     times: int | None = None
 
     def matches(self, host: str, path: str) -> bool:

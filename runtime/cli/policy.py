@@ -7,6 +7,7 @@ orch policy explain https://api.openai.com/v1/files --policy llm-only --method D
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -22,10 +23,10 @@ from runtime.cli.output import emit, json_option
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.registries import LocalRegistries
 
-NOT_YET_ENFORCED = ("budgets.llm_tokens", "agents")
+NOT_YET_ENFORCED = ("agents",)
 """Sections and keys that are read and handed to the proxy, which does not enforce them in this version."""
 
-_BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
+_BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens", "llm_usd")
 
 
 class Explanation(NamedTuple):
@@ -145,7 +146,11 @@ def describe(loaded: Policy) -> dict[str, Any]:
         "deny": [{"id": rule.id, "host": str(rule.host)} for rule in loaded.deny],
         "allow_any_public": loaded.allow_any_public,
         "agents": list(loaded.agents),
-        "budgets": {name: value for name, value in budgets.items() if value is not None},
+        "budgets": {
+            name: format(value, "f") if isinstance(value, Decimal) else value
+            for name, value in budgets.items()
+            if value is not None
+        },
         "not_yet_enforced": list(NOT_YET_ENFORCED),
     }
 

@@ -1,4 +1,4 @@
-"""The wire shapes of generativelanguage.googleapis.com: generateContent, streamed too, and models."""
+"""The wire shapes of generativelanguage.googleapis.com: its own, streamed too, OpenAI's chat, and models."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from runtime.canary.sse import Event, stream
 from runtime.canary.world import World
+from tests.upstreams.openai_api import chat_route
 from tests.upstreams.summary import summarize, tokens, user_text
 
 MODEL = "gemini-2.5-pro"
@@ -43,6 +44,7 @@ def routes(world: World) -> list[Route]:
         return _error(404, "NOT_FOUND", f"no method {verb} here")
 
     return [
+        chat_route(world, "/v1beta/openai/chat/completions"),
         Route("/{version}/models", models),
         Route("/{version}/models/{call}", generate, methods=["POST"]),
     ]

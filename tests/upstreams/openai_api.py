@@ -17,12 +17,8 @@ MODELS = ("gpt-5.2", "gpt-5-mini")
 _CREATED = 1_760_000_000
 
 
-def routes(world: World) -> list[Route]:
-    """The API's routes."""
-
-    async def models(request: Request) -> Response:
-        listed = [{"id": m, "object": "model", "created": _CREATED, "owned_by": "simulator"} for m in MODELS]
-        return _unauthorized(request) or JSONResponse({"object": "list", "data": listed})
+def chat_route(world: World, path: str) -> Route:
+    """Chat completions at a path: other vendors serve the shape too."""
 
     async def chat(request: Request) -> Response:
         body = await _body(request)
@@ -41,6 +37,16 @@ def routes(world: World) -> list[Route]:
         base = _chat_base(body, "chat.completion")
         return JSONResponse(base | {"choices": [choice], "usage": _chat_usage(prompt, answer)})
 
+    return Route(path, chat, methods=["POST"])
+
+
+def routes(world: World) -> list[Route]:
+    """The API's routes."""
+
+    async def models(request: Request) -> Response:
+        listed = [{"id": m, "object": "model", "created": _CREATED, "owned_by": "simulator"} for m in MODELS]
+        return _unauthorized(request) or JSONResponse({"object": "list", "data": listed})
+
     async def responses(request: Request) -> Response:
         body = await _body(request)
         if isinstance(body, Response):
@@ -53,7 +59,7 @@ def routes(world: World) -> list[Route]:
 
     return [
         Route("/v1/models", models),
-        Route("/v1/chat/completions", chat, methods=["POST"]),
+        chat_route(world, "/v1/chat/completions"),
         Route("/v1/responses", responses, methods=["POST"]),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,12 @@ def test_a_full_policy_loads_as_written() -> None:
         ),
         agents=("acme/*", "other/one"),
         budgets=Budgets(
-            requests_per_minute=600, bytes_out=10**8, bytes_in=64 << 20, connections=16, llm_tokens=2_000_000
+            requests_per_minute=600,
+            bytes_out=10**8,
+            bytes_in=64 << 20,
+            connections=16,
+            llm_tokens=2_000_000,
+            llm_usd=Decimal("2.50"),
         ),
     )
     assert expected == load_policy("full", [GOOD], registries=REGISTRIES)

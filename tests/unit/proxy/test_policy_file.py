@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from pydantic import ValidationError
 
@@ -39,6 +41,21 @@ def test_what_is_no_size_is_refused(value: object) -> None:
         return
     with pytest.raises(ValidationError):
         BudgetEntries(bytes_in=value)
+
+
+@pytest.mark.parametrize("value", [0, 5, Decimal("2.50"), Decimal("0.000001")])
+def test_dollars_are_a_decimal_number(value: object) -> None:
+    """As written; 0 allows nothing that costs."""
+    assert value == BudgetEntries(llm_usd=value).llm_usd
+
+
+@pytest.mark.parametrize(
+    "value", [-1, True, 2.5, "5", Decimal("NaN"), Decimal("0.0000001"), Decimal("1E+3"), 10**9, []]
+)
+def test_what_are_no_dollars_is_refused(value: object) -> None:
+    """Neither a text, a sign, an exponent nor a binary fraction."""
+    with pytest.raises(ValidationError):
+        BudgetEntries(llm_usd=value)
 
 
 @pytest.mark.parametrize("text", ["org/name", "org/*", "*/*", "a1/b_c.d-e"])

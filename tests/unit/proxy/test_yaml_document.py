@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,11 @@ def test_a_place_is_named_as_in_the_file(place: tuple, name: str) -> None:
         "a: 1_000",
         "a: 010",
         "a: 1:30",
-        "a: 1.5",
+        "a: 1.5e+3",
+        "a: .5",
+        "a: 01.5",
+        "a: .inf",
+        "a: .nan",
         "a: 2026-01-01",
         "a: on",
         "a: True",
@@ -55,6 +61,14 @@ def test_a_scalar_with_two_readings_is_refused(text: str) -> None:
     with pytest.raises(YamlError) as caught:
         read_yaml(text)
     assert (caught.value.line, caught.value.field) == (1, "a")
+
+
+@pytest.mark.parametrize("text", ["1.5", "-0.10", "2.50", "0.000001"])
+def test_a_fraction_is_read_as_it_is_written(text: str) -> None:
+    """Not as the nearest binary fraction."""
+    value = read_yaml(f"a: {text}").data["a"]
+
+    assert (Decimal, text) == (type(value), str(value))
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ REASONS = {
     "budget_bytes",
     "budget_connections",
     "budget_tokens",
+    "budget_cost",
     "agent_not_allowed",
     "no_grant",
     "expired",

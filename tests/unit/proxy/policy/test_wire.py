@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import ipaddress
 import json
+from decimal import Decimal
 from types import MappingProxyType
 
 import pytest
@@ -38,7 +39,9 @@ FULL = Policy(
     ),
     deny=(DenyRule(id="t.deny[0]", host=HostPattern.parse("denied.test")),),
     agents=("acme/*",),
-    budgets=Budgets(requests_per_minute=1, bytes_out=2, bytes_in=3, connections=4, llm_tokens=5),
+    budgets=Budgets(
+        requests_per_minute=1, bytes_out=2, bytes_in=3, connections=4, llm_tokens=5, llm_usd=Decimal("2.50")
+    ),
     allow_any_public=True,
     resolve=MappingProxyType({"ok.test": ("10.1.0.1", "fd00::1")}),
     allow_private=(ipaddress.ip_network("10.1.0.0/16"), ipaddress.ip_network("fd00::/8")),
@@ -50,6 +53,7 @@ hosts = st.from_regex(r"\A[a-z]{1,5}\.(test|example)\Z").map(HostPattern) | st.j
     HostPattern("a.test", is_wildcard=True)
 )
 counts = st.none() | st.integers(0)
+dollars = st.none() | st.decimals(0, 10**8, places=2)
 rules = st.builds(
     AllowRule,
     id=st.text(min_size=1),
@@ -65,7 +69,7 @@ policies = st.builds(
     allow=st.lists(rules, max_size=3).map(tuple),
     deny=st.lists(st.builds(DenyRule, id=st.text(min_size=1), host=hosts), max_size=3).map(tuple),
     agents=st.lists(st.text(min_size=1)).map(tuple),
-    budgets=st.builds(Budgets, counts, counts, counts, counts, counts),
+    budgets=st.builds(Budgets, counts, counts, counts, counts, counts, dollars),
     allow_any_public=st.booleans(),
     resolve=st.dictionaries(
         hosts.map(lambda host: host.suffix), st.lists(st.ip_addresses().map(str)).map(tuple)
@@ -171,6 +175,9 @@ DEFECTS = {
         1.5,
         "policy.budgets.bytes_in: expected a whole number",
     ),
+    "dollars as a number": (["budgets", "llm_usd"], 2.5, "policy.budgets.llm_usd: expected a text"),
+    "negative dollars": (["budgets", "llm_usd"], "-1", "policy.budgets.llm_usd: expected US dollars"),
+    "dollars that are none": (["budgets", "llm_usd"], "NaN", "policy.budgets.llm_usd: expected US dollars"),
     "any public host as text": (
         ["allow_any_public"],
         "true",

@@ -128,7 +128,7 @@ def test_check_describes_a_file(policies: Path) -> None:
     assert [rule] == data["allow"]
     assert data["deny"][0]["id"] == "base.deny[0]"
     assert (data["name"], data["allow_any_public"], data["budgets"]) == ("mine", True, {"connections": 8})
-    assert data["not_yet_enforced"] == ["budgets.llm_tokens", "agents"]
+    assert data["not_yet_enforced"] == ["agents"]
 
 
 def test_check_refuses_a_bad_file_with_its_line(policies: Path) -> None:

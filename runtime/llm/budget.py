@@ -1,0 +1,90 @@
+"""What a run has spent on LLM calls, and may. Pure: amounts in, a verdict out.
+
+A call that is under way holds what it may use (its input, and the output it asks for), so that calls at
+one time cannot each spend the rest. One that is alone may always begin while anything is left: only then
+can a budget be overrun, by no more than that one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from proxy.policy.model import Budgets, ReasonCode
+
+DEFAULT_OUTPUT_TOKENS = 4096
+"""Held for a call that does not say how much it wants."""
+BYTES_PER_TOKEN = 3
+"""Of JSON or text. English has more than four; the estimate is meant to be too high rather than too low."""
+
+
+class Usage(NamedTuple):
+    """Tokens of one call."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cached_in: int = 0
+    """Of `tokens_in`, read from the provider's cache at its lower price."""
+    is_estimated: bool = False
+
+    @property
+    def total(self) -> int:
+        """What counts against `llm_tokens`."""
+        return self.tokens_in + self.tokens_out
+
+
+def estimate_tokens(size_bytes: int) -> int:
+    """At most so many tokens, for all but odd texts."""
+    return -(-size_bytes // BYTES_PER_TOKEN)
+
+
+@dataclass(slots=True, eq=False)
+class Hold:
+    """What a call under way may use."""
+
+    tokens: int
+    usd: Decimal
+
+
+@dataclass(slots=True)
+class Spending:
+    """One run's account."""
+
+    budgets: Budgets
+    tokens: int = 0
+    usd: Decimal = Decimal(0)
+    calls: int = 0
+    """Upstream requests that counted."""
+    unpriced_calls: int = 0
+    """Calls whose cost is not known and so not in `usd`."""
+    held: list[Hold] = field(default_factory=list)
+
+    def hold(self, tokens: int, usd: Decimal) -> Hold | ReasonCode:
+        """Begin a call, or why not."""
+        most_tokens, most_usd = self.budgets.llm_tokens, self.budgets.llm_usd
+        if most_tokens is not None and self._is_over(self.tokens, tokens, most_tokens, "tokens"):
+            return ReasonCode.BUDGET_TOKENS
+        if most_usd is not None and self._is_over(self.usd, usd, most_usd, "usd"):
+            return ReasonCode.BUDGET_COST
+        hold = Hold(tokens, usd)
+        self.held.append(hold)
+        return hold
+
+    def settle(self, hold: Hold, usage: Usage, usd: Decimal | None) -> None:
+        """End a call that `hold` began; `usd` is None where no price is known."""
+        self.held.remove(hold)
+        if usage.total == 0:
+            return
+        self.calls += 1
+        self.tokens += usage.total
+        if usd is None:
+            self.unpriced_calls += 1
+        else:
+            self.usd += usd
+
+    def _is_over(self, spent: Decimal | int, wanted: Decimal | int, most: Decimal | int, what: str) -> bool:
+        if spent >= most:
+            return True
+        held: Decimal | int = sum(getattr(hold, what) for hold in self.held)
+        return bool(self.held) and spent + held + wanted > most

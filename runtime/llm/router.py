@@ -1,0 +1,59 @@
+"""Walks a request's plan: one attempt after the other, until one begins to answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from runtime.llm import prices
+from runtime.llm.call import Call, CallFailedError
+from runtime.llm.chain import NoRouteError, Plan, Route
+from runtime.llm.errors import RouterError, all_failed
+from runtime.llm.failure import Failure
+from runtime.llm.session import LlmSession
+from runtime.llm.shapes import Json, LlmRequest
+
+_STATUS = {"model_not_found": 404, "llm_key_required": 400, "budget_cost": 403}
+
+
+class Answer(NamedTuple):
+    """What an entry of the chain answered; a stream has its first piece at hand."""
+
+    route: Route
+    content: Json | AsyncIterator[Json]
+
+
+async def answer(session: LlmSession, request: LlmRequest) -> Answer:
+    """The first entry's answer that begins. Raises RouterError."""
+    await asyncio.to_thread(prices.load)
+    plan = _plan(session, request.model)
+    failures: list[tuple[Route, Failure]] = []
+    for index, route in enumerate(plan.attempts):
+        call = Call(session, request, route)
+        try:
+            return Answer(route, await call.open())
+        except CallFailedError as failed:
+            failures.append((route, failed.failure))
+            if not failed.failure.is_retryable:
+                break
+            if index + 1 < len(plan.attempts):
+                _tell_transition(session, route, plan.attempts[index + 1], failed.failure.kind.value)
+    raise all_failed(failures)
+
+
+def _plan(session: LlmSession, asked: str) -> Plan:
+    try:
+        plan = session.plan(asked)
+    except NoRouteError as exc:
+        for skipped in exc.skipped:
+            _tell_transition(session, skipped.route, None, skipped.reason)
+        raise RouterError(_STATUS[exc.code], exc.code, str(exc), is_final=True) from None
+    for skipped in plan.skipped:
+        _tell_transition(session, skipped.route, skipped.then, skipped.reason)
+    return plan
+
+
+def _tell_transition(session: LlmSession, route: Route, to: Route | None, reason: str) -> None:
+    data: dict[str, object] = {"from": str(route), "to": None if to is None else str(to), "reason": reason}
+    session.on_event("fallback_transition", data)

@@ -1,0 +1,81 @@
+"""Serves the router on its unix socket, in the daemon's own loop.
+
+server = LlmServer(settings.control_dir / "llm.sock", sessions)
+await server.start()
+...
+await server.close()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from runtime.errors import NotReadyError
+from runtime.llm.app import make_llm_app
+from runtime.llm.session import LlmSessions
+
+
+class _QuietServer(uvicorn.Server):
+    """Leaves the signals to the daemon's API server."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class LlmServer:
+    """The socket, and what listens on it."""
+
+    def __init__(self, path: Path, sessions: LlmSessions) -> None:
+        self._path = path
+        self._sessions = sessions
+        self._server: _QuietServer | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises NotReadyError where the socket cannot be bound."""
+        listener = _bind(self._path)
+        config = uvicorn.Config(
+            make_llm_app(self._sessions),
+            http="h11",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = _QuietServer(config)
+        self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
+
+    async def close(self) -> None:
+        """End every run's calls, then the server."""
+        await self._sessions.aclose()
+        if self._server is not None and self._running is not None:
+            self._server.should_exit = True
+            await asyncio.gather(self._running, return_exceptions=True)
+        self._path.unlink(missing_ok=True)
+
+
+def _bind(path: Path) -> socket.socket:
+    """Only its owner may connect, from the first moment on."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    except OSError as exc:
+        sock.close()
+        raise NotReadyError(
+            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
+        ) from exc
+    finally:
+        os.umask(previous)
+    sock.listen(128)
+    return sock

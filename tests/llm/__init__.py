@@ -1,0 +1,1 @@
+"""The LLM router against simulated providers, in this process, over real TLS on loopback."""
