@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.7"
+"""An address of its own: its port is the kernel's choice, and takes none that something else listens on."""
 PIECE_BYTES = 64 << 10
 
 

@@ -26,6 +26,9 @@ from runtime.database import open_database
 from runtime.docker_engine import DockerEngine
 from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
 from runtime.guard import HostGuard
+from runtime.llm.serve import LlmServer
+from runtime.llm.session import LlmSessions
+from runtime.llm_routes import LlmRoutes
 from runtime.networks import NetworkSlots
 from runtime.peer import PeerProtocol
 from runtime.proxy_link import ProxyLink
@@ -37,6 +40,8 @@ from runtime.supervisor import ProxySupervisor
 from runtime.vault.service import Vault
 from runtime.vault.source import EnvKey
 
+LLM_SOCKET = "llm.sock"
+"""Beside the proxy's control socket (`proxy.server` knows it by this name)."""
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
 PREPARE_RETRY_S = 5.0
@@ -119,6 +124,8 @@ class Daemon:
         self._maker = SandboxMaker(
             engine, slots, self._link, instance=instance, proxy_container=self.supervisor.container
         )
+        sessions = LlmSessions()
+        self._llm = LlmServer(settings.control_dir / LLM_SOCKET, sessions)
         self.service = RunService(
             engine=engine,
             link=self._link,
@@ -128,6 +135,7 @@ class Daemon:
             policies=PolicySource(settings),
             instance=instance,
             vault=self.vault,
+            llm=LlmRoutes(sessions),
         )
         self.vault.on_change = self.service.secret_changed
         self._preparing: asyncio.Task[None] | None = None
@@ -147,6 +155,7 @@ class Daemon:
         steps: list[Callable[[], Awaitable[None]]] = [
             self._stop_preparing,
             self.service.close,
+            self._llm.close,
             self._guard.close,
             self._link.close,
         ]
@@ -186,6 +195,7 @@ class Daemon:
             try:
                 self._maker.proxy_container = await self._find_proxy()
                 await self._link.wait_connected(PROXY_START_TIMEOUT_S)
+                await self._llm.start()  # in the folder that the proxy's start has made
             except OrchError as exc:
                 self._guard.fail(exc.message, remedy=exc.hint)
                 self._log.error("not-ready", detail=exc.message, hint=exc.hint)

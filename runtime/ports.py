@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from proxy.policy.grant import Grant
+from proxy.policy.model import Policy
 from runtime.model import Event, Run, RunRequest, Secret
 
 DecisionLine = dict[str, Any]
@@ -68,6 +69,25 @@ class LinkPort(Protocol):
 
     async def revoke(self, sandbox_id: str) -> None:
         """Take it back."""
+
+
+class LlmPort(Protocol):
+    """The LLM router's side of a run (`llm_routes.LlmRoutes`)."""
+
+    def open(
+        self,
+        run_id: str,
+        request: RunRequest,
+        policy: Policy,
+        on_event: Callable[[str, dict[str, object]], None],
+    ) -> Policy:
+        """The run's policy, with the router's name in it where its manifest has a chain."""
+
+    def replace_secret(self, run_id: str, name: str, value: Secret | None) -> None:
+        """Another key from the next call on, or none."""
+
+    async def close(self, run_id: str) -> None:
+        """The run is over: no call of it goes on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from typing import Any
 
 import structlog
@@ -24,7 +24,7 @@ from runtime.keys import settle, wanted
 from runtime.live_secrets import LiveSecrets
 from runtime.model import Event, Run, RunError, RunRequest, RunState, Secret
 from runtime.placeholders import deliver
-from runtime.ports import Check, DecisionLine, LinkPort, StorePort, VaultPort
+from runtime.ports import Check, DecisionLine, LinkPort, LlmPort, StorePort, VaultPort
 from runtime.sandbox import Sandbox, SandboxMaker, converse, init_message
 from runtime.streams import Output, Redactor
 from runtime.uninterrupted import uninterrupted
@@ -63,7 +63,9 @@ class RunService:
         policies: Callable[[str], Policy],
         instance: str,
         vault: VaultPort | None = None,
+        llm: LlmPort | None = None,
     ) -> None:
+        self._llm = llm
         self._vault = vault
         self._live = LiveSecrets()
         self._engine = engine
@@ -232,6 +234,7 @@ class RunService:
             if run.id in self._ends:  # ended before the task's first step, which cancel() would have skipped
                 raise asyncio.CancelledError  # noqa: TRY301
             run = await self._set(run, journal, RunState.STARTING)
+            policy = self._open_llm(run.id, request, policy, journal)
             async with self._maker.sandbox(run.id, request, policy) as sandbox:
                 if not self._guard.status.is_proved:  # lost since the run was asked for
                     self._ends.setdefault(run.id, GUARD_LOST)
@@ -252,6 +255,14 @@ class RunService:
         self._cancellable.discard(run.id)
         await uninterrupted(self._finish(run, output, journal))
 
+    def _open_llm(self, run_id: str, request: RunRequest, policy: Policy, journal: Journal) -> Policy:
+        """The policy with the LLM router in it, for an agent that has a chain."""
+
+        def on_event(kind: str, data: dict[str, object]) -> None:
+            self._write(journal.add(kind, data))
+
+        return policy if self._llm is None else self._llm.open(run_id, request, policy, on_event)
+
     async def _converse(
         self, run: Run, request: RunRequest, sandbox: Sandbox, output: Output, journal: Journal
     ) -> Run:
@@ -260,6 +271,8 @@ class RunService:
         async def renew(name: str, value: Secret | None) -> None:
             if value is not None:
                 output.redact.add(value.reveal())
+            if self._llm is not None:
+                self._llm.replace_secret(run.id, name, value)
             await sandbox.granted.replace_secret(name, value)
 
         await self._live.attach(run.id, renew)
@@ -334,6 +347,8 @@ class RunService:
         tail = output.stdout[: 10 << 10]
         run = dataclasses.replace(run, finished_at=time.time(), stdout=tail, stderr=output.stderr)
         try:
+            if self._llm is not None:
+                await self._llm.close(run.id)
             await asyncio.gather(*self._writes, return_exceptions=True)
             await self._store.update(run)
             if run.error is not None:
@@ -365,7 +380,10 @@ class RunService:
         journal = self._journals.get(str(run_id))
         if run_id is None or journal is None:
             return
-        task = asyncio.create_task(self._record(str(run_id), line, journal))
+        self._write(self._record(str(run_id), line, journal))
+
+    def _write(self, writing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(writing)
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 

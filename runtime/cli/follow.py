@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import click
 
-from runtime.cli.output import write_log
-from runtime.cli.report import report
+from runtime.cli.output import printable, write_log
+from runtime.cli.report import is_talkative, note_of, report
 from runtime.client import ApiError, Client
 from runtime.model import RunState
 
@@ -73,6 +73,8 @@ def _wait(client: Client, run_id: str, *, is_quiet: bool) -> dict[str, Any]:
             seen = event.seq
             if event.kind == "log" and not is_quiet:
                 write_log(str(event.data["text"]), sys.stderr)
+            elif (note := note_of(event.kind, event.data)) and not is_quiet and is_talkative():
+                click.echo(printable(note), err=True)
         done = client.get_run(run_id)
         if RunState(done["state"]).is_final:
             return done

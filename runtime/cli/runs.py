@@ -15,7 +15,10 @@ from rich.text import Text
 
 from runtime.cli.daemon import settings
 from runtime.cli.output import emit, emit_line, is_json, json_option, printable, write_log
+from runtime.cli.report import note_of
 from runtime.client import Client
+
+LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "policy_violation")
 
 
 @contextmanager
@@ -55,10 +58,12 @@ def logs(*, run: str, live: bool) -> None:
     with daemon_client() as client:
         if live:
             for event in client.events(run):
-                if event.kind == "log" and is_json():
-                    emit_line({"seq": event.seq, **event.data})
+                if is_json() and event.kind in {"log", *LLM_EVENTS}:
+                    emit_line({"seq": event.seq, "kind": event.kind, **event.data})
                 elif event.kind == "log":
                     write_log(str(event.data["text"]), sys.stdout)
+                elif note := note_of(event.kind, event.data):
+                    click.echo(printable(note), err=True)
             return
         found = client.get_run(run)
     shown = {key: found[key] for key in ("id", "state", "error", "stdout", "stderr")}

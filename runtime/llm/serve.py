@@ -40,8 +40,13 @@ class LlmServer:
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen. Raises NotReadyError where the socket cannot be bound."""
-        listener = _bind(self._path)
+        """Listen, unless it does. Raises NotReadyError where the socket cannot be bound."""
+        if self._running is not None:
+            return
+        try:
+            listener = _bind(self._path)
+        except OSError as exc:
+            raise NotReadyError(f"{self._path.parent}: {exc.strerror}", hint="orch doctor") from exc
         config = uvicorn.Config(
             make_llm_app(self._sessions),
             http="h11",
@@ -64,10 +69,12 @@ class LlmServer:
 
 
 def _bind(path: Path) -> socket.socket:
-    """Only its owner may connect, from the first moment on."""
+    """Its folder is the proxy's alone, so whoever gets there may connect: the proxy is another user."""
     path.unlink(missing_ok=True)
+    if path.parent.stat().st_mode & 0o077:
+        raise NotReadyError(f"{path.parent} is open to other users", hint=f"chmod 700 {path.parent}")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    previous = os.umask(0o177)
+    previous = os.umask(0o111)
     try:
         sock.bind(str(path))
     except OSError as exc:

@@ -36,6 +36,8 @@ class LlmSession:
     body_bytes: int = field(default=0, init=False)
     """Of the requests that are being read or answered."""
     _providers: dict[str, asyncio.Task[Provider]] = field(default_factory=dict, init=False, repr=False)
+    _replaced: list[asyncio.Task[Provider]] = field(default_factory=list, init=False, repr=False)
+    """Clients that hold a key which was replaced; calls of theirs may be under way."""
     _work: set[asyncio.Task[None]] = field(default_factory=set, init=False, repr=False)
     _is_closed: bool = field(default=False, init=False, repr=False)
 
@@ -69,6 +71,15 @@ class LlmSession:
             task = self._providers[name] = asyncio.create_task(opening)
         return await asyncio.shield(task)  # a client that goes away must not break it for the next one
 
+    def replace_key(self, name: str, key: Secret | None) -> None:
+        """Another key for a provider, or none, from the next call on; what is under way goes on."""
+        others = {provider: held for provider, held in self.secrets.items() if provider != name}
+        self.secrets = others if key is None else {**others, name: key}
+        if key is not None:
+            self.redact.add(key.reveal())
+        if (opened := self._providers.pop(name, None)) is not None:
+            self._replaced.append(opened)
+
     def track(self, work: asyncio.Task[None]) -> None:
         """A call of this run: it ends with the run. On a closed session it is cancelled at once."""
         self._work.add(work)
@@ -82,7 +93,8 @@ class LlmSession:
         for work in list(self._work):
             work.cancel()
         await asyncio.gather(*self._work, return_exceptions=True)
-        for opened in await asyncio.gather(*self._providers.values(), return_exceptions=True):
+        opening = (*self._providers.values(), *self._replaced)
+        for opened in await asyncio.gather(*opening, return_exceptions=True):
             if not isinstance(opened, BaseException):
                 await opened.aclose()
 

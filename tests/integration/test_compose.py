@@ -128,7 +128,7 @@ def test_the_api_is_its_owners_alone(docker_services: object, compose_folder: Pa
 def test_nothing_is_published_and_only_the_daemon_is_near_the_engine(
     docker_services: object, engine: docker.DockerClient
 ) -> None:
-    """As the engine itself tells it: no ports, one holder of the socket, which has no network."""
+    """As the engine itself tells it: no ports, one holder of the socket, which is on no sandbox's network."""
     project = {"label": f"com.docker.compose.project={PROJECT}"}
     found = {
         c.labels["com.docker.compose.service"]: c.attrs
@@ -137,14 +137,15 @@ def test_nothing_is_published_and_only_the_daemon_is_near_the_engine(
 
     assert {"daemon", "proxy"} == found.keys()
     assert not any(attrs["HostConfig"]["PortBindings"] for attrs in found.values())
-    assert found["daemon"]["HostConfig"]["NetworkMode"] == "none"
+    assert set(found["daemon"]["NetworkSettings"]["Networks"]) == {f"{PROJECT}_daemon"}
+    assert found["daemon"]["NetworkSettings"]["Ports"] == {}
     assert not any("docker.sock" in mount["Source"] for mount in found["proxy"]["Mounts"])
 
 
 def test_a_guard_that_is_removed_is_put_back(
     docker_services: object, compose_folder: Path, engine: docker.DockerClient
 ) -> None:
-    """A daemon in a container without a network notices as well, refuses runs, and heals."""
+    """A daemon in a container notices as well, refuses runs, and heals."""
     agent = compose_folder / "guarded"
     agent.mkdir()
     (agent / "main.py").write_text("print(1)")
