@@ -19,7 +19,7 @@ demo: images
 	@$(PY) scripts/demo.py
 
 test: images lint node-sdks
-	@$(PY) -m pytest tests --cov --cov-report=term:skip-covered
+	@bash scripts/test.sh
 
 # The npm packages that the integration tests run in a sandbox.
 node-sdks: images

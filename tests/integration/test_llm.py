@@ -54,7 +54,7 @@ def test_the_chain_answers_with_keys_that_the_sandbox_never_has(lab: Lab, canary
     assert keys["api.openai.com"] == {f"Bearer {KEYS['OPENAI_API_KEY']}"}
     assert keys["api.anthropic.com"] == {KEYS["ANTHROPIC_API_KEY"]}
     lines = [line for line in lab.decisions(done.json["id"]) if line["host"] == "llm.internal"]
-    assert [line["verdict"] for line in lines] == ["allow"] * 4 + ["deny"]
+    assert [line["verdict"] for line in lines] == ["allow"] * 5 + ["deny"]
 
 
 HOSTS = ("api.openai.com", "api.anthropic.com")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,20 +107,6 @@ def test_the_agent_is_in_a_sandbox(lab: Lab, engine: docker.DockerClient, tempor
     assert left(engine, temporary) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_removes_everything(
-    lab: Lab, engine: docker.DockerClient, temporary: Path, number: signal.Signals
-):
-    """Exit status 130, and not a container, network or file."""
-    running = start(lab, temporary)
-
-    running.send_signal(number)
-    out, _ = running.communicate(timeout=60)
-
-    assert (running.returncode, json.loads(out)["code"]) == (130, "CANCELLED")
-    assert left(engine, temporary) == []
-
-
 def test_a_killed_one_is_reaped_by_the_next(lab: Lab, engine: docker.DockerClient, temporary: Path):
     """kill -9 leaves a sandbox; the next run removes it and works."""
     running = start(lab, temporary)
@@ -137,25 +121,17 @@ def test_a_killed_one_is_reaped_by_the_next(lab: Lab, engine: docker.DockerClien
     assert left(engine, temporary) == []
 
 
-def test_a_living_one_is_left_alone(lab: Lab, engine: docker.DockerClient, temporary: Path):
-    """Two at once do not disturb each other."""
+def test_a_living_one_is_left_alone_and_ctrl_c_removes_it(
+    lab: Lab, engine: docker.DockerClient, temporary: Path
+):
+    """Two at once do not disturb each other; an interruption leaves not a container, network or file."""
     running = start(lab, temporary)
 
     status, _, _ = run(lab, temporary, str(lab.agent("local", "print(1)")))
 
     assert status == 0
     assert running.poll() is None
-    os.kill(running.pid, signal.SIGINT)
-    running.communicate(timeout=60)
-    assert left(engine, temporary) == []
-
-
-def test_the_time_limit_holds(lab: Lab, engine: docker.DockerClient, temporary: Path):
-    """As for every other run."""
-    started = time.monotonic()
-
-    status, done, _ = run(lab, temporary, str(lab.agent("local", CODE)), "--timeout", "1")
-
-    assert (status, done["code"]) == (7, "SANDBOX_TIMEOUT")
-    assert time.monotonic() - started < 60
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, json.loads(out)["code"]) == (130, "CANCELLED")
     assert left(engine, temporary) == []

@@ -201,9 +201,13 @@ async def test_a_proof_that_hangs_disproves(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr("runtime.guard.PROOF_TIMEOUT_S", 0.05)
 
     async def hang(process: FakeProcess) -> int:
-        return await (world.run(process) if process.argv[0] == "sh" else asyncio.Event().wait())
+        is_proof = process.argv[0] != "sh" and "monitor" not in process.argv[2]
+        return await (asyncio.Event().wait() if is_proof else world.run(process))
 
-    assert not (await established(world, GuardEngine(hang))).status.is_proved
+    status = (await established(world, GuardEngine(hang))).status
+
+    assert not status.is_proved
+    assert "TimeoutError" in status.detail
 
 
 async def test_failing_afterwards(world: World):
