@@ -44,15 +44,17 @@ class Image:
 
 
 IMAGES = (
-    Image("agent-node", "node", None, ("runtime/sandbox_init.py", "images/agent-node/node-proxy.cjs")),
+    Image(
+        "agent-node", "node", None, ("runtime/sandbox/sandbox_init.py", "images/agent-node/node-proxy.cjs")
+    ),
     Image(
         "agent-polyglot",
         "polyglot",
         "agent-polyglot.txt",
-        ("runtime/sandbox_init.py", "images/agent-node/node-proxy.cjs", "images/agent-polyglot"),
+        ("runtime/sandbox/sandbox_init.py", "images/agent-node/node-proxy.cjs", "images/agent-polyglot"),
         is_on_demand=True,
     ),
-    Image("agent-python", "python", "agent-python.txt", ("runtime/sandbox_init.py",)),
+    Image("agent-python", "python", "agent-python.txt", ("runtime/sandbox/sandbox_init.py",)),
     Image("proxy", "base", "proxy.txt", ("proxy",)),
     Image("daemon", "network", "daemon.txt", ("proxy", "runtime", "policies")),
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from proxy.addon_shared import EXPLICIT_PORT
+from proxy.hooks.clients import EXPLICIT_PORT
 from proxy.server import ProxyServer, ProxySettings
 
 CONTROL_SOCKET = "/run/orchbox/control/proxy.sock"

@@ -9,17 +9,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxy.addon import EgressAddon
-from proxy.addon_master import SYSTEM_ROOTS, build_master, close_listeners
-from proxy.addon_shared import EXPLICIT_PORT, HOST_PORT, SNI_PORT
-from proxy.addon_tls import MemoryTlsConfig
-from proxy.audit import Audit
-from proxy.control import ControlServer, sweep_forever
-from proxy.grants import GrantRefusedError, GrantRegistry
-from proxy.llm_relay import LlmRelay
-from proxy.policy.grant import Grant
-from proxy.resolve import Lookup, lookup_ipv4
-from proxy.session import Entry
+from proxy.admission.grants import GrantRefusedError, GrantRegistry
+from proxy.admission.session import Entry
+from proxy.contract.grant import Grant
+from proxy.control.audit import Audit
+from proxy.control.llm_relay import LlmRelay
+from proxy.control.server import ControlServer, sweep_forever
+from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.hooks.clients import EXPLICIT_PORT, HOST_PORT, SNI_PORT
+from proxy.hooks.requests import EgressAddon
+from proxy.layers.tls import MemoryTlsConfig
+from proxy.master import SYSTEM_ROOTS, build_master, close_listeners
 
 DNS_PORT = 53
 LLM_SOCKET = "llm.sock"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from runtime.canary.application import build_app
 from runtime.canary.command import serve
+from runtime.canary.upstreams.application import build_app
 
 if __name__ == "__main__":
     serve(build_app)

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from runtime.cli import daemon, doctor, install, policy, probe, run, runs, secrets, workspaces
-from runtime.cli.output import JSON_FLAG, fail
+from runtime.cli.commands import daemon, doctor, install, policy, probe, runs, secrets, workspaces
+from runtime.cli.console.output import JSON_FLAG, fail
+from runtime.cli.run import command as run
 from runtime.errors import InvalidInputError, OrchError
 from runtime.version import VERSION
 

@@ -19,10 +19,10 @@ from starlette.routing import Route as Path
 from starlette.types import Receive, Scope, Send
 
 from runtime.llm import router
-from runtime.llm.chain import DEFAULT
-from runtime.llm.errors import RouterError
+from runtime.llm.plan.chain import DEFAULT
 from runtime.llm.session import LlmSession, LlmSessions
-from runtime.llm.shapes import Json, LlmRequest, Shape, read_request
+from runtime.llm.shapes.errors import RouterError
+from runtime.llm.shapes.openai import Json, LlmRequest, Shape, read_request
 from runtime.llm.sse import EventStream
 from runtime.llm.until_gone import until_gone
 

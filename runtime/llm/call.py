@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from proxy.policy.model import ReasonCode
-from runtime.llm.budget import Hold, Usage, estimate_tokens
-from runtime.llm.chain import FailureKind, Route
-from runtime.llm.errors import RouterError
-from runtime.llm.failure import Failure, classify
-from runtime.llm.prices import price
+from runtime.llm.plan.budget import Hold, Usage, estimate_tokens
+from runtime.llm.plan.chain import FailureKind, Route
+from runtime.llm.plan.prices import price
 from runtime.llm.session import LlmSession
-from runtime.llm.shapes import Json, LlmRequest, text_bytes, usage_of
+from runtime.llm.shapes.errors import RouterError
+from runtime.llm.shapes.failure import Failure, classify
+from runtime.llm.shapes.openai import Json, LlmRequest, text_bytes, usage_of
 
 _TOLD = {
     ReasonCode.BUDGET_TOKENS: "this run's LLM tokens are used up (budget llm_tokens)",

@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from runtime.llm import prices
 from runtime.llm.call import Call, CallFailedError
-from runtime.llm.chain import NoRouteError, Plan, Route
-from runtime.llm.errors import RouterError, all_failed
-from runtime.llm.failure import Failure
+from runtime.llm.plan import prices
+from runtime.llm.plan.chain import NoRouteError, Plan, Route
 from runtime.llm.session import LlmSession
-from runtime.llm.shapes import Json, LlmRequest
+from runtime.llm.shapes.errors import RouterError, all_failed
+from runtime.llm.shapes.failure import Failure
+from runtime.llm.shapes.openai import Json, LlmRequest
 
 _STATUS = {"model_not_found": 404, "llm_key_required": 400, "budget_cost": 403}
 

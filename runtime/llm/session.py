@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from proxy.policy.model import Policy, ReasonCode
-from runtime.llm.budget import Hold, Spending, Usage
-from runtime.llm.chain import Plan, Route, plan
-from runtime.llm.prices import price
-from runtime.llm.providers import Outside, Provider, open_provider
-from runtime.model import Secret
-from runtime.streams import Redactor
+from runtime.llm.plan.budget import Hold, Spending, Usage
+from runtime.llm.plan.chain import Plan, Route, plan
+from runtime.llm.plan.prices import price
+from runtime.llm.upstream.providers import Outside, Provider, open_provider
+from runtime.model.run import Secret
+from runtime.sandbox.output import Redactor
 
 OnEvent = Callable[[str, dict[str, object]], None]
 """(kind, data), called in the event loop; it must not block. Kinds: `llm_call_succeeded`, `llm_call_failed`,

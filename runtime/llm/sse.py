@@ -10,9 +10,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from runtime.llm.call import CallFailedError
-from runtime.llm.errors import RouterError
-from runtime.llm.failure import Failure
-from runtime.llm.shapes import Json, LlmRequest, is_usage_only
+from runtime.llm.shapes.errors import RouterError
+from runtime.llm.shapes.failure import Failure
+from runtime.llm.shapes.openai import Json, LlmRequest, is_usage_only
 
 
 class EventStream(Response):

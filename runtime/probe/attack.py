@@ -11,17 +11,17 @@ from typing import Any
 
 from proxy.policy.model import Policy
 from runtime.canary.seen import Record
-from runtime.config import Settings
-from runtime.daemon import PolicySource
-from runtime.failure import OUT_OF_MEMORY
-from runtime.model import Isolation, RunState
+from runtime.daemon.daemon import PolicySource
+from runtime.daemon.settings import Settings
+from runtime.model.run import Isolation, RunState
 from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
 from runtime.probe.corpus import CASES
 from runtime.probe.corpus.addresses import ANSWERS, FAILING, REBINDING
 from runtime.probe.corpus.policy import policy_cases, under
 from runtime.probe.judge import judge
 from runtime.probe.lab import ProbeLab, probe_lab
-from runtime.probe.model import Case, Inside, Outside, Report, Result, Works
+from runtime.probe.result import Case, Inside, Outside, Report, Result, Works
+from runtime.sandbox.outcome import OUT_OF_MEMORY
 
 Zone = dict[str, list[list[str]]]
 ALLOWED = ("ok.test", "pass.test", "paths.test", "keyed.test")

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtime import labels
 from runtime.canary.client import CanaryError, Control
 from runtime.canary.wiring import Rows, conflicts, wire_script
-from runtime.engine import ContainerConfig, Engine, NetworkSpec
+from runtime.containers import labels
+from runtime.containers.helper import run_helper
+from runtime.daemon.owner import this_process
+from runtime.engine.protocol import ContainerConfig, Engine, NetworkSpec
+from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import ConflictError
-from runtime.helper import run_helper
-from runtime.owner import this_process
-from runtime.uninterrupted import uninterrupted
 
 GATEWAY = "203.0.113.1"
 UPSTREAM = "203.0.113.10"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtime.probe.model import (
+from runtime.probe.result import (
     Blocked,
     Case,
     Contained,

@@ -16,18 +16,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from runtime import labels
 from runtime.canary.client import CanaryError
-from runtime.config import Settings
-from runtime.daemon import Daemon, PolicySource
-from runtime.engine import Engine
-from runtime.model import Isolation, Limits, Run, RunRequest, RunState, Secret
-from runtime.own_daemon import OwnDaemon, own_folder, own_settings, reap_dead
-from runtime.owner import is_alive
+from runtime.containers import labels
+from runtime.containers.sweep import sweep
+from runtime.daemon.daemon import Daemon, PolicySource
+from runtime.daemon.embedded import OwnDaemon, own_folder, own_settings, reap_dead
+from runtime.daemon.owner import is_alive
+from runtime.daemon.settings import Settings
+from runtime.engine.protocol import Engine
+from runtime.model.run import Isolation, Limits, Run, RunRequest, RunState, Secret
 from runtime.probe.canaries import DNS, UPSTREAM, Canaries
 from runtime.probe.corpus.addresses import ANSWERS
 from runtime.probe.corpus.policy import pinned_rules
-from runtime.sweep import sweep
 
 ZoneOf = Callable[[Mapping[str, str]], dict[str, list[list[str]]]]
 """From the addresses held for networks to the name server's answers."""

@@ -7,7 +7,7 @@ import json
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from runtime.probe.model import Report, Result, Verdict
+from runtime.probe.result import Report, Result, Verdict
 from runtime.version import VERSION
 
 _SARIF = "https://json.schemastore.org/sarif-2.1.0.json"

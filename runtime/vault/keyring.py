@@ -12,7 +12,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 from tink import aead
 
-from runtime.database import Database
+from runtime.database.connection import Database
 from runtime.errors import NotReadyError, VaultKeyError
 from runtime.vault import key, rows
 from runtime.vault.keyset import Keyset

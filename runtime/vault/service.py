@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from runtime.database import Database
+from runtime.database.connection import Database
 from runtime.errors import ConflictError, NotFoundError, VaultKeyError
-from runtime.model import Secret
+from runtime.model.run import Secret
 from runtime.vault import entry, rows
 from runtime.vault.entry import AuditLine, SecretEntry, Workspace
 from runtime.vault.keyring import Keyring

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from runtime import labels
-from runtime.docker_engine import DockerEngine
-from runtime.engine import ContainerConfig, Engine, NetworkSpec
+from runtime.containers import labels
+from runtime.engine.docker import DockerEngine
+from runtime.engine.fake import FakeEngine
+from runtime.engine.protocol import ContainerConfig, Engine, NetworkSpec
 from runtime.errors import OrchError
-from runtime.fake_engine import FakeEngine
 
 IMAGE = os.environ.get("ORCHBOX_TEST_IMAGE", "orchbox/agent-python:local")
 """Any image with coreutils."""

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from runtime.docker_engine import DockerEngine
-from runtime.engine import STDERR, STDOUT, Attached, Engine, ExitStatus
+from runtime.engine.docker import DockerEngine
+from runtime.engine.fake import FakeEngine
+from runtime.engine.protocol import STDERR, STDOUT, Attached, Engine, ExitStatus
 from runtime.errors import (
     ConflictError,
     EngineUnavailableError,
@@ -15,7 +16,6 @@ from runtime.errors import (
     NotFoundError,
     OrchError,
 )
-from runtime.fake_engine import FakeEngine
 from tests.contract.conftest import Lab
 
 

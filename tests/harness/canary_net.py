@@ -28,7 +28,7 @@ import docker.errors
 from runtime.canary.client import Control
 from runtime.canary.seen import Record
 from runtime.canary.wiring import wire_script
-from runtime.owner import is_alive, this_process
+from runtime.daemon.owner import is_alive, this_process
 from tests.harness.errors import HarnessError
 from tests.harness.host_network import best_run, conflicts, device_of, has_link
 from tests.harness.simulator import REPOSITORY

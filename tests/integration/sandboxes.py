@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from runtime import labels
-from runtime.docker_engine import DockerEngine
-from runtime.engine import STDOUT, ExitStatus
+from runtime.containers import labels
+from runtime.containers.restrictions import SandboxSpec, sandbox_config
+from runtime.engine.docker import DockerEngine
+from runtime.engine.protocol import STDOUT, ExitStatus
+from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import OrchError
-from runtime.hardening import SandboxSpec, sandbox_config
-from runtime.model import Isolation, Limits, RunRequest, Secret
-from runtime.networks import NetworkSlots
-from runtime.sandbox import init_message
-from runtime.uninterrupted import uninterrupted
+from runtime.model.run import Isolation, Limits, RunRequest, Secret
+from runtime.network.slots import NetworkSlots
+from runtime.sandbox.maker import init_message
 
 IMAGE = os.environ.get("ORCHBOX_TEST_IMAGE", "orchbox/agent-python:local")
 POOL = ipaddress.IPv4Network("10.238.8.0/24")

@@ -17,7 +17,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from runtime.client import Client
+from runtime.client.connection import Client
 
 pytestmark = [pytest.mark.docker, pytest.mark.compose]
 

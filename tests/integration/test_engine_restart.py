@@ -11,7 +11,7 @@ from contextlib import closing
 import docker
 import pytest
 
-from runtime.client import Client
+from runtime.client.connection import Client
 from tests.harness.private_host import PrivateHost
 from tests.integration.conftest import Lab
 

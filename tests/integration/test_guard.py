@@ -15,13 +15,13 @@ from pathlib import Path
 import docker
 import pytest
 
-from runtime import labels
-from runtime.client import Client
-from runtime.docker_engine import DockerEngine
-from runtime.engine import NetworkSpec
-from runtime.guard import HostGuard
-from runtime.guard_proof import ProofPlan, plan
-from runtime.networks import NetworkSlots
+from runtime.client.connection import Client
+from runtime.containers import labels
+from runtime.engine.docker import DockerEngine
+from runtime.engine.protocol import NetworkSpec
+from runtime.network.guard import HostGuard
+from runtime.network.proof import ProofPlan, plan
+from runtime.network.slots import NetworkSlots
 from tests.integration.conftest import Lab
 from tests.integration.sandboxes import open_engine
 
@@ -78,7 +78,7 @@ async def test_the_guard_holds_over_both_families(host: Host):
 
 async def test_the_proof_fails_without_the_rules(host: Host, monkeypatch: pytest.MonkeyPatch):
     """On a bridge that the rules do not name, the same proof finds the host: it is not vacuous."""
-    monkeypatch.setattr("runtime.networks.BRIDGE_PREFIX", "xrb")
+    monkeypatch.setattr("runtime.network.slots.BRIDGE_PREFIX", "xrb")
     status = await host.guard.establish(host.proxy)
     assert not status.is_proved
     assert "reaches the host at" in status.detail
@@ -88,8 +88,8 @@ async def test_the_proof_by_ipv6_fails_without_the_rules(host: Host, monkeypatch
     """The bridge's link-local address alone is found as well, so the IPv6 half is not vacuous either."""
     if not _host_has_ipv6():
         pytest.skip("this kernel has no IPv6")
-    monkeypatch.setattr("runtime.networks.BRIDGE_PREFIX", "xrb")
-    monkeypatch.setattr("runtime.guard.plan", _ipv6_only)
+    monkeypatch.setattr("runtime.network.slots.BRIDGE_PREFIX", "xrb")
+    monkeypatch.setattr("runtime.network.guard.plan", _ipv6_only)
     status = await host.guard.establish(host.proxy)
     assert not status.is_proved
     assert "reaches the host at fe80" in status.detail

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.hardening import host_tasks
-from runtime.model import Isolation
-from runtime.seccomp import profile
+from runtime.containers.restrictions import host_tasks
+from runtime.containers.seccomp import profile
+from runtime.model.run import Isolation
 from tests.integration.sandboxes import LIMITS, POOL, Seen, see
 
 pytestmark = pytest.mark.docker

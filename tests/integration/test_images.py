@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from runtime.config import Settings
+from runtime.daemon.settings import Settings
 
 pytestmark = pytest.mark.docker
 

@@ -11,12 +11,12 @@ from types import ModuleType
 import docker
 import pytest
 
-from runtime import labels
-from runtime.docker_engine import DockerEngine
+from runtime.containers import labels
+from runtime.containers.isolation import gvisor_fault, start_isolated
+from runtime.containers.restrictions import helper_config, under
+from runtime.engine.docker import DockerEngine
 from runtime.errors import InvalidInputError, NotReadyError
-from runtime.hardening import helper_config, under
-from runtime.isolation import gvisor_fault, start_isolated
-from runtime.model import Isolation
+from runtime.model.run import Isolation
 from tests.harness.canary_net import CanaryNet
 from tests.integration.conftest import Lab, inventory
 from tests.integration.sandboxes import IMAGE, open_engine

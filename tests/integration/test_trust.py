@@ -13,10 +13,12 @@ import docker
 import docker.errors
 import pytest
 
-from runtime.bundle import bundle_of
-from runtime.client import Client
-from runtime.config import Settings
-from runtime.probe.trust import (
+from runtime.agents.bundle import bundle_of
+from runtime.client.connection import Client
+from runtime.daemon.settings import Settings
+from runtime.probe.trust.clients import CLIENTS
+from runtime.probe.trust.run import HOSTS, PLACES, REFUSED
+from runtime.probe.trust.table import (
     AGENT,
     ENVIRONMENTS,
     IMAGE,
@@ -26,8 +28,6 @@ from runtime.probe.trust import (
     check_trust,
     time_limit_s,
 )
-from runtime.probe.trust_clients import CLIENTS
-from runtime.probe.trust_run import HOSTS, PLACES, REFUSED
 from tests.harness.canary_net import PUBLIC, CanaryNet
 from tests.integration.conftest import ROOT, Lab
 

@@ -26,11 +26,11 @@ from runtime.canary.certificates import Authority
 from runtime.canary.seen import Exchange
 from runtime.canary.world import Failure, World
 from runtime.llm.app import SANDBOX_HEADER, make_llm_app
-from runtime.llm.chain import parse_chain
-from runtime.llm.providers import ENDPOINTS, Endpoint, Outside
+from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
-from runtime.llm.timeouts import Timeouts
-from runtime.model import Secret
+from runtime.llm.upstream.providers import ENDPOINTS, Endpoint, Outside
+from runtime.llm.upstream.timeouts import Timeouts
+from runtime.model.run import Secret
 from tests.upstreams.app import build_app
 
 with warnings.catch_warnings():  # the SDKs' own deprecations at import are not ours to fix

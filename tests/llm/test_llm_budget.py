@@ -10,8 +10,8 @@ import openai
 import pytest
 
 from runtime.llm import router
-from runtime.llm.shapes import read_request
-from runtime.llm.timeouts import Timeouts
+from runtime.llm.shapes.openai import read_request
+from runtime.llm.upstream.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, MESSAGES, Rig, chat
 
 

@@ -12,7 +12,7 @@ import pytest
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import DenyRule
 from runtime.llm.app import SANDBOX_HEADER
-from runtime.llm.timeouts import Timeouts
+from runtime.llm.upstream.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, KEYS, MESSAGES, Rig, chat
 
 HEADERS = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "authorization"}
@@ -163,7 +163,7 @@ async def test_an_upstream_that_echoes_the_key_does_not_reach_the_client(
     rig: Rig, status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither in the answer nor in an event, in whichever form an error quotes it."""
-    from runtime.canary import recorder
+    from runtime.canary.upstreams import recorder
 
     key = KEYS["openai"]
     plain = recorder.JSONResponse

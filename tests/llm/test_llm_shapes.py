@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from runtime.llm import app
-from runtime.llm.timeouts import Timeouts
+from runtime.llm.upstream.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, MESSAGES, Rig, chat
 
 PROVIDERS = ["openai", "anthropic", "gemini"]

@@ -9,7 +9,7 @@ import docker
 import docker.errors
 import pytest
 
-from runtime.config import Settings
+from runtime.daemon.settings import Settings
 
 TEST_IMAGE = "orchbox/agent-python:local"
 

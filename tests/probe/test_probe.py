@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import docker
 import pytest
 
-from runtime.config import Settings
+from runtime.daemon.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 180

@@ -13,16 +13,16 @@ from typing import Any
 import docker
 import pytest
 
-import runtime.daemon
-import runtime.sandbox
-from runtime.config import Settings
-from runtime.guard import TABLE, HostGuard
-from runtime.guard_proof import GuardStatus
-from runtime.hardening import helper_config
-from runtime.helper import run_helper
-from runtime.model import Isolation
+import runtime.daemon.daemon
+import runtime.sandbox.maker
+from runtime.containers.helper import run_helper
+from runtime.containers.restrictions import helper_config
+from runtime.daemon.settings import Settings
+from runtime.model.run import Isolation
+from runtime.network.guard import TABLE, HostGuard
+from runtime.network.proof import GuardStatus
 from runtime.probe.attack import cases_for, probe
-from runtime.probe.model import Verdict
+from runtime.probe.result import Verdict
 
 # The lab's loop ends with connections of a proxy that was sabotaged; what is asserted is the verdict.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -171,9 +171,9 @@ def test_missing_defence_of_the_proxy_is_noticed(
 ):
     """Every case that aims at the defence stops holding."""
     image = sabotaged_images(defence)
-    supervisor = runtime.daemon.ProxySupervisor
+    supervisor = runtime.daemon.daemon.ProxySupervisor
     monkeypatch.setattr(
-        runtime.daemon, "ProxySupervisor", lambda *a, **k: supervisor(*a, **{**k, "image": image})
+        runtime.daemon.daemon, "ProxySupervisor", lambda *a, **k: supervisor(*a, **{**k, "image": image})
     )
 
     verdicts = caught(settings, PROXY[defence])
@@ -189,14 +189,14 @@ def test_missing_defence_of_the_sandbox_is_noticed(
 ):
     """Every case that aims at this part of the configuration stops holding."""
     remove, wanted = SANDBOX[defence]
-    configure = runtime.sandbox.sandbox_config
+    configure = runtime.sandbox.maker.sandbox_config
 
     def lax(spec: Any) -> dict[str, Any]:
         config = copy.deepcopy(configure(spec))
         remove(config)
         return config
 
-    monkeypatch.setattr(runtime.sandbox, "sandbox_config", lax)
+    monkeypatch.setattr(runtime.sandbox.maker, "sandbox_config", lax)
 
     verdicts = caught(settings, wanted)
 

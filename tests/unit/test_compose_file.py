@@ -1,4 +1,4 @@
-"""compose.yaml says the same as runtime/hardening.py, and gives away nothing more."""
+"""compose.yaml says the same as runtime/containers/restrictions.py, and gives away nothing more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.hardening import ProxySpec, proxy_config
+from runtime.containers.restrictions import ProxySpec, proxy_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +37,10 @@ def test_every_service_is_hardened(services: dict[str, Any]) -> None:
     for service in services.values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
-        assert service["security_opt"] == ["no-new-privileges:true", "seccomp=runtime/seccomp.json"]
+        assert service["security_opt"] == [
+            "no-new-privileges:true",
+            "seccomp=runtime/containers/seccomp.json",
+        ]
         assert service["healthcheck"]["test"][0] == "CMD"
     assert "cap_add" not in services["proxy"]
     assert services["daemon"]["cap_add"] == ["DAC_OVERRIDE"]

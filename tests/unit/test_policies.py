@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.loader import load_policy
 from proxy.policy.decide import decide
 from proxy.policy.model import ReasonCode, Request, TlsMode
+from runtime.policies.loader import load_policy
 
 SHIPPED = Path(__file__).parents[2] / "policies"
 REGISTRIES = {"pip": ["mirror.example"], "npm": ["mirror.example"]}

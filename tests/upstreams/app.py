@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp
 
-from runtime.canary import plain_api
-from runtime.canary.application import APT, CARGO, GIT, NPM, PIP, ByHost, registry_routes
-from runtime.canary.recorder import Recorder
+from runtime.canary.upstreams import plain_api
+from runtime.canary.upstreams.application import APT, CARGO, GIT, NPM, PIP, ByHost, registry_routes
+from runtime.canary.upstreams.recorder import Recorder
 from runtime.canary.world import World
 from tests.upstreams import anthropic_api, gemini_api, openai_api
 

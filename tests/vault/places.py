@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.database import Database, open_database
-from runtime.model import Secret
+from runtime.database.connection import Database, open_database
+from runtime.model.run import Secret
 from runtime.vault.service import Vault
 from runtime.vault.source import FileKey, KeySource
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from runtime import store as run_store
-from runtime.model import Isolation, Run, RunError, RunState
-from runtime.store import Store
+from runtime.model.run import Isolation, Run, RunError, RunState
+from runtime.runs import store as run_store
+from runtime.runs.store import Store
 from runtime.vault import tables
 from tests.vault.places import Place
 

@@ -20,11 +20,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from proxy.policy.grant import Grant
+from proxy.contract.grant import Grant
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
 from proxy.server import ProxyServer, ProxySettings
-from runtime.proxy_link import ProxyLink, make_ca
+from runtime.egress.link import ProxyLink, make_ca
 
 UPSTREAM = "127.0.0.2"
 TOKEN = "token-of-this-test"

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from proxy.policy.grant import GrantSecret
+from proxy.contract.grant import GrantSecret
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy, TlsMode
 from tests.wire.conftest import UPSTREAM, Rig

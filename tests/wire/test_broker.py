@@ -10,8 +10,8 @@ import ssl
 import httpx
 import pytest
 
-from proxy import addon_secrets
-from proxy.policy.grant import GrantSecret
+from proxy.contract.grant import GrantSecret
+from proxy.hooks import handover as addon_secrets
 from tests.wire.conftest import Rig
 from tests.wire.secrets import (
     DB,

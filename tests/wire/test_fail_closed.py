@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from proxy import addon as addon_module
-from proxy import addon_routes
+from proxy.hooks import requests as addon_module
+from proxy.layers import routes as addon_routes
 from tests.wire.conftest import Rig
 from tests.wire.test_refusals import client, problem, tunnel
 

@@ -16,7 +16,7 @@ import h2.events
 import h2.settings
 import pytest
 
-from proxy import meters
+from proxy.admission import meters
 from proxy.policy import limits
 from proxy.policy.model import Budgets
 from tests.wire.conftest import Rig, close_all
@@ -389,7 +389,7 @@ async def test_failing_accounts_deny(rig: Rig, monkeypatch: pytest.MonkeyPatch, 
 
 async def test_a_failing_layer_ends_the_connection(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """mitmproxy would log the exception and go on; here the connection is cut."""
-    from proxy.addon_http1 import GuardedHttp1Server
+    from proxy.layers.http1 import GuardedHttp1Server
 
     def boom(*_args):
         raise ZeroDivisionError
@@ -462,7 +462,7 @@ async def test_streams_at_one_time_are_bounded_and_announced(rig: Rig):
 
 async def test_rapid_reset_ends_the_connection(rig: Rig, monkeypatch: pytest.MonkeyPatch):
     """CVE-2023-44487: streams opened and taken back are counted; beyond the bound the connection ends."""
-    monkeypatch.setattr("proxy.addon_http2.MAX_RESETS_PER_MINUTE", 20)
+    monkeypatch.setattr("proxy.layers.http2.MAX_RESETS_PER_MINUTE", 20)
     peer = await H2(rig).open()
     for _ in range(30):
         stream = peer.connection.get_next_available_stream_id()

@@ -11,7 +11,7 @@ import ssl
 import httpx
 import pytest
 
-from proxy.addon_layers import MAX_DRAIN_BYTES
+from proxy.layers.http import MAX_DRAIN_BYTES
 from tests.wire.conftest import TOKEN, Rig
 
 

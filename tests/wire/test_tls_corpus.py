@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from proxy.session import SLOW
+from proxy.admission.session import SLOW
 from tests.wire.conftest import UPSTREAM, Rig
 from tests.wire.raw import open_tunnel, refusals, send
 from tests.wire.test_http2 import converse, head

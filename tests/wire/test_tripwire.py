@@ -14,7 +14,7 @@ import brotli
 import httpx
 import pytest
 
-from tests.unit.proxy.test_secret_forms import SHAPES, VALUE
+from tests.unit.proxy.secrets.test_forms import SHAPES, VALUE
 from tests.wire.conftest import Rig
 from tests.wire.secrets import DB, DB_SECRET, GrantSecret, give_keys, reason, send
 from tests.wire.test_http2 import converse, head

@@ -14,7 +14,7 @@ from runtime.probe.corpus import (
     protocols,
     secrets,
 )
-from runtime.probe.model import Case
+from runtime.probe.result import Case
 
 CASES: tuple[Case, ...] = (
     *control.CASES,

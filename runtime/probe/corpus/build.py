@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from runtime.probe.model import (
+from runtime.probe.result import (
     Blocked,
     Case,
     Contained,
@@ -23,14 +23,14 @@ CARET = "\r\n"
 _AUTH = "Proxy-Authorization: Basic {auth}\r\n"
 
 FIX_POLICY = "proxy/policy/hosts.py and decide.py: one spelling of a name, deny by default"
-FIX_AGREE = "proxy/judge.py: CONNECT, server name, Host and dialled address must agree"
-FIX_ADDRESS = "proxy/policy/addresses.py, proxy/resolve.py: every answer checked, the checked address dialled"
-FIX_HEAD = "proxy/addon_layers.py: what is no clean request is refused before it is parsed"
-FIX_GUARD = "runtime/guard.py and networks.py; `orch doctor` says whether the guard is proved"
-FIX_DNS = "proxy/addon_names.py; the sandbox's only resolver is the proxy (runtime/hardening.py)"
-FIX_SANDBOX = "runtime/hardening.py: the container's configuration"
+FIX_AGREE = "proxy/destination/judge.py: CONNECT, server name, Host and dialled address must agree"
+FIX_ADDRESS = "proxy/policy/addresses.py, proxy/destination/resolve.py: every answer checked, the checked address dialled"
+FIX_HEAD = "proxy/layers/http.py: what is no clean request is refused before it is parsed"
+FIX_GUARD = "runtime/network/guard.py and networks.py; `orch doctor` says whether the guard is proved"
+FIX_DNS = "proxy/hooks/dns.py; the sandbox's only resolver is the proxy (runtime/containers/restrictions.py)"
+FIX_SANDBOX = "runtime/containers/restrictions.py: the container's configuration"
 FIX_LIMITS = "proxy/policy/limits.py and the policy's budgets"
-FIX_SECRETS = "runtime/sandbox_init.py, proxy/headers.py"
+FIX_SECRETS = "runtime/sandbox/sandbox_init.py, proxy/destination/headers.py"
 
 
 def refused(*reasons: str, lines: int = 1, silent: bool = False, upstream: int = 0) -> Refused:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from runtime.probe.inside.syscalls import ATTEMPTS
-from runtime.probe.model import Blocked, Case
+from runtime.probe.result import Blocked, Case
 
-FIX_KERNEL = "runtime/seccomp.json, runtime/hardening.py"
+FIX_KERNEL = "runtime/containers/seccomp.json, runtime/containers/restrictions.py"
 
 CASES: tuple[Case, ...] = tuple(
     Case(

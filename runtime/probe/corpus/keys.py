@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.probe.corpus.build import refused, sent, tunnelled, works
-from runtime.probe.model import Blocked, Case
+from runtime.probe.result import Blocked, Case
 
-FIX_PIN = "proxy/broker.py, proxy/credential_positions.py: on a pinned host the sandbox's own key only"
-FIX_BOUND = "proxy/broker.py, proxy/policy/credentials.py: a key is for the host that its rule names"
-FIX_TRIPWIRE = "proxy/addon_secrets.py, proxy/leak_scan.py: the values a sandbox holds, in what it sends"
-FIX_SCRUB = "proxy/scrub.py: what the upstream reflects"
+FIX_PIN = "proxy/secrets/broker.py, proxy/secrets/positions.py: on a pinned host the sandbox's own key only"
+FIX_BOUND = "proxy/secrets/broker.py, proxy/policy/bindings.py: a key is for the host that its rule names"
+FIX_TRIPWIRE = (
+    "proxy/hooks/handover.py, proxy/secrets/leak_scan.py: the values a sandbox holds, in what it sends"
+)
+FIX_SCRUB = "proxy/secrets/scrub.py: what the upstream reflects"
 _THEIRS = "sk-of-another-account-0123456789"
 _SOCKET = (
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"

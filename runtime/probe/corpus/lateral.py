@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import FIX_GUARD, checked, refused, sent, tcp, udp
-from runtime.probe.model import Case
+from runtime.probe.result import Case
 
 _SOCKETS = (
     *(
@@ -74,7 +74,7 @@ CASES: tuple[Case, ...] = (
     checked("L-15e", "the root file system", "unwritable", paths=["/", "/etc", "/usr/bin", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd", "/var", "/opt", "/root"]),
     checked("L-15f", "how the root file system is mounted", "read_only", paths=["/", "/usr", "/etc"]),
     checked("L-18", "a second network", "one_interface"),
-    checked("L-20", "the interception CA's key", "no_private_key", fix="proxy/addon_tls.py: the CA's key lives in memory only"),
+    checked("L-20", "the interception CA's key", "no_private_key", fix="proxy/layers/tls.py: the CA's key lives in memory only"),
     checked("L-21", "processes of the host", "no_other_processes"),
     checked("L-22", "names of the host's network", "no_host_names"),
     udp("L-08", "a broadcast", "255.255.255.255", 67, group="lateral", broadcast=True),

@@ -18,7 +18,7 @@ from runtime.probe.corpus.build import (
     tunnelled,
     udp,
 )
-from runtime.probe.model import Case, Unverified
+from runtime.probe.result import Case, Unverified
 
 _NOT_HTTP = refused("not_tls_or_http", silent=True)
 _BAD = refused("bad_request")
@@ -35,7 +35,7 @@ def _raw(id_: str, title: str, text: str) -> Case:
         title,
         [*_IN_TUNNEL, ["send", text]],
         _NOT_HTTP,
-        fix="proxy/addon_routes.py: only TLS and HTTP get a layer",
+        fix="proxy/layers/routes.py: only TLS and HTTP get a layer",
     )
 
 
@@ -143,11 +143,11 @@ _HTTP2: tuple[Case, ...] = (
 
 _UPSTREAM: tuple[Case, ...] = (
     tunnelled("P-14a", "an upstream with an expired certificate", "GET /{m} HTTP/1.1\r\nHost: expired.wild.test\r\n\r\n",
-              Unverified(), host="expired.wild.test", sni="expired.wild.test", group="protocols", fix="proxy/addon_master.py: ssl_insecure"),
+              Unverified(), host="expired.wild.test", sni="expired.wild.test", group="protocols", fix="proxy/master.py: ssl_insecure"),
     tunnelled("P-14b", "an upstream with another's certificate", "GET /{m} HTTP/1.1\r\nHost: wrong-name.wild.test\r\n\r\n",
-              Unverified(), host="wrong-name.wild.test", sni="wrong-name.wild.test", group="protocols", fix="proxy/addon_master.py: ssl_insecure"),
+              Unverified(), host="wrong-name.wild.test", sni="wrong-name.wild.test", group="protocols", fix="proxy/master.py: ssl_insecure"),
     tunnelled("P-14c", "an upstream with a certificate of its own", "GET /{m} HTTP/1.1\r\nHost: self-signed.wild.test\r\n\r\n",
-              Unverified(), host="self-signed.wild.test", sni="self-signed.wild.test", group="protocols", fix="proxy/addon_master.py: ssl_insecure"),
+              Unverified(), host="self-signed.wild.test", sni="self-signed.wild.test", group="protocols", fix="proxy/master.py: ssl_insecure"),
 )  # fmt: skip
 
 _PIPELINES: tuple[Case, ...] = (

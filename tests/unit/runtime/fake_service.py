@@ -13,11 +13,11 @@ from typing import Any
 
 import uvicorn
 
-from runtime.api import make_api
+from runtime.access.caller import PeerProtocol
+from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
-from runtime.model import Event, Run, RunError, RunRequest, RunState
-from runtime.peer import PeerProtocol
-from runtime.ports import Check
+from runtime.model.run import Event, Run, RunError, RunRequest, RunState
+from runtime.runs.ports import Check
 from runtime.vault.service import Vault
 
 RUN_ID = "0b0e0000-0000-4000-8000-000000000001"

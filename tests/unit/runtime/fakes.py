@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
-from proxy.policy.grant import Grant
+from proxy.contract.grant import Grant
 from runtime.errors import NotReadyError
-from runtime.model import Run, RunError, RunState, Secret
+from runtime.model.run import Run, RunError, RunState, Secret
 
 
 class MemoryStore:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from runtime.canary.git_repo import REPOSITORY
+from runtime.canary.upstreams.git_repo import REPOSITORY
 from runtime.canary.world import Failure, World
 from tests.upstreams.app import ANTHROPIC, APT, CARGO, GEMINI, GIT, NPM, OPENAI, PIP, PLAIN, build_app
 from tests.upstreams.summary import summarize

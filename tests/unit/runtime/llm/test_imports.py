@@ -10,7 +10,7 @@ import pytest
 HEAVY = ("any_llm", "openai", "anthropic", "genai_prices", "httpx2")
 
 
-@pytest.mark.parametrize("module", ["runtime.llm.app", "runtime.llm.session", "runtime.daemon"])
+@pytest.mark.parametrize("module", ["runtime.llm.app", "runtime.llm.session", "runtime.daemon.daemon"])
 def test_no_sdk_is_imported_before_the_first_call(module: str) -> None:
     """They cost 2 s and 50 MiB."""
     code = f"import {module}, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
@@ -27,9 +27,9 @@ def test_prices_are_never_fetched() -> None:
     code = (
         "import socket, threading\n"
         "socket.socket.connect = None\n"
-        "from runtime.llm.prices import price\n"
-        "from runtime.llm.chain import Route\n"
-        "from runtime.llm.budget import Usage\n"
+        "from runtime.llm.plan.prices import price\n"
+        "from runtime.llm.plan.chain import Route\n"
+        "from runtime.llm.plan.budget import Usage\n"
         "cost = price(Route('openai', 'gpt-5-mini'), Usage(10**6, 0))\n"
         "from genai_prices import data_snapshot, update_prices\n"
         "print(cost, data_snapshot._custom_snapshot, threading.active_count())\n"

@@ -9,7 +9,7 @@ from runtime.canary.seen import Hello, Packet, Query, Record
 from runtime.probe.attack import Plan, _view, unexplained
 from runtime.probe.canaries import PUBLIC, UPSTREAM
 from runtime.probe.corpus import CASES
-from runtime.probe.model import Inside
+from runtime.probe.result import Inside
 
 
 def test_every_case_has_a_marker_and_an_address_of_its_own():

@@ -12,7 +12,7 @@ from runtime.probe.corpus.policy import MAX_HOSTS, policy_cases, under
 from runtime.probe.inside.abuse import ABUSES
 from runtime.probe.inside.actions import ACTIONS
 from runtime.probe.inside.checks import CHECKS
-from runtime.probe.model import GROUPS, Contained, Refused
+from runtime.probe.result import GROUPS, Contained, Refused
 
 
 def test_there_are_enough_cases_in_every_group():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runtime.probe.judge import judge
-from runtime.probe.model import (
+from runtime.probe.result import (
     Blocked,
     Case,
     Contained,

@@ -6,8 +6,8 @@ import json
 from xml.etree import ElementTree as ET
 
 from runtime.probe.corpus import CASES
-from runtime.probe.model import Inside, Outside, Report, Result, Verdict
 from runtime.probe.report import to_json, to_junit, to_sarif
+from runtime.probe.result import Inside, Outside, Report, Result, Verdict
 
 HELD = Result(CASES[0], Inside("answered", "fine", (200,), (None,)), Outside(), Verdict.HELD, "")
 ESCAPED = Result(CASES[-1], Inside("possible", "\x00\x1b[31m"), Outside(), Verdict.ESCAPED, "it worked\x00")

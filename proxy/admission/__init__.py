@@ -1,0 +1,1 @@
+"""Who a connection belongs to (grants, sessions), and how much it may still spend (meters)."""

@@ -1,0 +1,1 @@
+"""Towards the daemon: the control socket, the audit and the relay to the LLM router."""

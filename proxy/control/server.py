@@ -1,0 +1,144 @@
+"""The control socket: grants in, acknowledgements and decisions out. JSON, one object a line.
+
+daemon -> proxy   {"op": "hello", "ca_cert_pem", "ca_key_pem"}
+                  {"op": "grant", "grant": {...}}        {"op": "revoke", "sandbox_id"}
+proxy -> daemon   {"event": "ready"}
+                  {"event": "applied", "sandbox_id", "revision"}
+                  {"event": "refused", "sandbox_id", "revision", "error"}
+                  {"event": "revoked", "sandbox_id"}     {"event": "decision", "decision": {...}}
+
+Grants live as long as the connection that gave them: when the daemon goes, nobody reads the audit, so
+nothing is allowed. A new connection replaces the old one and starts from nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+
+from proxy.admission.grants import GrantRefusedError, GrantRegistry
+from proxy.contract.grant import Grant, grant_from_wire
+from proxy.control.audit import Audit, DecisionLine
+
+MAX_LINE_BYTES = 4 << 20
+MAX_BACKLOG_BYTES = 8 << 20
+"""Of decisions the daemon has not read; beyond it the connection, and with it every grant, is dropped."""
+
+
+class Enforcer(Protocol):
+    """What the control connection steers."""
+
+    def set_ca(self, cert_pem: str, key_pem: str) -> None:
+        """Issue certificates from this CA. Raises ValueError for what is none."""
+
+    def check(self, grant: Grant) -> None:
+        """Raise GrantRefusedError where the grant cannot be enforced as written."""
+
+    def drop_sandbox(self, sandbox_id: str) -> None:
+        """Cut every connection of a sandbox."""
+
+
+class ControlServer:
+    """Serves one daemon at a time on an owner-only unix socket."""
+
+    def __init__(self, path: Path, grants: GrantRegistry, audit: Audit, enforcer: Enforcer) -> None:
+        self._path = path
+        self._grants = grants
+        self._enforcer = enforcer
+        self._writer: asyncio.StreamWriter | None = None
+        self._server: asyncio.Server | None = None
+        self._log = structlog.get_logger()
+        audit.listener = self._on_decision
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the socket cannot be made."""
+        self._path.unlink(missing_ok=True)
+        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE_BYTES)
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        """Stop listening and drop every grant."""
+        if self._server is not None:
+            self._server.close()
+        if self._writer is not None:
+            self._writer.close()
+        self._drop_all()
+        self._path.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Cut the connections of sandboxes whose grant has run out."""
+        for sandbox_id in self._grants.expired():
+            self._enforcer.drop_sandbox(sandbox_id)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._drop_all()
+        self._writer = writer
+        self._send({"event": "ready"})
+        try:
+            while line := await reader.readline():
+                self._handle(json.loads(line))
+        except (ValueError, KeyError, TypeError, OSError) as exc:
+            self._log.error("control-connection-failed", error=type(exc).__name__)
+        finally:
+            writer.close()
+            if self._writer is writer:
+                self._writer = None
+                self._drop_all()
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "hello":
+                self._enforcer.set_ca(message["ca_cert_pem"], message["ca_key_pem"])
+            case "grant":
+                self._grant(message["grant"])
+            case "revoke":
+                self._grants.drop(message["sandbox_id"])
+                self._enforcer.drop_sandbox(message["sandbox_id"])
+                self._send({"event": "revoked", "sandbox_id": message["sandbox_id"]})
+            case _:
+                raise ValueError("unknown op")
+
+    def _grant(self, wire: dict[str, Any]) -> None:
+        reply = {"sandbox_id": str(wire.get("sandbox_id")), "revision": wire.get("revision")}
+        try:
+            grant = grant_from_wire(wire)
+            self._enforcer.check(grant)
+            self._grants.put(grant)
+        except (GrantRefusedError, ValueError) as exc:
+            self._send({"event": "refused", **reply, "error": str(exc)})
+        else:
+            self._send({"event": "applied", **reply})
+
+    def _on_decision(self, line: DecisionLine) -> None:
+        self._send({"event": "decision", "decision": line})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        writer = self._writer
+        if writer is None or writer.is_closing():
+            return
+        writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        if writer.transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
+            self._log.error("control-backlog-full")
+            writer.transport.abort()
+            self._drop_all()
+
+    def _drop_all(self) -> None:
+        for sandbox_id in self._grants.clear():
+            self._enforcer.drop_sandbox(sandbox_id)
+
+
+async def sweep_forever(sweep: Callable[[], None], *, every_s: float = 1.0) -> None:
+    """Run the expiry sweep until cancelled."""
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            sweep()
+        except Exception as exc:  # noqa: BLE001 - the next sweep must still come
+            structlog.get_logger().error("sweep-failed", error=type(exc).__name__)

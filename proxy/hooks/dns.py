@@ -1,0 +1,46 @@
+"""The DNS sink: names are answered from the policy alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from mitmproxy import dns
+from mitmproxy.net.dns import response_codes, types
+
+from proxy.destination.sink import NameAnswers
+from proxy.hooks.clients import SharedState
+from proxy.hooks.fail_closed import fail_closed, refuse_dns
+from proxy.policy.model import ReasonCode
+
+
+class NameHooks(SharedState):
+    """Hooks on the DNS listener."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._names = NameAnswers()
+
+    @fail_closed(refuse_dns)
+    def dns_request(self, flow: dns.DNSFlow) -> None:
+        """Answer from the policy alone; nothing is ever asked upstream for a sandbox."""
+        session = self.sessions[flow.client_conn.id]
+        grant = self._grant(session)
+        if session.meter.take_question(self.meters.clock()) is not None:
+            session.meter.suppress(ReasonCode.BUDGET_REQUESTS)  # no work a query, and one line for many
+            flow.response = flow.request.fail(response_codes.REFUSED)
+            return
+        question = flow.request.question
+        if question is None or len(flow.request.questions) != 1:
+            flow.response = flow.request.fail(response_codes.FORMERR)
+            return
+        answer = self._names.answer(grant.policy, question.name)
+        if answer.is_new_refusal(grant.sandbox_id):
+            self._record(grant, session.origin, answer.judged, method=types.to_str(question.type))
+        if not answer.is_allowed:
+            flow.response = flow.request.fail(response_codes.NXDOMAIN)
+        elif question.type == types.A:
+            record = dns.ResourceRecord.A(question.name, ipaddress.IPv4Address(grant.proxy_address), ttl=30)
+            flow.response = flow.request.succeed([record])
+        else:
+            flow.response = flow.request.succeed([])

@@ -1,0 +1,36 @@
+"""The hook by which a layer reports what no ordinary hook sees: malformed heads and failed upstreams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mitmproxy import http
+from mitmproxy.proxy.commands import StartHook
+from mitmproxy.proxy.context import Context
+
+from proxy.destination.heads import HeadDefect
+
+
+@dataclass
+class FailedRequest:
+    """A request that cannot be answered by a hook's response: the addon fills in `response`."""
+
+    context: Context
+    status: int
+    message: str
+    """Ours where there is a defect, else mitmproxy's: not to be shown."""
+    flow: http.HTTPFlow | None = None
+    defect: HeadDefect | None = None
+    response: http.Response | None = None
+
+
+@dataclass
+class RequestFailedHook(StartHook):
+    """The head could not be parsed, or the upstream failed before a response began."""
+
+    data: FailedRequest
+
+
+def failure(context: Context, defect: HeadDefect) -> FailedRequest:
+    """The report of a defect that we found."""
+    return FailedRequest(context, defect.status, defect.detail, defect=defect)

@@ -1,0 +1,207 @@
+"""mitmproxy layers that refuse: without reading a refused body, and without mitmproxy's HTML pages.
+
+Pinned to mitmproxy 12.2 (see docs/mitmproxy.md): `HttpStream.start_request_stream` is reached with the
+response already set when a hook asks to stream a request that it refused; upstream raises
+NotImplementedError there, we answer at once and drop what is still coming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestData,
+    RequestProtocolError,
+    RequestTrailers,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.websocket import WebsocketLayer, WebsocketStartHook
+
+from proxy.admission.session import Session
+from proxy.layers.failures import FailedRequest, RequestFailedHook
+from proxy.layers.http1 import GuardedHttp1Server
+from proxy.layers.http2 import GuardedHttp2Server
+from proxy.layers.websocket import guard_control_frames
+
+MAX_DRAIN_BYTES = 16 << 20
+"""Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
+
+TLS_ALERT_UNRECOGNIZED_NAME = bytes.fromhex("15030300020270")
+"""RFC 8446 section 6.2, fatal: all that a client which cannot be answered in-band gets to see."""
+
+
+class BodyRefusedError(Exception):
+    """Raised by the callable that a body streams through: nothing more of it goes on.
+
+    `response` answers the client where it has no answer yet.
+    """
+
+    def __init__(self, response: http.Response | None) -> None:
+        super().__init__("the body is refused")
+        self.response = response
+
+
+class RefuseLayer(layer.Layer):
+    """Says nothing (or a TLS alert), closes, and swallows what still comes."""
+
+    def __init__(self, context: Context, *, farewell: bytes = b"") -> None:
+        super().__init__(context)
+        self._farewell = farewell
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            if self._farewell:
+                yield commands.SendData(self.context.client, self._farewell)
+            yield commands.CloseConnection(self.context.client)
+
+
+class GuardedHttpStream(HttpStream):
+    """One request and its response."""
+
+    _response_begun = False
+    _has_body = False
+    _drained = 0
+    _is_cut = False
+
+    def start_request_stream(self) -> layer.CommandGenerator[None]:
+        """Refused with a body still to come: answer now, then drop the body as it arrives."""
+        response = self.flow.response
+        if response is None:
+            self._has_body = True
+            yield from super().start_request_stream()
+            return
+        yield from self._answer(response)
+        self.flow.live = False
+        self.client_state = self._drop_body
+        self.server_state = self.state_errored
+
+    def state_stream_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """HttpStream.state_stream_request_body, cut off where the stream's callable refuses."""
+        if isinstance(event, RequestData) and not event.data:
+            return  # nothing is how mitmproxy 12.2 tells the callable that the body has ended
+        try:
+            yield from super().state_stream_request_body(event)
+        except BodyRefusedError as refused:
+            yield from self._cut(refused.response)
+
+    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """As above, for the answer."""
+        if isinstance(event, ResponseData) and not event.data:
+            return
+        try:
+            yield from super().state_stream_response_body(event)
+        except BodyRefusedError:
+            yield from self._cut(None)
+
+    def _cut(self, response: http.Response | None) -> layer.CommandGenerator[None]:
+        """The upstream never gets to see an end of the request; the client an answer, if it has none yet."""
+        self._is_cut = True
+        reset = RequestProtocolError(self.stream_id, "refused", ErrorCode.CLIENT_DISCONNECTED)
+        yield SendHttp(reset, self.context.server)
+        if response is not None and not self._response_begun:
+            yield from self._answer(response)
+        else:
+            yield commands.CloseConnection(self.context.client)
+        self.flow.live = False
+        self.client_state = self._drop_body
+        self.server_state = self.state_errored
+
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """HttpStream.flow_done; a WebSocket that begins has its control frames guarded from the first."""
+        for command in super().flow_done():
+            if isinstance(command, WebsocketStartHook) and isinstance(self.child_layer, WebsocketLayer):
+                guard_control_frames(self.child_layer, self.flow)
+            yield command
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """A body that HTTP/2 brings without a length is chunked towards an HTTP/1 upstream.
+
+        mitmproxy 12.2 would write it raw behind a head that announces no body: the upstream would take it
+        for the next request, one that no policy has seen.
+        """
+        is_connected = yield from super().make_server_connection()
+        request = self.flow.request
+        is_bare = request.is_http2 and "content-length" not in request.headers
+        if is_connected and self._has_body and is_bare and self.context.server.alpn != b"h2":
+            request.headers["transfer-encoding"] = "chunked"
+        return is_connected
+
+    def _answer(self, response: http.Response) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        yield SendHttp(ResponseHeaders(self.stream_id, response, end_stream=False), client)
+        yield SendHttp(ResponseData(self.stream_id, response.raw_content or b""), client)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), client)
+
+    def _drop_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, RequestData):
+            self._drained += len(event.data)
+            if self._drained > MAX_DRAIN_BYTES:
+                yield commands.CloseConnection(self.context.client)
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, RequestTrailers):  # they come behind every check of the head
+            return
+        if self._is_cut and isinstance(event, (ResponseProtocolError, RequestProtocolError)):
+            return  # of the connection that was cut
+        inner: Generator[commands.Command, Any, None] = super()._handle_event(event)
+        reply: Any = None
+        while True:
+            try:
+                command = inner.send(reply)
+            except StopIteration:
+                return
+            client = self.context.client
+            if isinstance(command, SendHttp) and command.connection is client and client.connected:
+                if isinstance(command.event, ResponseHeaders):
+                    self._response_begun = True
+                elif isinstance(command.event, ResponseProtocolError) and not self._response_begun:
+                    status = command.event.code.http_status_code()
+                    if status is not None and command.event.code is not ErrorCode.KILL:
+                        failed = FailedRequest(self.context, status, command.event.message, self.flow)
+                        yield RequestFailedHook(failed)
+                        if failed.response is not None:
+                            self._response_begun = True
+                            yield from self._answer(failed.response)
+                            yield commands.CloseConnection(self.context.client)
+                            reply = None
+                            continue
+            reply = yield command
+
+
+class GuardedHttpLayer(HttpLayer):
+    """HttpLayer with our streams and our readers."""
+
+    def __init__(self, context: Context, mode: HTTPMode, session: Session) -> None:
+        super().__init__(context, mode)
+        self._session = session
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            client: Connection = self.context.client
+            reader = GuardedHttp2Server if client.alpn == b"h2" else GuardedHttp1Server
+            self.connections.setdefault(client, reader(self.context.fork(), self._session))
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        """As HttpLayer.make_stream, with a GuardedHttpStream."""
+        self.streams[stream_id] = GuardedHttpStream(self.context.fork(), stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+__all__ = [
+    "TLS_ALERT_UNRECOGNIZED_NAME",
+    "BodyRefusedError",
+    "GuardedHttpLayer",
+    "HTTPMode",
+    "RefuseLayer",
+]

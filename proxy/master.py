@@ -1,0 +1,134 @@
+"""Our own mitmproxy master: the listeners, the fewest addons, and options asserted to be safe."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from mitmproxy import options
+from mitmproxy.addons import core, proxyserver
+from mitmproxy.master import Master
+
+from proxy.admission.session import Session
+from proxy.hooks.requests import EgressAddon
+from proxy.layers.meter import Gate, MeteredLayer
+from proxy.layers.tls import MemoryTlsConfig
+
+SYSTEM_ROOTS = Path("/etc/ssl/certs/ca-certificates.crt")
+
+REQUIRED_OPTIONS: dict[str, Any] = {
+    "add_upstream_certs_to_client_chain": False,
+    "allow_hosts": [],
+    "body_size_limit": None,  # would apply to streamed bodies too
+    "certs": [],
+    "client_certs": None,
+    "connection_strategy": "lazy",
+    "http2": True,
+    "http3": False,
+    "ignore_hosts": [],
+    "keep_host_header": True,
+    "rawtcp": False,
+    "ssl_insecure": False,
+    "store_streamed_bodies": False,
+    "tcp_hosts": [],
+    "udp_hosts": [],
+    "upstream_cert": False,
+    "validate_inbound_headers": True,
+    "websocket": True,
+}
+"""Every option of mitmproxy 12.2 that could open a way out or hold a body, with the value it must have."""
+
+FORBIDDEN_OPTIONS = ("emudhra", "emudhra_old")
+"""12.3 signs leaf certificates with a public CA's leaked key when these are set."""
+
+
+class UnsafeOptionError(RuntimeError):
+    """An option of mitmproxy has not the value that containment rests on; the proxy does not start."""
+
+
+def assert_safe_options(opts: options.Options) -> None:
+    """Raise UnsafeOptionError naming the first option that is not as REQUIRED_OPTIONS says."""
+    for name, required in REQUIRED_OPTIONS.items():
+        value: Any = getattr(opts, name, _MISSING)
+        if value is _MISSING:
+            raise UnsafeOptionError(f"mitmproxy option {name} does not exist: unsupported mitmproxy release")
+        if (list(value) if isinstance(required, list) else value) != required:
+            raise UnsafeOptionError(f"mitmproxy option {name} is {value!r}, it must be {required!r}")
+    for name in FORBIDDEN_OPTIONS:
+        if getattr(opts, name, None):
+            raise UnsafeOptionError(f"mitmproxy option {name} must never be set")
+
+
+def build_master(addon: EgressAddon, tls: MemoryTlsConfig, *, modes: list[str]) -> Master:
+    """A master that listens on `modes` once `run()` is awaited. Call it inside a running event loop.
+
+    No configuration file is ever read: `optmanager.load_paths` is mitmdump's doing, not ours.
+    """
+    master = Master(options.Options())
+    server = proxyserver.Proxyserver()
+    master.addons.add(core.Core(), server, addon, tls)
+    master.options.update(mode=modes, **REQUIRED_OPTIONS)
+    if SYSTEM_ROOTS.exists():
+        master.options.update(ssl_verify_upstream_trusted_ca=str(SYSTEM_ROOTS))
+    assert_safe_options(master.options)
+    addon.abort = _aborter(server)
+    addon.close_client = _closer(server)
+    addon.meter_client = _meterer(server, addon)
+    return master
+
+
+async def close_listeners(master: Master) -> None:
+    """Stop listening; mitmproxy 12.2 leaves that to the end of the process."""
+    await master.addons.get("proxyserver").servers.update([])
+
+
+def _aborter(server: proxyserver.Proxyserver) -> Any:
+    def abort(client_id: str) -> None:
+        """Cut one client connection, whatever it is doing."""
+        handler = server.connections.get(client_id)
+        if handler is None:
+            return
+        transport = handler.transports.get(handler.client)
+        if transport is not None and transport.handler is not None:
+            transport.handler.cancel("refused")
+
+    return abort
+
+
+def _closer(server: proxyserver.Proxyserver) -> Any:
+    def close(client_id: str) -> None:
+        """Close every socket of a connection that has ended.
+
+        mitmproxy 12.2 leaves one open for good when it is told to close it while its reader waits for its
+        turn (`handle_connection` is then cancelled outside its `try`).
+        """
+        handler = server.connections.get(client_id)
+        for transport in list(handler.transports.values()) if handler is not None else []:
+            if transport.writer is not None:
+                transport.writer.close()
+
+    return close
+
+
+def _meterer(server: proxyserver.Proxyserver, gate: Gate) -> Any:
+    def meter(client_id: str, session: Session) -> None:
+        """Put the meter around a connection that has said nothing yet."""
+        handler = server.connections[client_id]
+        metered = MeteredLayer(handler.layer, session, gate)
+        drain = handler.drain_writers
+
+        async def drain_and_wait() -> None:
+            """What mitmproxy awaits between two reads, in the task of the connection that is read."""
+            await drain()
+            transport = handler.transports.get(handler.client)
+            is_client = transport is not None and transport.handler is asyncio.current_task()
+            await metered.wait_for_room(is_client=is_client)
+
+        handler.layer = metered  # type: ignore[assignment]
+        handler.drain_writers = drain_and_wait  # type: ignore[method-assign]
+
+    return meter
+
+
+_MISSING = object()

@@ -1,0 +1,1 @@
+"""An agent's directory: its manifest, how it is launched, and the bundle that is sent."""

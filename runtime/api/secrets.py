@@ -1,0 +1,104 @@
+"""The routes of workspaces and their secrets. Values go in; none comes out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request
+from starlette.responses import JSONResponse
+
+from runtime.access.caller import caller_of
+from runtime.api.secret_body import (
+    ChangedSecret,
+    NewSecret,
+    NewWorkspace,
+    audit_to_json,
+    read_body,
+    secret_to_json,
+    workspace_to_json,
+)
+from runtime.model.run import Secret
+from runtime.vault.entry import SecretEntry
+from runtime.vault.service import Vault
+
+MAX_AUDIT_LINES = 1000
+SECRETS = "/v1/workspaces/{workspace}/secrets"
+
+
+def add_vault_routes(app: FastAPI, vault: Vault) -> None:
+    """Workspaces, secrets, audit, rotation."""
+    _add_workspace_routes(app, vault)
+    _add_collection_routes(app, vault)
+    _add_secret_routes(app, vault)
+
+
+def _add_workspace_routes(app: FastAPI, vault: Vault) -> None:
+    @app.get("/v1/workspaces")
+    async def list_workspaces() -> JSONResponse:
+        """All of them."""
+        return JSONResponse({"workspaces": [workspace_to_json(found) for found in await vault.workspaces()]})
+
+    @app.post("/v1/workspaces", status_code=201)
+    async def create_workspace(request: Request) -> JSONResponse:
+        """A new one."""
+        body = await read_body(request, NewWorkspace)
+        return JSONResponse(workspace_to_json(await vault.add_workspace(body.name)), status_code=201)
+
+    @app.post("/v1/vault/rotate")
+    async def rotate(request: Request) -> JSONResponse:
+        """New keys for every workspace's secrets."""
+        return JSONResponse({"rotated": await vault.rotate(who=caller_of(request))})
+
+
+def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
+    @app.get(SECRETS)
+    async def list_secrets(workspace: str) -> JSONResponse:
+        """Names, types, descriptions and times."""
+        return JSONResponse({"secrets": [secret_to_json(found) for found in await vault.entries(workspace)]})
+
+    @app.post(SECRETS, status_code=201)
+    async def create_secret(workspace: str, request: Request) -> JSONResponse:
+        """A new one; 409 where the name is taken."""
+        return JSONResponse(secret_to_json(await _put(workspace, request, must_be_new=True)), status_code=201)
+
+    @app.put(SECRETS)
+    async def put_secret(workspace: str, request: Request) -> JSONResponse:
+        """Create or replace by name."""
+        return JSONResponse(secret_to_json(await _put(workspace, request, must_be_new=False)))
+
+    async def _put(workspace: str, request: Request, *, must_be_new: bool) -> SecretEntry:
+        body = await read_body(request, NewSecret)
+        return await vault.put(
+            workspace,
+            body.name,
+            Secret(body.value.get_secret_value()),
+            who=caller_of(request),
+            description=body.description,
+            secret_type=body.secret_type,
+            must_be_new=must_be_new,
+        )
+
+    @app.get(SECRETS + "/audit")
+    async def audit(
+        workspace: str, limit: Annotated[int, Query(ge=1, le=MAX_AUDIT_LINES)] = 100
+    ) -> JSONResponse:
+        """Who set, read and deleted what, and for which run; the newest first."""
+        return JSONResponse({"audit": [audit_to_json(line) for line in await vault.audit(workspace, limit)]})
+
+
+def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
+    @app.patch(SECRETS + "/{ref}")
+    async def change_secret(workspace: str, ref: str, request: Request) -> JSONResponse:
+        """Another value or description, by id or name."""
+        body = await read_body(request, ChangedSecret)
+        value = Secret(body.value.get_secret_value()) if body.value is not None else None
+        changed = await vault.patch(
+            workspace, ref, who=caller_of(request), value=value, description=body.description
+        )
+        return JSONResponse(secret_to_json(changed))
+
+    @app.delete(SECRETS + "/{ref}")
+    async def delete_secret(workspace: str, ref: str, request: Request) -> JSONResponse:
+        """By id or name."""
+        name = await vault.delete(workspace, ref, who=caller_of(request))
+        return JSONResponse({"name": name, "deleted": True})

@@ -1,0 +1,1 @@
+"""Simulated upstreams: APIs, package registries, a git host. They record what reached them."""

@@ -1,0 +1,1 @@
+"""The commands of `orch`, one file each (`orch run` has a package of its own)."""

@@ -1,0 +1,196 @@
+"""`orch up` and `orch down`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from runtime.cli.console.output import emit, json_option
+from runtime.client.connection import Client
+from runtime.daemon import pidfile
+from runtime.daemon.settings import Settings
+from runtime.errors import (
+    ConflictError,
+    DaemonUnreachableError,
+    NotReadyError,
+    PermissionDeniedError,
+)
+
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 60.0
+POLL_S = 0.05
+_PACKAGES = Path(__file__).resolve().parents[3]
+
+
+def settings() -> Settings:
+    """The settings of this process's environment."""
+    return Settings.from_env(os.environ)
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Go to the background once the daemon is ready.")
+@json_option
+def up(*, detach: bool) -> None:
+    """Start the daemon, its proxy and the host guard."""
+    found = settings()
+    if not detach:
+        from runtime.daemon.daemon import serve  # noqa: PLC0415 - its imports cost what other commands need not pay
+
+        serve(found)
+        return
+    pid = _start_detached(found)
+    shown = {"ready": True, "pid": pid, "socket": str(found.api_socket), "log": str(found.log_file)}
+    emit(shown, lambda: click.echo(f"ready (pid {pid}, log {found.log_file})"))
+
+
+def _start_detached(found: Settings) -> int:
+    """Start `orch up` in a session of its own and wait until it is ready; its pid.
+
+    One that does not become ready is stopped. Raises ConflictError, NotReadyError.
+    """
+    if running := pidfile.holder(found.pid_file):
+        raise ConflictError(f"a daemon is already running (pid {running.pid})", hint="orch down")
+    try:
+        found.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = os.open(found.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise NotReadyError(
+            f"{found.log_file}: {exc.strerror}", hint="set ORCHBOX_HOME to a writable path"
+        ) from None
+    try:
+        start = os.fstat(log).st_size
+        process = subprocess.Popen(
+            [sys.executable, "-m", "runtime.cli.main", "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env=_daemon_environment(found),
+        )
+    finally:
+        os.close(log)
+    try:
+        _wait_ready(found, process, start)
+    except BaseException:
+        _stop(process)
+        raise
+    return process.pid
+
+
+def _daemon_environment(found: Settings) -> dict[str, str]:
+    """Ours, with the paths made absolute, since the daemon works in `/`."""
+    own = {"PYTHONPATH": str(_PACKAGES), "ORCHAGENT_OUTPUT": "text"}
+    if os.environ.get("ORCHBOX_POLICY_DIR"):
+        own["ORCHBOX_POLICY_DIR"] = str(found.policy_dirs[0].resolve())
+    if found.site_policy is not None:
+        own["ORCHBOX_SITE_POLICY"] = str(found.site_policy.resolve())
+    return {**os.environ, **own}
+
+
+def _wait_ready(found: Settings, process: subprocess.Popen[bytes], log_start: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    wrong = "it does not answer"
+    with closing(Client(found.api_socket)) as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise NotReadyError(
+                    f"the daemon ended: {_last_words(found.log_file, log_start)}",
+                    hint=f"correct that; the log is {found.log_file}",
+                )
+            try:
+                said = client.ready()
+            except DaemonUnreachableError:
+                time.sleep(POLL_S)
+                continue
+            if said["ready"]:
+                return
+            failing = [f"{c['name']}: {c['detail']}" for c in said["checks"] if not c["ok"]]
+            wrong = "; ".join(failing)
+            time.sleep(POLL_S)
+    raise NotReadyError(
+        f"the daemon was not ready after {START_TIMEOUT_S:g} s and was stopped: {wrong}",
+        hint=f"correct that; the log is {found.log_file}",
+    )
+
+
+def _last_words(log: Path, start: int) -> str:
+    """The error that the daemon printed, else the last line of what it wrote."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return [*lines, *errors][-1] if lines else "it wrote nothing"
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@click.command()
+@json_option
+def down() -> None:
+    """Stop the daemon: ends its runs and removes the instance's containers and networks."""
+    found = settings()
+    running = pidfile.holder(found.pid_file)
+    if running is not None:
+        _end(found, running)
+    removed = asyncio.run(_sweep(found))
+    if running is None and not removed:
+        raise DaemonUnreachableError(f"no daemon runs for {found.run_dir}", hint="orch up --detach")
+    pid = running.pid if running else None
+    what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things it had left"
+    emit({"stopped": running is not None, "pid": pid, "removed": removed}, lambda: click.echo(what))
+
+
+def _end(found: Settings, running: pidfile.Holder) -> None:
+    if not running.is_here:
+        raise NotReadyError(f"the daemon of {found.run_dir} runs in a container", hint="docker compose down")
+    try:
+        os.kill(running.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise PermissionDeniedError(
+            f"the daemon (pid {running.pid}) is another user's", hint="run orch down as that user"
+        ) from None
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while _is_alive(running.pid):
+        if time.monotonic() > deadline:
+            raise NotReadyError(
+                f"the daemon (pid {running.pid}) does not stop",
+                hint=f"kill -9 {running.pid}, then orch down",
+            )
+        time.sleep(POLL_S)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+async def _sweep(found: Settings) -> int:
+    from runtime.containers.sweep import sweep  # noqa: PLC0415
+    from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
+
+    engine = DockerEngine()
+    try:
+        return await sweep(engine, found.instance, with_proxy=found.proxy_mode == "managed")
+    finally:
+        await engine.close()

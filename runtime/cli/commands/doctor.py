@@ -1,0 +1,109 @@
+"""`orch doctor`: everything a run needs, each with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+from contextlib import closing
+from typing import Any
+
+import click
+
+from runtime.cli.commands.daemon import settings
+from runtime.cli.console.output import emit, json_option, printable
+from runtime.client.connection import Client
+from runtime.containers.isolation import gvisor_fault, how_to_register
+from runtime.daemon.settings import Settings
+from runtime.engine.protocol import Engine, EngineInfo
+from runtime.errors import EngineUnavailableError, OrchError
+from runtime.model.run import Isolation
+from runtime.version import VERSION
+
+IMAGES = ("agent-python", "agent-node", "proxy", "daemon")
+START_ENGINE = "start Docker (dockerd)"
+
+
+@click.command()
+@json_option
+def doctor() -> int:
+    """Look at everything a run needs. Exit status 8 when something is missing."""
+    found = settings()
+    checks = [_check("version", f"orchbox {VERSION}, Python {platform.python_version()}")]
+    checks += asyncio.run(_ask_engine(found))
+    checks += _ask_daemon(found)
+    is_ok = all(check["ok"] for check in checks)
+
+    def show() -> None:
+        for check in checks:
+            mark = "ok  " if check["ok"] else "FAIL"
+            click.echo(printable(f"{mark}  {check['name']}: {check['detail']}"))
+            if not check["ok"] and check["remedy"]:
+                click.echo(printable(f"      try: {check['remedy']}"))
+
+    emit({"ok": is_ok, "checks": checks}, show)
+    return 0 if is_ok else EngineUnavailableError.exit_code
+
+
+def _check(name: str, detail: str, *, remedy: str | None = None) -> dict[str, Any]:
+    """A check that fails is one with a remedy."""
+    return {"name": name, "ok": remedy is None, "detail": detail, "remedy": remedy}
+
+
+async def _ask_engine(found: Settings) -> list[dict[str, Any]]:
+    from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
+
+    try:
+        engine = DockerEngine()
+    except OrchError as exc:
+        return [_check("engine", exc.message, remedy=START_ENGINE)]
+    try:
+        return await engine_checks(engine, found)
+    finally:
+        await engine.close()
+
+
+async def engine_checks(engine: Engine, found: Settings) -> list[dict[str, Any]]:
+    """The engine's version and runtimes, and our images."""
+    try:
+        info = await engine.info()
+        detail = f"Docker {info.version}, runtimes {', '.join(sorted(info.runtimes))}"
+        checks = [_check("engine", detail)]
+        for name in IMAGES:
+            reference = found.image(name)
+            identity = await engine.image_id(reference)
+            if identity is None:
+                checks.append(_check(f"image {name}", f"{reference} is not here", remedy="make images"))
+            else:
+                checks.append(
+                    _check(f"image {name}", f"{reference} ({identity.removeprefix('sha256:')[:12]})")
+                )
+        checks.append(await _gvisor_check(engine, info, found))
+    except OrchError as exc:
+        return [_check("engine", exc.message, remedy=START_ENGINE)]
+    return checks
+
+
+async def _gvisor_check(engine: Engine, info: EngineInfo, found: Settings) -> dict[str, Any]:
+    """Whether `--isolation runsc` works, by running it. An engine without it is in order."""
+    name = f"isolation {Isolation.RUNSC.value}"
+    if Isolation.RUNSC.value not in info.runtimes:
+        return _check(name, f"not there, runc only; to have it: install gVisor, add {how_to_register()}")
+    image = found.image(IMAGES[0])
+    if await engine.image_id(image) is None:
+        return _check(name, "listed by the engine; not tried without an image")
+    fault = await gvisor_fault(engine, image, instance=found.instance)
+    if fault:
+        return _check(name, fault, remedy=f"install gVisor, check {how_to_register()}")
+    return _check(name, "a container runs under gVisor")
+
+
+def _ask_daemon(found: Settings) -> list[dict[str, Any]]:
+    """Proxy and guard, as the daemon sees them."""
+    with closing(Client(found.api_socket)) as client:
+        try:
+            said = client.ready()
+        except OrchError as exc:
+            remedy = (exc.hint or "orch up --detach").removeprefix("start one: ")
+            return [_check("daemon", exc.message, remedy=remedy)]
+    daemon = _check("daemon", f"answers on {found.api_socket}")
+    return [daemon, *(check for check in said["checks"] if check["name"] != "engine")]

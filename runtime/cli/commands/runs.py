@@ -1,0 +1,110 @@
+"""`orch runs`, `orch logs`, `orch egress`, `orch cancel`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from runtime.cli.commands.daemon import settings
+from runtime.cli.console.output import emit, emit_line, is_json, json_option, printable, write_log
+from runtime.cli.run.report import note_of
+from runtime.client.connection import Client
+
+LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "policy_violation")
+
+
+@contextmanager
+def daemon_client() -> Iterator[Client]:
+    """A client to this environment's daemon."""
+    with closing(Client(settings().api_socket)) as client:
+        yield client
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@json_option
+def runs(*, limit: int) -> None:
+    """List the newest runs."""
+    with daemon_client() as client:
+        found = client.list_runs(limit)
+    emit({"runs": found}, lambda: Console().print(run_table(found)))
+
+
+def run_table(found: list[dict[str, Any]]) -> Table:
+    """Runs for a person."""
+    table = Table("run", "agent", "policy", "state", "started", "error")
+    for run in found:
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))
+        error = (run["error"] or {}).get("code", "")
+        cells = (run["id"], run["agent_ref"], run["policy_name"], run["state"], started, error)
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+    return table
+
+
+@click.command()
+@click.argument("run")
+@click.option("--live", is_flag=True, help="Follow until the run ends.")
+@json_option
+def logs(*, run: str, live: bool) -> None:
+    """Show a run's log (the end of what the agent wrote to stderr)."""
+    with daemon_client() as client:
+        if live:
+            for event in client.events(run):
+                if is_json() and event.kind in {"log", *LLM_EVENTS}:
+                    emit_line({"seq": event.seq, "kind": event.kind, **event.data})
+                elif event.kind == "log":
+                    write_log(str(event.data["text"]), sys.stdout)
+                elif note := note_of(event.kind, event.data):
+                    click.echo(printable(note), err=True)
+            return
+        found = client.get_run(run)
+    shown = {key: found[key] for key in ("id", "state", "error", "stdout", "stderr")}
+    emit(shown, lambda: write_log(str(found["stderr"]), sys.stdout))
+
+
+@click.command()
+@click.argument("run")
+@click.option("--live", is_flag=True, help="Follow until the run ends, one JSON line each.")
+@json_option
+def egress(*, run: str, live: bool) -> None:
+    """Show what the proxy decided for a run."""
+    with daemon_client() as client:
+        if live:
+            for event in client.events(run):
+                if event.kind == "decision":
+                    emit_line(event.data)
+            return
+        decisions = client.decisions(run)
+    emit({"decisions": decisions}, lambda: Console().print(decision_table(decisions)))
+
+
+def decision_table(decisions: list[dict[str, Any]]) -> Table:
+    """Decisions for a person. Hosts, paths and details are an agent's words, so nothing in them is markup."""
+    table = Table("verdict", "reason or rule", "via", "request", "detail")
+    for line in decisions:
+        port = f":{line['port']}" if line.get("port") else ""
+        request = f"{line.get('method') or ''} {line.get('host') or ''}{port}{line.get('path') or ''}".strip()
+        why = line.get("reason_code") or line.get("rule_id") or ""
+        style = "green" if line.get("verdict") == "allow" else "red"
+        cells = (why, line.get("entry") or "", request, line.get("detail") or "")
+        verdict = Text(printable(str(line.get("verdict"))), style=style)
+        table.add_row(verdict, *(Text(printable(str(cell))) for cell in cells))
+    return table
+
+
+@click.command()
+@click.argument("run")
+@json_option
+def cancel(*, run: str) -> None:
+    """End a run."""
+    with daemon_client() as client:
+        ended = client.cancel_run(run)
+    emit({"id": ended["id"], "state": ended["state"]}, lambda: click.echo(f"{ended['state']} {ended['id']}"))

@@ -1,0 +1,1 @@
+"""How every command reads its settings and speaks to the terminal."""

@@ -1,0 +1,96 @@
+"""`orch run AGENT`: pack, hand over the caller's keys, follow the log, print the result."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from runtime.agents.bundle import bundle_of
+from runtime.api.needs_body import needs_to_json
+from runtime.cli.commands.daemon import settings
+from runtime.cli.console.output import json_option
+from runtime.cli.run.follow import Interrupts, follow
+from runtime.cli.run.input import document, stored_name
+from runtime.cli.run.plan import Asked, read_asked
+from runtime.client.connection import Client
+from runtime.errors import InvalidInputError
+from runtime.model.llm_providers import PROVIDERS
+from runtime.model.run import Isolation
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--data", "--input", "data", help="The input: JSON, @FILE, or - for stdin.")
+@click.option("--local", "is_local", is_flag=True, help="Run on this machine, with no daemon and no sandbox.")
+@click.option("--sandbox", "is_sandboxed", is_flag=True, help="With --local: in a sandbox all the same.")
+@click.option("--key", help="An LLM key for this run; needs --provider. Others see a command's arguments.")
+@click.option("--provider", type=click.Choice(PROVIDERS), help="Which provider to use.")
+@click.option("--model", help="The model, as LLM_MODEL.")
+@click.option("--workspace", default="default", show_default=True, help="Whose vault has the other secrets.")
+@click.option("--policy", default="llm-only", show_default=True, help="The egress policy.")
+@click.option(
+    "--isolation",
+    type=click.Choice([i.value for i in Isolation]),
+    default=Isolation.RUNC.value,
+    show_default=True,
+)
+@click.option("--timeout", type=click.FloatRange(min=0.1, max=3600), help="Time limit in seconds.")
+@click.option("--no-stream", "is_quiet", is_flag=True, help="Do not show the agent's log while it runs.")
+@json_option
+@click.pass_context
+def run(context: click.Context, /, agent: str, file: Path | None, **options: Any) -> int:
+    """Run AGENT (a directory with orchagent.json) in a sandbox, with FILE as its upload.
+
+    The log and a closing line go to stderr, the result to stdout. Ctrl-C cancels the run. An agent with
+    requirements.txt or package.json is set up in its sandbox: the policy has to allow the registry.
+    """
+    _check_place(context, options)
+    asked = read_asked(agent, file, options, os.environ)
+    if not options["is_local"]:
+        return _run_on_daemon(asked, options)
+    if not options["is_sandboxed"]:
+        from runtime.cli.run.local import run_local  # noqa: PLC0415 - each way of running needs its own imports
+
+        return run_local(asked, os.environ, is_quiet=options["is_quiet"])
+    from runtime.cli.run.local_sandbox import run_sandboxed  # noqa: PLC0415 - as above
+
+    return run_sandboxed(asked, settings(), options)
+
+
+def _check_place(context: click.Context, options: dict[str, Any]) -> None:
+    """A sandbox's options without a sandbox would be a false promise. Raises InvalidInputError."""
+    if options["is_sandboxed"] and not options["is_local"]:
+        raise InvalidInputError("--sandbox needs --local", hint="without --local every run has a sandbox")
+    if options["is_local"] and not options["is_sandboxed"]:
+        for name in ("policy", "isolation"):
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise InvalidInputError(f"--{name}: --local runs without a sandbox", hint="add --sandbox")
+
+
+def _run_on_daemon(asked: Asked, options: dict[str, Any]) -> int:
+    """The daemon adds what the workspace's vault has, and decides whether it is enough."""
+    launch = asked.launch
+    request = {
+        "agent_ref": asked.manifest.name,
+        "image": settings().image(launch.image),
+        "argv": list(launch.argv),
+        "setup_argv": list(launch.setup_argv) if launch.setup_argv else None,
+        "policy": options["policy"],
+        "isolation": options["isolation"],
+        "timeout_s": asked.timeout_s,
+        "secrets": {name: secret.reveal() for name, secret in asked.given.items()},
+        "needs": needs_to_json(asked.needs),
+        "workspace": options["workspace"],
+        "input": document(asked.data, asked.files),
+    }
+    bundle = bundle_of(asked.folder, rules=asked.manifest.bundle, entry=launch.entry)
+    uploads = {stored_name(name): content for name, content in asked.files.items()}
+    with closing(Client(settings().api_socket)) as client, Interrupts() as interrupts:
+        created = client.create_run(request, bundle, uploads)
+        return follow(client, created["id"], interrupts, is_quiet=options["is_quiet"])

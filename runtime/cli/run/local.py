@@ -1,0 +1,130 @@
+"""`orch run --local`: the agent as a process of the caller's. Nothing is stored; we send nothing."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from runtime.cli.console.output import write_log
+from runtime.cli.run.follow import Interrupts
+from runtime.cli.run.input import document, stored_name
+from runtime.cli.run.plan import Asked
+from runtime.cli.run.report import is_talkative, report
+from runtime.engine.protocol import ExitStatus
+from runtime.keys.settle import Settled, settle
+from runtime.local.environment import agent_environment, setup_environment
+from runtime.local.input import with_absolute_paths
+from runtime.local.process import Program, run_process
+from runtime.local.setup import pip_commands, with_venv
+from runtime.model.llm_providers import KEY_NAMES, OLLAMA, OLLAMA_HOST
+from runtime.model.run import Limits, RunState
+from runtime.sandbox.outcome import classify_exit, parse_result
+from runtime.sandbox.output import Output, Redactor
+from runtime.sandbox.sandbox_init import SETUP_FAILED
+
+CANCELLED = {"code": "CANCELLED", "message": "the run was cancelled"}
+
+
+def run_local(asked: Asked, environment: Mapping[str, str], *, is_quiet: bool) -> int:
+    """Run to the end; the exit status."""
+    asked = asked.without_credentials()
+    settled = settle(asked.needs, asked.given, {}, workspace=None, is_local=True)
+    _say_where(settled, environment)
+    created_at = time.time()
+    limits = Limits(timeout_s=asked.timeout_s)
+    redact = Redactor(secret.reveal() for secret in settled.secrets.values())
+    output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
+    done: dict[str, Any] = {
+        **dict.fromkeys(("id", "policy_name", "isolation", "result", "error")),
+        "agent_ref": asked.manifest.name,
+        "created_at": created_at,
+    }
+    try:
+        with (
+            Interrupts() as interrupts,
+            tempfile.TemporaryDirectory(prefix="orchbox-local-", ignore_cleanup_errors=True) as place,
+        ):
+            interrupts.release()
+            on_log = (lambda _text: None) if is_quiet else _log
+            status = _run(asked, settled, environment, Path(place), limits, output, on_log)
+    except KeyboardInterrupt:
+        ended = {"state": RunState.CANCELLED.value, "error": CANCELLED}
+        return report({**done, **ended, "finished_at": time.time()}, was_interrupted=True)
+    return report({**done, **_judge(status, output, limits), "finished_at": time.time()})
+
+
+def _run(
+    asked: Asked,
+    settled: Settled,
+    environment: Mapping[str, str],
+    place: Path,
+    limits: Limits,
+    output: Output,
+    on_log: Callable[[str], None],
+) -> ExitStatus | None:
+    """The set-up, then the agent, each within the limit; None where it passed."""
+
+    def start(argv: list[str] | tuple[str, ...], env: Mapping[str, str], stdin: bytes) -> ExitStatus | None:
+        return run_process(
+            Program(tuple(argv), asked.folder, env, stdin),
+            output=output,
+            on_log=on_log,
+            timeout_s=limits.timeout_s,
+            grace_s=limits.grace_s,
+        )
+
+    now_ms = int(time.time() * 1000)
+    env = agent_environment(environment, asked.dotenv, settled, asked.manifest, now_ms=now_ms)
+    data = with_absolute_paths(asked.data, Path.cwd())
+    stdin = document(data, asked.files, uploads=str(place / "uploads"))
+    _save(asked.files, place / "uploads")
+    commands = pip_commands(asked.folder, place, asked.launch)
+    for command in commands:
+        status = start(command, setup_environment(env, settled), b"")
+        if status is None or status.code != 0:
+            return status and ExitStatus(SETUP_FAILED, is_oom_killed=False)
+    return start(asked.launch.argv, with_venv(env, place) if commands else env, stdin.encode())
+
+
+def _save(files: Mapping[str, bytes], folder: Path) -> None:
+    """The uploads, where the document says they are; they go with the run."""
+    for name, content in files.items():
+        folder.mkdir(exist_ok=True)
+        (folder / stored_name(name)).write_bytes(content)
+
+
+def _judge(status: ExitStatus | None, output: Output, limits: Limits) -> dict[str, Any]:
+    """State, result and error, as a sandbox's run has them."""
+    if status is None:
+        error = {
+            "code": "SANDBOX_TIMEOUT",
+            "message": f"the agent was stopped after its {limits.timeout_s:g} s",
+        }
+        return {"state": RunState.TIMEOUT.value, "error": error}
+    result = None if output.is_stdout_too_long else parse_result(output.stdout)
+    found = classify_exit(status, result=result, stderr=output.stderr, limits=limits)
+    if found is not None:
+        error = {"code": found.code, "message": found.message}
+        return {"state": RunState.FAILED.value, "error": error, "result": result}
+    if output.is_stdout_too_long:
+        text = f"the agent's result is longer than {limits.output_bytes} bytes"
+        return {"state": RunState.FAILED.value, "error": {"code": "SANDBOX_ERROR", "message": text}}
+    return {"state": RunState.COMPLETED.value, "result": result}
+
+
+def _say_where(settled: Settled, environment: Mapping[str, str]) -> None:
+    if not is_talkative() or not sys.stderr.isatty():
+        return
+    click.echo("running on this machine without a sandbox: the agent can do what you can", err=True)
+    if settled.env.get("LLM_PROVIDER") == OLLAMA and not set(KEY_NAMES.values()) & settled.secrets.keys():
+        click.echo(f"no LLM key: using ollama ({environment.get('OLLAMA_HOST') or OLLAMA_HOST})", err=True)
+
+
+def _log(text: str) -> None:
+    write_log(text, sys.stderr)

@@ -1,0 +1,76 @@
+"""How a run that has ended is told: its result on stdout, or its error; the exit status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from runtime.cli.console.output import fail, is_json, printable
+from runtime.errors import OrchError, RunTimeoutError, SandboxFailedError
+from runtime.model.run import RunState
+
+_SHOWN = ("id", "agent_ref", "policy_name", "isolation", "state", "created_at", "finished_at", "result")
+
+
+class InterruptedRunError(OrchError):
+    """The caller ended the run."""
+
+    code = "CANCELLED"
+    exit_code = 130
+
+
+class RunnerFailedError(OrchError):
+    """The run ended by a failure of the platform's, not of the agent's."""
+
+    code = "SERVER_ERROR"
+    exit_code = 8
+
+
+def report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
+    """Print the run's record (`wire.run_to_json`). Its `id` is None where no daemon keeps it."""
+    took = max(0.0, (done["finished_at"] or done["created_at"]) - done["created_at"])
+    if is_talkative():
+        kept = f" - run {done['id']} - orch egress {done['id']}" if done["id"] else ""
+        click.echo(f"{done['state']} in {took:.1f} s{kept}", err=True)
+    if done["state"] != RunState.COMPLETED.value:
+        more = {} if done["result"] in (None, "") else {"result": done["result"]}
+        error = _error_of(done, was_interrupted=was_interrupted)
+        return fail(error, run_id=done["id"], state=done["state"], **more)
+    if is_json():
+        click.echo(json.dumps({key: done[key] for key in _SHOWN}, indent=2))
+    else:
+        result = done["result"]
+        click.echo(printable(result) if isinstance(result, str) else json.dumps(result, indent=2))
+    return 0
+
+
+def is_talkative() -> bool:
+    """Whether stderr may hold more than the agent's log: a person reads it."""
+    return not is_json() or sys.stderr.isatty()
+
+
+def note_of(kind: str, data: Mapping[str, Any]) -> str | None:
+    """An event that its reader should hear of while the run goes on; None for any other."""
+    if kind == "fallback_transition":
+        then = f"trying {data['to']}" if data["to"] else "nothing is left to try"
+        return f"llm: {data['from']} failed ({data['reason']}), {then}"
+    if kind == "policy_violation":
+        return f"llm: {data['model']} refused ({data['reason_code']})"
+    return None
+
+
+def _error_of(done: dict[str, Any], *, was_interrupted: bool) -> OrchError:
+    error = done["error"] or {"code": "GENERAL_ERROR", "message": f"the run is {done['state']}"}
+    kind: type[OrchError] = SandboxFailedError
+    if done["state"] == RunState.TIMEOUT.value:
+        kind = RunTimeoutError
+    elif was_interrupted:
+        kind = InterruptedRunError
+    elif error["code"] in {"INTERNAL_ERROR", "PROXY_LOST"}:
+        kind = RunnerFailedError
+    hint = f"orch logs {done['id']}" if done["id"] else None
+    return kind(error["message"], hint=hint, code=error["code"])

@@ -1,0 +1,41 @@
+"""The secrets API from the caller's side."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from runtime.client.connection import Client
+from runtime.model.run import Secret
+
+
+class SecretsClient:
+    """One workspace's secrets. Every method raises DaemonUnreachableError and ApiError."""
+
+    def __init__(self, client: Client, workspace: str) -> None:
+        self._client = client
+        self._path = f"/v1/workspaces/{_segment(workspace)}/secrets"
+
+    def set(self, name: str, value: Secret, description: str | None) -> dict[str, Any]:
+        """Create or replace."""
+        body: dict[str, Any] = {"name": name, "value": value.reveal(), "secret_type": "custom"}
+        if description is not None:
+            body["description"] = description
+        return self._client.call("PUT", self._path, json=body)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Names, never values."""
+        return list(self._client.call("GET", self._path)["secrets"])
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """By name or id."""
+        return self._client.call("DELETE", f"{self._path}/{_segment(name)}")
+
+    def audit(self, limit: int) -> list[dict[str, Any]]:
+        """The newest first."""
+        return list(self._client.call("GET", f"{self._path}/audit", params={"limit": limit})["audit"])
+
+
+def _segment(text: str) -> str:
+    """Whatever the caller typed stays one segment of the path."""
+    return quote(text, safe="") or "-"

@@ -1,0 +1,18 @@
+"""Labels on everything the daemon makes, so that a later daemon can find and reap it."""
+
+from __future__ import annotations
+
+INSTANCE = "io.orchbox.instance"
+ROLE = "io.orchbox.role"
+RUN = "io.orchbox.run"
+SLOT = "io.orchbox.slot"
+OWNER = "io.orchbox.owner"
+"""Process (`runtime.daemon.owner`) whose end makes a thing a leftover (`runtime.daemon.embedded`)."""
+
+REAPED_ROLES = ("sandbox", "probe", "helper", "network")
+"""Of a dead daemon; the proxy is kept or replaced by the supervisor."""
+
+
+def labels(instance: str, role: str, **more: str) -> dict[str, str]:
+    """The labels of one thing."""
+    return {INSTANCE: instance, ROLE: role, **more}

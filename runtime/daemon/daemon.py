@@ -1,0 +1,313 @@
+"""`orch up`: wires settings to engine, proxy, guard, store, service and API, and serves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from proxy.policy.model import Policy
+from runtime.access.caller import PeerProtocol
+from runtime.api.app import make_api
+from runtime.daemon import pidfile
+from runtime.daemon.settings import Settings
+from runtime.database.connection import open_database
+from runtime.egress.link import ProxyLink
+from runtime.egress.supervisor import ProxySupervisor
+from runtime.engine.docker import DockerEngine
+from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
+from runtime.llm.door import LlmRoutes
+from runtime.llm.serve import LlmServer
+from runtime.llm.session import LlmSessions
+from runtime.network.guard import HostGuard
+from runtime.network.slots import NetworkSlots
+from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy
+from runtime.policies.registries import LocalRegistries
+from runtime.runs.service import RunService
+from runtime.runs.store import Store
+from runtime.sandbox.maker import SandboxMaker
+from runtime.vault.service import Vault
+from runtime.vault.source import EnvKey
+
+LLM_SOCKET = "llm.sock"
+"""Beside the proxy's control socket (`proxy.server` knows it by this name)."""
+PROXY_START_TIMEOUT_S = 30.0
+PROXY_RETRY_S = 1.0
+PREPARE_RETRY_S = 5.0
+PROXY_AWAY_S = 5.0
+"""How long a managed proxy may be gone before it is made anew; a restart by the engine is faster."""
+
+
+def configure_logs() -> None:
+    """JSON lines on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    server_log = logging.getLogger("uvicorn")
+    server_log.handlers = [_ServerLog(logging.WARNING)]
+    server_log.propagate = False
+
+
+class _ServerLog(logging.Handler):
+    """uvicorn's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        first = record.getMessage().partition("\n")[0]
+        structlog.get_logger().warning("server", detail=first[:200])
+
+
+class PolicySource:
+    """Policies by name, read anew for each run, so that an edit takes effect without a restart."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._registries = LocalRegistries()
+
+    def __call__(self, name: str) -> Policy:
+        """Raises NotFoundError (no such policy) and InvalidInputError (a broken one)."""
+        try:
+            return load_policy(
+                name,
+                self._settings.policy_dirs,
+                registries=self._registries,
+                site=self._settings.site_policy,
+            )
+        except PolicyNotFoundError as exc:
+            raise NotFoundError(str(exc), hint="see policies/, or set ORCHBOX_POLICY_DIR") from exc
+        except PolicyError as exc:
+            raise InvalidInputError(str(exc), hint=f"orch policy check {name}.yaml") from exc
+
+
+class Daemon:
+    """Everything one daemon holds."""
+
+    def __init__(self, settings: Settings, *, owner: str | None = None) -> None:
+        """`owner` is the process (`runtime.daemon.owner`) with whose end all of this is a leftover."""
+        engine = self._engine = DockerEngine()
+        instance = settings.instance
+        self._settings = settings
+        self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
+        self._store = Store(self._database)
+        self.vault = Vault(self._database, settings.vault_keys)
+        self._link = ProxyLink(settings.control_dir / "proxy.sock")
+        slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
+        self._guard = HostGuard(
+            engine,
+            slots,
+            instance=instance,
+            image=settings.image("daemon"),
+        )
+        self.supervisor = ProxySupervisor(
+            engine,
+            instance=instance,
+            image=settings.image("proxy"),
+            control_dir=settings.control_dir,
+            dns=settings.proxy_dns,
+            owner=owner,
+        )
+        self._maker = SandboxMaker(
+            engine, slots, self._link, instance=instance, proxy_container=self.supervisor.container
+        )
+        sessions = LlmSessions()
+        self._llm = LlmServer(settings.control_dir / LLM_SOCKET, sessions)
+        self.service = RunService(
+            engine=engine,
+            link=self._link,
+            store=self._store,
+            guard=self._guard,
+            maker=self._maker,
+            policies=PolicySource(settings),
+            instance=instance,
+            vault=self.vault,
+            llm=LlmRoutes(sessions),
+        )
+        self.vault.on_change = self.service.secret_changed
+        self._preparing: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger()
+
+    async def start(self) -> None:
+        """Reap, then prepare in the background: the API answers at once, runs are refused until ready.
+
+        Raises EngineUnavailableError without an engine.
+        """
+        await self.service.start()
+        await self.open_vault()
+        self._preparing = asyncio.create_task(self._prepare())
+
+    async def close(self) -> None:
+        """End the runs and remove what was made; every step is tried."""
+        steps: list[Callable[[], Awaitable[None]]] = [
+            self._stop_preparing,
+            self.service.close,
+            self._llm.close,
+            self._guard.close,
+            self._link.close,
+        ]
+        if self._settings.proxy_mode == "managed":
+            steps.append(self.supervisor.remove)
+        for step in (*steps, self._engine.close, self._database.close):
+            try:
+                await step()
+            except OrchError as exc:
+                self._log.error("not-closed", detail=exc.message)
+            except Exception as exc:  # noqa: BLE001 - the next step must be tried
+                self._log.error("not-closed", error=type(exc).__name__)
+
+    async def open_vault(self) -> None:
+        """A vault that stays shut keeps nobody from running agents that need nothing of it."""
+        try:
+            await self.vault.prepare()
+        except OrchError as exc:
+            self._log.error("vault-shut", detail=exc.message, hint=exc.hint)
+
+    async def _stop_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.gather(self._preparing, return_exceptions=True)
+
+    async def _prepare(self) -> None:
+        """Proxy, then guard, each kept from then on; no run starts until both are there."""
+        await self._link.start()
+        await self._await_proxy()
+        keeping = [self._guard.keep(lambda: self._maker.proxy_container, self.service.reap)]
+        if self._settings.proxy_mode == "managed":
+            keeping.append(self._keep_proxy())
+        await asyncio.gather(*keeping)
+
+    async def _await_proxy(self) -> None:
+        while True:
+            try:
+                self._maker.proxy_container = await self._find_proxy()
+                await self._link.wait_connected(PROXY_START_TIMEOUT_S)
+                await self._llm.start()  # in the folder that the proxy's start has made
+            except OrchError as exc:
+                self._guard.fail(exc.message, remedy=exc.hint)
+                self._log.error("not-ready", detail=exc.message, hint=exc.hint)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
+                self._guard.fail(f"the daemon could not prepare itself ({type(exc).__name__})")
+                self._log.error("not-ready", error=type(exc).__name__)
+            else:
+                return
+            await asyncio.sleep(PREPARE_RETRY_S)
+
+    async def _keep_proxy(self) -> None:
+        """Make the proxy anew when it stays away: the engine leaves one alone that was killed by hand."""
+        while True:
+            await asyncio.sleep(PROXY_RETRY_S)
+            if self._link.is_connected:
+                continue
+            try:
+                await self._link.wait_connected(PROXY_AWAY_S)
+            except NotReadyError:
+                self._log.error("proxy-replaced")
+                with contextlib.suppress(OrchError):  # tried again: no run starts meanwhile
+                    await self.supervisor.ensure()
+                    await self._link.wait_connected(PROXY_START_TIMEOUT_S)
+
+    async def _find_proxy(self) -> str:
+        """The proxy's container: ours, made now, or the one that Compose starts in its own time."""
+        if self._settings.proxy_mode == "managed":
+            return await self.supervisor.ensure()
+        while True:
+            try:
+                return await self.supervisor.find()
+            except NotReadyError as exc:
+                self._guard.fail(exc.message)
+                await asyncio.sleep(PROXY_RETRY_S)
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises ConflictError when another daemon of this run directory lives, and what the parts raise.
+    """
+    configure_logs()
+    # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
+    signal.signal(signal.SIGTERM, _leave)
+    make_run_dir(settings)
+    forget_keys(settings)
+    with pidfile.held(settings.pid_file):
+        daemon = Daemon(settings)
+        try:
+            _serve(daemon, _bind(settings.api_socket))
+        finally:
+            settings.api_socket.unlink(missing_ok=True)
+
+
+def forget_keys(settings: Settings) -> None:
+    """What was read is taken out of the environment, so that no program we start inherits it."""
+    variables = [source.variable for source in settings.vault_keys if isinstance(source, EnvKey)]
+    for name in ("ORCHBOX_DATABASE_URL", *variables):
+        os.environ.pop(name, None)
+
+
+def make_run_dir(settings: Settings) -> None:
+    """The folder of the sockets. Raises NotReadyError where it cannot be made."""
+    try:
+        settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise NotReadyError(
+            f"{settings.run_dir}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
+        ) from None
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _serve(daemon: Daemon, listener: socket.socket) -> None:
+    failures: list[OrchError] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await daemon.start()
+        except OrchError as exc:
+            failures.append(exc)
+            server.should_exit = True
+        try:
+            yield
+        finally:
+            await daemon.close()
+
+    app = make_api(daemon.service, vault=daemon.vault, lifespan=lifespan)
+    config = uvicorn.Config(
+        app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    with listener:
+        server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
+
+
+def _bind(path: Path) -> socket.socket:
+    """The API's socket: only its owner may connect, from the first moment on."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    except OSError as exc:
+        raise NotReadyError(
+            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
+        ) from exc
+    finally:
+        os.umask(previous)
+    return sock

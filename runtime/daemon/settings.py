@@ -1,0 +1,191 @@
+"""The daemon's settings: read once from the environment, then passed as an argument.
+
+Precedence: command-line flag, environment variable, default. Nothing else in the code reads the
+environment, but for the caller's keys (`keys.py`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from runtime.errors import InvalidInputError
+from runtime.model.run import Secret
+from runtime.network.slots import PREFIX_LENGTH
+from runtime.vault.source import TAKES, FileKey, KeySource, parse_key_source
+
+SHIPPED_POLICIES = Path(__file__).resolve().parents[2] / "policies"
+DEFAULT_POOL = "10.231.0.0/16"
+_POOL_RANGES = tuple(
+    ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+"""Where networks of one's own belong (RFC 1918, RFC 6598); loopback and link-local do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where the daemon keeps and finds things."""
+
+    home: Path
+    """ORCHBOX_HOME: state (database, keys, log). /var/lib/orchbox for root, else $XDG_STATE_HOME/orchbox."""
+    run_dir: Path
+    """ORCHBOX_RUN_DIR: sockets. /run/orchbox for root, else $XDG_RUNTIME_DIR/orchbox."""
+    instance: str
+    """ORCHBOX_INSTANCE: tells several daemons on one host apart, on every label."""
+    pool: ipaddress.IPv4Network
+    """ORCHBOX_POOL: addresses for sandbox networks, a /29 each."""
+    policy_dirs: tuple[Path, ...]
+    """ORCHBOX_POLICY_DIR, then the shipped policies."""
+    site_policy: Path | None
+    """ORCHBOX_SITE_POLICY: the operator's pins and exceptions, merged into every policy."""
+    proxy_dns: tuple[str, ...]
+    """ORCHBOX_PROXY_DNS: resolvers of the proxy's container; empty leaves the engine's choice."""
+    image_prefix: str
+    """ORCHBOX_IMAGE_PREFIX."""
+    image_tag: str
+    """ORCHBOX_IMAGE_TAG."""
+    proxy_mode: Literal["managed", "external"]
+    """ORCHBOX_PROXY: `external` when Compose starts the proxy."""
+    database: Secret | None = None
+    """ORCHBOX_DATABASE_URL, which may hold a password; None is a SQLite file in `home`."""
+    vault_key: KeySource | None = None
+    """ORCHBOX_VAULT_KEY; None is the file `vault.key` in `home`."""
+    old_vault_key: KeySource | None = None
+    """ORCHBOX_VAULT_KEY_OLD: tried where the key opens nothing, until a rotation has replaced it."""
+
+    @property
+    def vault_keys(self) -> tuple[KeySource, ...]:
+        """Where the vault's key is, then where it was."""
+        key = self.vault_key or FileKey(self.home / "vault.key")
+        return (key, self.old_vault_key) if self.old_vault_key else (key,)
+
+    @property
+    def api_socket(self) -> Path:
+        """The API's unix socket."""
+        return self.run_dir / "api.sock"
+
+    @property
+    def pid_file(self) -> Path:
+        """Held by the daemon while it lives."""
+        return self.run_dir / "daemon.pid"
+
+    @property
+    def log_file(self) -> Path:
+        """What a detached daemon writes."""
+        return self.home / "daemon.log"
+
+    @property
+    def control_dir(self) -> Path:
+        """The folder that daemon and proxy share."""
+        return self.run_dir / "control"
+
+    def image(self, name: str) -> str:
+        """The full reference of one of our images."""
+        return f"{self.image_prefix}{name}:{self.image_tag}"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings. Raises InvalidInputError naming the variable and what it takes."""
+        is_root = os.geteuid() == 0
+        user_home = env.get("HOME") or "/"
+        state = env.get("XDG_STATE_HOME") or f"{user_home}/.local/state"
+        runtime_dir = env.get("XDG_RUNTIME_DIR") or f"{state}/run"
+        policy_dir = env.get("ORCHBOX_POLICY_DIR")
+        site = env.get("ORCHBOX_SITE_POLICY")
+        return cls(
+            home=_absolute(env, "ORCHBOX_HOME", "/var/lib/orchbox" if is_root else f"{state}/orchbox"),
+            run_dir=_absolute(
+                env, "ORCHBOX_RUN_DIR", "/run/orchbox" if is_root else f"{runtime_dir}/orchbox"
+            ),
+            instance=_matching(env, "ORCHBOX_INSTANCE", "default", r"[a-z0-9][a-z0-9-]{0,30}"),
+            pool=_pool(env.get("ORCHBOX_POOL") or DEFAULT_POOL),
+            policy_dirs=(
+                *((_folder("ORCHBOX_POLICY_DIR", policy_dir),) if policy_dir else ()),
+                SHIPPED_POLICIES,
+            ),
+            site_policy=_file("ORCHBOX_SITE_POLICY", site) if site else None,
+            proxy_dns=_addresses("ORCHBOX_PROXY_DNS", env.get("ORCHBOX_PROXY_DNS", "")),
+            image_prefix=_matching(env, "ORCHBOX_IMAGE_PREFIX", "orchbox/", r"[a-z0-9][a-z0-9._/:-]*"),
+            image_tag=_matching(env, "ORCHBOX_IMAGE_TAG", "local", r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"),
+            proxy_mode="external"
+            if _matching(env, "ORCHBOX_PROXY", "managed", "managed|external") == "external"
+            else "managed",
+            database=_database("ORCHBOX_DATABASE_URL", env),
+            vault_key=_key_source("ORCHBOX_VAULT_KEY", env),
+            old_vault_key=_key_source("ORCHBOX_VAULT_KEY_OLD", env),
+        )
+
+
+def _bad(name: str, takes: str) -> InvalidInputError:
+    return InvalidInputError(f"environment variable {name}: {takes}", hint=f"set or unset {name}")
+
+
+def _matching(env: Mapping[str, str], name: str, default: str, pattern: str) -> str:
+    value = env.get(name) or default
+    if not re.fullmatch(pattern, value):
+        raise _bad(name, f"expected a value like {pattern}")
+    return value
+
+
+def _absolute(env: Mapping[str, str], name: str, default: str) -> Path:
+    path = Path(env.get(name) or default)
+    if not path.is_absolute():
+        raise _bad(name, "expected an absolute path")
+    return path
+
+
+def _folder(name: str, value: str) -> Path:
+    path = Path(value)
+    if not path.is_dir():
+        raise _bad(name, f"{value} is no folder")
+    return path
+
+
+def _file(name: str, value: str) -> Path:
+    path = Path(value)
+    if not path.is_file():
+        raise _bad(name, f"{value} is no file")
+    return path
+
+
+def _database(name: str, env: Mapping[str, str]) -> Secret | None:
+    """No error repeats the value: it may hold a password."""
+    value = env.get(name)
+    if not value:
+        return None
+    if not re.match(r"postgresql://.|sqlite:////.", value):
+        raise _bad(name, "expected postgresql://user@host/database or sqlite:////absolute/path")
+    return Secret(value)
+
+
+def _key_source(name: str, env: Mapping[str, str]) -> KeySource | None:
+    """No error repeats the value: somebody may have put the key itself there."""
+    value = env.get(name)
+    if not value:
+        return None
+    try:
+        return parse_key_source(value, env)
+    except ValueError:
+        raise _bad(name, f"expected {TAKES}") from None
+
+
+def _pool(value: str) -> ipaddress.IPv4Network:
+    try:
+        pool = ipaddress.IPv4Network(value)
+    except ValueError:
+        raise _bad("ORCHBOX_POOL", f"expected an IPv4 network such as {DEFAULT_POOL}") from None
+    if pool.prefixlen > PREFIX_LENGTH or not any(pool.subnet_of(known) for known in _POOL_RANGES):
+        raise _bad("ORCHBOX_POOL", f"expected a private network of at least a /{PREFIX_LENGTH}")
+    return pool
+
+
+def _addresses(name: str, value: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(ipaddress.IPv4Address(part.strip())) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise _bad(name, "expected IPv4 addresses separated by commas") from None

@@ -1,0 +1,1 @@
+"""The one database: SQLite, or PostgreSQL by URL, with its migrations."""

@@ -1,0 +1,86 @@
+"""The proxy's container: made and kept by the daemon, or found where Compose made it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from runtime.containers import labels
+from runtime.containers.restrictions import ProxySpec, proxy_config
+from runtime.engine.protocol import Engine, NetworkSpec
+from runtime.errors import ConflictError, NotFoundError, NotReadyError
+
+PROXY_UID = 10001
+
+
+class ProxySupervisor:
+    """Knows the proxy container's name."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        instance: str,
+        image: str,
+        control_dir: Path,
+        dns: tuple[str, ...],
+        owner: str | None = None,
+    ) -> None:
+        self._engine = engine
+        self._instance = instance
+        self._image = image
+        self._control_dir = control_dir
+        self._dns = dns
+        self._marks = labels.labels(instance, "proxy", **({labels.OWNER: owner} if owner else {}))
+        self.network = f"orchbox-{instance}-egress"
+        self.container = f"orchbox-{instance}-proxy"
+
+    async def find(self) -> str:
+        """The proxy that Compose started. Raises NotReadyError where there is none."""
+        found = await self._engine.containers(labels.labels(self._instance, "proxy"))
+        if len(found) != 1:
+            raise NotReadyError(
+                f"{len(found)} proxy containers carry the label {labels.INSTANCE}={self._instance}",
+                hint="docker compose up -d proxy",
+            )
+        self.container = found[0].name
+        return self.container
+
+    async def ensure(self) -> str:
+        """A fresh proxy container of the current image, running. Raises NotFoundError without an image."""
+        if await self._engine.image_id(self._image) is None:
+            raise NotFoundError(f"no such image: {self._image}", hint="make images")
+        await self._engine.remove(self.container)
+        uid = self._own_control_dir()
+        marks = self._marks
+        spec = NetworkSpec(self.network, None, None, None, is_internal=False, labels=marks)
+        with contextlib.suppress(ConflictError):
+            await self._engine.create_network(spec)
+        config = proxy_config(
+            ProxySpec(
+                image=self._image,
+                network=self.network,
+                control_dir=str(self._control_dir),
+                uid=uid,
+                dns=self._dns,
+                labels=marks,
+            )
+        )
+        await self._engine.create(self.container, config)
+        await self._engine.start(self.container)
+        return self.container
+
+    async def remove(self) -> None:
+        """Remove the proxy and its network."""
+        await self._engine.remove(self.container)
+        await self._engine.remove_network(self.network)
+
+    def _own_control_dir(self) -> int:
+        """Give the folder to the proxy's user; its uid (a daemon without root shares its own)."""
+        self._control_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._control_dir.chmod(0o700)
+        if os.geteuid() != 0:
+            return os.geteuid()
+        os.chown(self._control_dir, PROXY_UID, PROXY_UID)
+        return PROXY_UID

@@ -1,0 +1,1 @@
+"""`orch install`: prompts exported to Claude Code, Cursor and AGENTS.md."""

@@ -1,0 +1,1 @@
+"""Which secrets and models a run gets, and in which form the sandbox holds them."""

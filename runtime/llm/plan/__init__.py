@@ -1,0 +1,1 @@
+"""What a call may use: the chain of models, its budget and prices."""

@@ -1,0 +1,1 @@
+"""The way out to model providers: SDKs, dials and time limits."""

@@ -1,0 +1,204 @@
+"""The providers, by way of any-llm: one attempt is one upstream request.
+
+The only importer of any-llm and the SDKs below it, and only at a run's first call: together they cost about
+2 s and 50 MiB. Gemini is asked in OpenAI's shape, which Google serves beside its own (docs/adr/0010).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
+
+from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.policy.model import Policy
+from runtime.llm.shapes import bridge, bridge_stream
+from runtime.llm.shapes.failure import UnsupportedRequestError
+from runtime.llm.shapes.openai import (
+    CHAT_PARAMETERS,
+    NEUTRAL,
+    RESPONSES_PARAMETERS,
+    Json,
+    LlmRequest,
+)
+from runtime.llm.upstream.timeouts import Timeouts
+from runtime.model.run import Secret
+
+
+class Endpoint(NamedTuple):
+    """Where a provider answers."""
+
+    host: str
+    port: int = 443
+    path: str = ""
+
+    @property
+    def url(self) -> str:
+        """The base URL, as the provider's SDK wants it."""
+        return f"https://{self.host}{'' if self.port == 443 else f':{self.port}'}{self.path}"
+
+
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
+    {
+        "openai": Endpoint("api.openai.com", path="/v1"),
+        "anthropic": Endpoint("api.anthropic.com"),
+        "gemini": Endpoint("generativelanguage.googleapis.com", path="/v1beta/openai"),
+    }
+)
+_CREDENTIALS = {
+    "openai": ("authorization", "Bearer "),
+    "anthropic": ("x-api-key", ""),
+    "gemini": ("authorization", "Bearer "),
+}
+_NO_KEY = "set-by-the-dial"
+"""What the SDKs hold in place of the key: `dial` sets the true one as a request goes out."""
+
+
+class Outside(NamedTuple):
+    """How the world is reached; tests lead it to simulators."""
+
+    endpoints: Mapping[str, Endpoint] = ENDPOINTS
+    timeouts: Timeouts = Timeouts()
+    lookup: Lookup = lookup_ipv4
+
+
+class Provider(Protocol):
+    """One provider on behalf of one run."""
+
+    async def send(self, request: LlmRequest, model: str) -> Json | AsyncIterator[Json]:
+        """Ask; the answer or its stream. Raises what the SDK raises: see `failure.classify`."""
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+
+
+async def open_provider(name: str, key: Secret, policy: Policy, outside: Outside) -> Provider:
+    """A provider of `ENDPOINTS`; importing its SDK and reading the roots is done in a thread."""
+    return await asyncio.to_thread(_open, name, key, policy, outside)
+
+
+def _open(name: str, key: Secret, policy: Policy, outside: Outside) -> Provider:
+    from any_llm import AnyLLM  # noqa: PLC0415 - see the module's docstring
+
+    from runtime.llm.upstream import dial  # noqa: PLC0415
+
+    logging.getLogger("any_llm").setLevel(logging.CRITICAL)  # it warns with what was sent
+    endpoint = outside.endpoints[name]
+    header, prefix = _CREDENTIALS[name]
+    way = dial.Dial(
+        policy=policy,
+        host=endpoint.host,
+        port=endpoint.port,
+        credential=dial.Credential(header, prefix, key),
+        context=dial.trust(policy),
+        timeouts=outside.timeouts,
+        lookup=outside.lookup,
+    )
+    client = dial.httpx_client(way) if name == "anthropic" else dial.httpx2_client(way)
+    options: dict[str, Any] = {
+        "api_key": _NO_KEY,
+        "api_base": endpoint.url,
+        "unified_exceptions": True,
+        "max_retries": 0,
+        "timeout": outside.timeouts.answer_s,
+        "http_client": client,
+    }
+    if name == "gemini":
+        llm = AnyLLM.create_openai_compatible(name, **options)
+    else:
+        llm = AnyLLM.create(name, **options)
+    return _AnyLlmProvider(name, llm, client)
+
+
+class _AnyLlmProvider:
+    """Implements `Provider`."""
+
+    def __init__(self, name: str, llm: Any, client: Any) -> None:
+        self._name = name
+        self._llm = llm
+        self._client = client
+
+    async def aclose(self) -> None:
+        await self._client.aclose()
+
+    async def send(self, request: LlmRequest, model: str) -> Json | AsyncIterator[Json]:
+        if request.shape == "chat":
+            return await self._chat(request.body, model, is_stream=request.is_stream)
+        if self._name == "openai":
+            return await self._responses(request, model)
+        chat = bridge.to_chat(request.body)
+        answer = await self._chat(chat, model, is_stream=request.is_stream)
+        if isinstance(answer, dict):
+            return bridge.to_response(request.body, answer, model)
+        return bridge_stream.to_events(request.body, answer, model)
+
+    async def _chat(self, body: Json, model: str, *, is_stream: bool) -> Json | AsyncIterator[Json]:
+        given = {name: value for name, value in body.items() if value is not None and name != "messages"}
+        named, other = _split(given, CHAT_PARAMETERS)
+        if self._name == "openai":
+            extra = {"extra_body": other} if other else {}
+        else:
+            extra = {name: value for name, value in other.items() if name not in NEUTRAL}
+            named = _for_others(named)
+        if is_stream:
+            asked = named.get("stream_options")
+            named["stream_options"] = {**(asked if isinstance(asked, dict) else {}), "include_usage": True}
+        if unknown := sorted(set(extra) - {"extra_body"}):
+            raise UnsupportedRequestError(f"{unknown[0]} is not carried to {self._name}: leave it out")
+        answer = await self._llm.acompletion(
+            model=model, messages=body["messages"], stream=is_stream or None, **named, **extra
+        )
+        return _chunks(answer) if is_stream else _chat_json(answer)
+
+    async def _responses(self, request: LlmRequest, model: str) -> Json | AsyncIterator[Json]:
+        given = {name: value for name, value in request.body.items() if value is not None and name != "input"}
+        named, other = _split(given, RESPONSES_PARAMETERS)
+        answer = await self._llm.aresponses(
+            model=model,
+            input_data=request.body["input"],
+            stream=request.is_stream or None,
+            **named,
+            **({"extra_body": other} if other else {}),
+        )
+        if request.is_stream:
+            return _events(answer)
+        whole: Json = answer.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        return whole
+
+
+def _split(given: Json, names: frozenset[str]) -> tuple[Json, Json]:
+    named = {name: value for name, value in given.items() if name in names}
+    return named, {name: value for name, value in given.items() if name not in names}
+
+
+def _for_others(named: Json) -> Json:
+    """OpenAI's newer name for the output's bound under the older one, its own hints left out."""
+    named = {name: value for name, value in named.items() if name not in NEUTRAL}
+    if (most := named.pop("max_completion_tokens", None)) is not None:
+        named["max_tokens"] = most
+    return named
+
+
+def _chat_json(answer: Any) -> Json:
+    whole: Json = answer.model_dump(mode="json", exclude_none=True, warnings=False)
+    for choice in whole.get("choices") or []:
+        choice.setdefault("message", {}).setdefault("content", None)
+    return whole
+
+
+async def _chunks(stream: Any) -> AsyncIterator[Json]:
+    async with aclosing(stream):
+        async for chunk in stream:
+            piece: Json = chunk.model_dump(mode="json", exclude_none=True, warnings=False)
+            for choice in piece.setdefault("choices", []):
+                choice.setdefault("finish_reason", None)
+            yield piece
+
+
+async def _events(stream: Any) -> AsyncIterator[Json]:
+    async with aclosing(stream):
+        async for event in stream:
+            yield event.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)

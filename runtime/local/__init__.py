@@ -1,0 +1,1 @@
+"""`orch run --local`: an agent as a process on the caller's own machine."""

@@ -1,0 +1,181 @@
+"""The values that cross the runtime's seams: runs, their requests, events and limits. Pure.
+
+Secrets live only in `Secret`, whose text forms are masked; nothing here reads the clock or the
+environment.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+class Secret:
+    """A value that must never be printed: `repr`, `str` and format all show `***`."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The true value; call it only where it is handed over."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError("a Secret is never serialised")
+
+
+class Isolation(enum.StrEnum):
+    """The container runtime a sandbox runs under."""
+
+    RUNC = "runc"
+    RUNSC = "runsc"
+
+
+class RunState(enum.StrEnum):
+    """Where a run stands; the last four are final."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run can no longer change."""
+        return self in {RunState.COMPLETED, RunState.FAILED, RunState.TIMEOUT, RunState.CANCELLED}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one sandbox may use; the kernel's own cgroup enforces all but the time."""
+
+    memory_bytes: int = 1 << 30
+    cpus: float = 1.0
+    pids: int = 256
+    nofile: int = 4096
+    tmpfs_bytes: int = 256 << 20
+    timeout_s: float = 300.0
+    grace_s: float = 5.0
+    """From SIGTERM to SIGKILL."""
+    output_bytes: int = 10 << 20
+    """Of stdout; a longer result fails the run."""
+    log_bytes: int = 10 << 10
+    """Of stderr and of stdout kept in the run's record (orchagent keeps 10 KB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LlmChain:
+    """The models that an agent's author names, in the order they are tried (`llm_providers.split_model`)."""
+
+    primary: str
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """The primary, then its fallbacks."""
+        return (self.primary, *self.fallbacks)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The secrets and providers that an agent names; names only, never a value."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
+    """As in the manifest: openai, anthropic, gemini, any, ollama."""
+    provider: str | None = None
+    """The caller's choice."""
+    model: str | None = None
+    """The caller's choice."""
+    default_models: Mapping[str, str] = field(default_factory=dict)
+    """Provider -> model."""
+    llm: LlmChain | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """One run as the API hands it to the service: nothing is trusted. `create` finishes the secrets."""
+
+    agent_ref: str
+    """`org/name@vN`, or the manifest's name for a directory."""
+    image: str
+    argv: tuple[str, ...]
+    bundle: bytes
+    """A tar of the agent's files, unpacked into `/home/user`."""
+    input: bytes
+    """The agent's whole stdin (a JSON document)."""
+    policy_name: str
+    isolation: Isolation = Isolation.RUNC
+    limits: Limits = field(default_factory=Limits)
+    env: dict[str, str] = field(default_factory=dict)
+    """Plain variables (LLM_PROVIDER and the like); never a secret."""
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    """What the caller gave; the workspace's vault adds to it what `needs` names."""
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    """File name -> content, placed in `/tmp/uploads`."""
+    setup_argv: tuple[str, ...] | None = None
+    """Run before `argv` in the sandbox (pip install, npm ci); a failure is a `setup_error`."""
+    needs: Needs = Needs()
+    workspace: str = "default"
+    """Whose vault is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run did not complete: a code of the platform's, a sentence and the exit status."""
+
+    code: str
+    """`SANDBOX_ERROR`, `SANDBOX_TIMEOUT`, `CANCELLED`, `PROXY_LOST`, `GUARD_LOST`, `NETWORK_CHANGED`,
+    `INTERNAL_ERROR`."""
+    message: str
+    error_class: str | None = None
+    """`code_error` or `setup_error` for `SANDBOX_ERROR`."""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run's record; times are epoch seconds."""
+
+    id: str
+    agent_ref: str
+    policy_name: str
+    isolation: Isolation
+    state: RunState
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    result: object | None = None
+    """The agent's stdout, parsed as JSON; its text where it is no JSON."""
+    error: RunError | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a run's story, numbered from 1 in order.
+
+    `kind` is `state` {state}, `log` {text}, `decision` {a decision line}, `result` {result} or
+    `error` {code, message, error_class, exit_code}.
+    """
+
+    seq: int
+    kind: str
+    data: dict[str, object]
+    at: float

@@ -1,0 +1,1 @@
+"""`orch probe --trust`: which common clients trust an inspected host without a flag."""

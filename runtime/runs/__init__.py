@@ -1,0 +1,1 @@
+"""A run's life: the service, its driver, its journal and its record."""

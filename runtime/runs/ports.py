@@ -1,0 +1,129 @@
+"""The seams of the run service: what it needs of others, and what the API needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from proxy.contract.grant import Grant
+from proxy.policy.model import Policy
+from runtime.model.run import Event, Run, RunRequest, Secret
+
+DecisionLine = dict[str, Any]
+
+
+class StorePort(Protocol):
+    """Where runs are recorded."""
+
+    async def create(self, run: Run) -> None:
+        """Record a new run."""
+
+    async def update(self, run: Run) -> None:
+        """Record a run's new state."""
+
+    async def get(self, run_id: str) -> Run | None:
+        """A run by id, or None."""
+
+    async def recent(self, limit: int) -> list[Run]:
+        """The newest runs first."""
+
+    async def fail_unfinished(self, reason: str) -> int:
+        """Mark what a dead daemon left unfinished as failed; how many."""
+
+    async def add_decision(self, run_id: str, line: DecisionLine) -> None:
+        """Record one decision of the proxy."""
+
+    async def decisions(self, run_id: str) -> list[DecisionLine]:
+        """A run's decisions in order."""
+
+
+class VaultPort(Protocol):
+    """Where the secrets of workspaces are kept (`vault.service.Vault`)."""
+
+    async def read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
+        """The values of those of `names` that the workspace has; each is audited (who, name, run).
+
+        Raises NotFoundError (no such workspace), VaultKeyError.
+        """
+
+
+class LinkPort(Protocol):
+    """The way to the proxy (`proxy_link.ProxyLink`)."""
+
+    on_decision: Callable[[DecisionLine], None]
+    on_lost: Callable[[], None]
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a proxy enforces what it is told."""
+
+    @property
+    def ca_pem(self) -> str:
+        """The certificate that sandboxes trust."""
+
+    async def grant(self, grant: Grant) -> None:
+        """Give a grant; returns once it is enforced."""
+
+    async def revoke(self, sandbox_id: str) -> None:
+        """Take it back."""
+
+
+class LlmPort(Protocol):
+    """The LLM router's side of a run (`llm_routes.LlmRoutes`)."""
+
+    def open(
+        self,
+        run_id: str,
+        request: RunRequest,
+        policy: Policy,
+        on_event: Callable[[str, dict[str, object]], None],
+    ) -> Policy:
+        """The run's policy, with the router's name in it where its manifest has a chain."""
+
+    def replace_secret(self, run_id: str, name: str, value: Secret | None) -> None:
+        """Another key from the next call on, or none."""
+
+    async def close(self, run_id: str) -> None:
+        """The run is over: no call of it goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that has to be right before an agent may start."""
+
+    name: str
+    is_ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+class RunServicePort(Protocol):
+    """Runs agents. The errors are `runtime.errors`."""
+
+    async def create(self, request: RunRequest) -> Run:
+        """Start a run.
+
+        Raises NotReadyError, NotFoundError (image, policy), InvalidInputError, MissingSecretsError,
+        LlmKeyRequiredError.
+        """
+
+    async def get(self, run_id: str) -> Run:
+        """Raises NotFoundError."""
+
+    async def recent(self, limit: int = 20) -> list[Run]:
+        """The newest runs first."""
+
+    async def cancel(self, run_id: str) -> Run:
+        """End a run. Raises NotFoundError, ConflictError where it has ended."""
+
+    def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
+        """Replay the events behind `after`, then follow until the run has ended."""
+
+    async def decisions(self, run_id: str) -> list[DecisionLine]:
+        """The proxy's decisions on this run."""
+
+    async def checks(self) -> list[Check]:
+        """Engine, proxy and guard; ready means all are ok."""

@@ -1,0 +1,1 @@
+"""One sandbox from its start to its removal, and the program that runs in it before the agent."""

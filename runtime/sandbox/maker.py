@@ -1,0 +1,203 @@
+"""One sandbox from network to removal: what is made here is removed here, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from proxy.contract.grant import Grant
+from proxy.policy.bindings import brokered_names
+from proxy.policy.model import Policy
+from runtime.containers import labels
+from runtime.containers.isolation import start_isolated
+from runtime.containers.restrictions import SandboxSpec, sandbox_config
+from runtime.egress.live_grant import LiveGrant
+from runtime.engine.protocol import Attached, Engine, ExitStatus
+from runtime.engine.uninterrupted import uninterrupted
+from runtime.keys.placeholders import deliver, environment_of
+from runtime.model.run import Isolation, RunRequest, Secret
+from runtime.network.slots import NetworkSlots, Slot
+from runtime.runs.ports import LinkPort
+from runtime.sandbox.output import Output
+
+GRANT_MARGIN_S = 60.0
+"""A grant outlives its run's limits by this; the revocation at the end is what ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox that has been created and attached to, not yet started."""
+
+    container: str
+    network: str
+    """The only one it belongs on."""
+    isolation: Isolation
+    attached: Attached
+    proxy_token: Secret
+    ca_pem: str
+    """What its clients trust beside the system's roots: the proxy's CA, and the operator's upstream CA
+    where a connection is passed through to an upstream that has its certificate from it."""
+    secrets: dict[str, Secret]
+    """What its env file holds: placeholders for what is brokered, the values of the rest."""
+    granted: LiveGrant
+    """For secrets that change while it runs."""
+    environment: dict[str, str]
+    """How its clients find the proxy; not in the container's configuration, since it holds the token."""
+
+
+class SandboxMaker:
+    """Makes sandboxes; knows the proxy."""
+
+    def __init__(
+        self, engine: Engine, slots: NetworkSlots, link: LinkPort, *, instance: str, proxy_container: str
+    ) -> None:
+        self._engine = engine
+        self._slots = slots
+        self._link = link
+        self._instance = instance
+        self.proxy_container = proxy_container
+        self._log = structlog.get_logger()
+
+    @asynccontextmanager
+    async def sandbox(self, run_id: str, request: RunRequest, policy: Policy) -> AsyncIterator[Sandbox]:
+        """Network, grant (acknowledged), container; all gone on the way out."""
+        token = secrets.token_urlsafe(24)
+        delivered = deliver(request.secrets, brokered_names(policy))
+        # What nobody chose to pass through unseen is inspected where a value could leave that way.
+        policy = replace(policy, has_tripwire=any(secret.placeholder is None for secret in delivered))
+        limits = request.limits
+        slot = await self._slots.acquire(run_id)
+        name = f"orchbox-{self._instance}-{run_id}"
+        attached = None
+        try:
+            await self._engine.connect(slot.network, self.proxy_container, slot.proxy_address)
+            grant = Grant(
+                sandbox_id=run_id,
+                revision=1,
+                policy=policy,
+                proxy_address=slot.proxy_address,
+                sandbox_address=slot.sandbox_address,
+                expires_in_s=limits.timeout_s + limits.grace_s + GRANT_MARGIN_S,
+                token=token,
+                secrets=delivered,
+            )
+            await self._link.grant(grant)
+            granted = LiveGrant(self._link, grant, time.monotonic)
+            info = await self._engine.info()
+            spec = SandboxSpec(
+                image=request.image,
+                network=slot.network,
+                address=slot.sandbox_address,
+                dns=slot.proxy_address,
+                isolation=request.isolation,
+                limits=limits,
+                labels=labels.labels(self._instance, "sandbox", **{labels.RUN: run_id}),
+                has_apparmor=info.has_apparmor,
+            )
+            container = await self._engine.create(name, sandbox_config(spec))
+            attached = await self._engine.attach(container)
+            ca_pem = self._link.ca_pem + (policy.upstream_ca_pem or "")
+            yield Sandbox(
+                container=container,
+                network=slot.network,
+                isolation=request.isolation,
+                attached=attached,
+                proxy_token=Secret(token),
+                ca_pem=ca_pem,
+                secrets=environment_of(delivered),
+                granted=granted,
+                environment=proxy_environment(slot, token),
+            )
+        finally:
+            steps: list[Callable[[], Awaitable[None]]] = [
+                partial(self._link.revoke, run_id),
+                *([attached.close] if attached is not None else []),
+                partial(self._engine.remove, name),  # by name: creating it may have been interrupted
+                partial(self._engine.disconnect, slot.network, self.proxy_container),
+                partial(self._slots.release, slot),
+            ]
+            await uninterrupted(self._clean_up(run_id, steps))
+
+    async def _clean_up(self, run_id: str, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        """Every step is tried, whatever became of the one before; what fails is reaped at the next start."""
+        for step in steps:
+            try:
+                await step()
+            except Exception as exc:  # noqa: BLE001 - the steps behind it still have to be done
+                self._log.error("clean-up-failed", run=run_id, error=type(exc).__name__)
+
+
+def proxy_environment(slot: Slot, token: str) -> dict[str, str]:
+    """Both spellings: curl reads only the lower-case `http_proxy`, others only the upper-case names.
+
+    The user name asks the proxy for refusals that clients can show (docs/adr/0001).
+    """
+    url = f"http://explain:{token}@{slot.proxy_address}:8080"
+    values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "localhost,127.0.0.1"}
+    return {**values, **{name.lower(): value for name, value in values.items()}}
+
+
+def init_message(
+    request: RunRequest, given: Mapping[str, Secret], environment: dict[str, str], ca_pem: str
+) -> bytes:
+    """The one message that the sandbox's init reads (see `sandbox_init`); `given` are its secrets."""
+    head = {
+        "v": 1,
+        "argv": list(request.argv),
+        "setup_argv": list(request.setup_argv) if request.setup_argv else None,
+        "env": {**request.env, **environment},
+        "secrets": {name: secret.reveal() for name, secret in given.items()},
+        "ca_pem": ca_pem,
+        "bundle": len(request.bundle),
+        "uploads": [{"name": name, "size": len(data)} for name, data in request.uploads.items()],
+        "input": len(request.input),
+    }
+    message = io.BytesIO()
+    message.write(json.dumps(head).encode() + b"\n")
+    message.write(request.bundle)
+    for data in request.uploads.values():
+        message.write(data)
+    message.write(request.input)
+    return message.getvalue()
+
+
+async def converse(
+    engine: Engine,
+    sandbox: Sandbox,
+    message: bytes,
+    output: Output,
+    on_log: Callable[[str], Awaitable[None]],
+) -> ExitStatus:
+    """Start, hand over the message, read to the end. Bound it with a timeout.
+
+    Raises NotReadyError, before anything is handed over, where the isolation is not the one asked for.
+    """
+    await start_isolated(engine, sandbox.container, sandbox.isolation)
+    feeding = asyncio.create_task(_feed(sandbox.attached, message))
+    try:
+        async for stream, data in sandbox.attached.output():
+            for line in output.feed(stream, data):
+                await on_log(line)
+        for line in output.finish():
+            await on_log(line)
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+    return await engine.wait(sandbox.container)
+
+
+async def _feed(attached: Attached, message: bytes) -> None:
+    try:
+        await attached.write(message)
+        await attached.close_stdin()
+    except ConnectionError:
+        return  # the container ended without reading it all; its exit status tells why

@@ -1,0 +1,42 @@
+"""Was it the agent, its set-up, its limits or us? Pure: from how a sandbox ended to a RunError."""
+
+from __future__ import annotations
+
+import json
+
+from runtime.engine.protocol import ExitStatus
+from runtime.model.run import Limits, RunError
+from runtime.sandbox.sandbox_init import BAD_MESSAGE, SETUP_FAILED
+
+OUT_OF_MEMORY = "of memory and was killed"
+"""Ends the sentence of a run that met its memory limit."""
+ERROR_TEXT_CHARS = 500
+"""Of the agent's stderr shown to the caller (orchagent's own bound)."""
+
+
+def parse_result(stdout: str) -> object:
+    """The agent's stdout as JSON, or its text (orchagent prints such output raw)."""
+    try:
+        return json.loads(stdout)
+    except ValueError:
+        return stdout
+
+
+def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Limits) -> RunError | None:
+    """Why the run failed, or None for exit status 0."""
+    if status.code == 0:
+        return None
+    said = stderr.strip()[-ERROR_TEXT_CHARS:]
+    if status.is_oom_killed:
+        text = f"the agent used more than its {limits.memory_bytes >> 20} MiB {OUT_OF_MEMORY}"
+        return RunError("SANDBOX_ERROR", text, "code_error", status.code)
+    if status.code == SETUP_FAILED:
+        return RunError("SANDBOX_ERROR", f"the agent's set-up failed: {said}", "setup_error", status.code)
+    if status.code == BAD_MESSAGE:
+        return RunError(
+            "SANDBOX_ERROR", f"the agent could not be started: {said}", "setup_error", status.code
+        )
+    if isinstance(result, dict) and isinstance(result.get("error"), str):
+        return RunError("SANDBOX_ERROR", f"Agent error: {result['error']}", "code_error", status.code)
+    text = f"the agent exited with status {status.code}" + (f": {said}" if said else "")
+    return RunError("SANDBOX_ERROR", text, "code_error", status.code)

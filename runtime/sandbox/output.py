@@ -1,0 +1,115 @@
+"""An agent's output as it comes: stderr line by line as the log, stdout collected up to a bound.
+
+The values of the run's secrets are masked in both, however they are cut into pieces: an agent that prints
+its key does not put it into the record.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from proxy.policy.model import ReasonCode
+from proxy.secrets.forms import SecretForms
+from runtime.engine.protocol import STDOUT
+
+MAX_LINE_CHARS = 64 << 10
+MASK = "***"
+MIN_SECRET_CHARS = 4
+"""Shorter values would mask ordinary text."""
+
+
+class Redactor:
+    """Replaces secret values in text."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._values: list[str] = []
+        for value in values:
+            self.add(value)
+
+    def add(self, value: str) -> None:
+        """Mask this value too: as it is, each of its lines, and as JSON, URLs, base64 and hex write it.
+
+        Longest first: a value that holds another is masked whole.
+        """
+        forms = {value, json.dumps(value)[1:-1], quote(value, safe=""), *value.splitlines()}
+        known = {form for form in forms if len(form) >= MIN_SECRET_CHARS}
+        self._values = sorted(known.union(self._values, _encoded(value)), key=len, reverse=True)
+
+    @property
+    def open_chars(self) -> int:
+        """How much of a text's end may be the beginning of a value."""
+        return len(self._values[0]) - 1 if self._values else 0
+
+    def __call__(self, text: str) -> str:
+        """The text with every value masked."""
+        for value in self._values:
+            text = text.replace(value, MASK)
+        return text
+
+
+def _encoded(value: str) -> set[str]:
+    """In base64 of either alphabet, at each alignment, and in hex of either case; none for a short value."""
+    forms = SecretForms.of("VALUE", value, ReasonCode.SECRET_LEAK)
+    if forms is None:
+        return set()
+    base64 = {form.decode() for form in forms.base64}
+    hexed = forms.hexed.decode()
+    return {*base64, *(form.replace("+", "-").replace("/", "_") for form in base64), hexed, hexed.upper()}
+
+
+class Output:
+    """Collects one run's streams."""
+
+    def __init__(self, redact: Redactor, *, stdout_bytes: int, log_bytes: int) -> None:
+        self.redact = redact
+        self._stdout = bytearray()
+        self._stdout_limit = stdout_bytes
+        self._log_limit = log_bytes
+        self._partial = ""
+        self._to_text = codecs.getincrementaldecoder("utf-8")("replace")
+        self._log_tail = ""
+        self.is_stdout_too_long = False
+
+    def feed(self, stream: int, data: bytes) -> list[str]:
+        """Take bytes of a stream; the complete log lines they bring."""
+        if stream == STDOUT:
+            room = self._stdout_limit - len(self._stdout)
+            self.is_stdout_too_long |= len(data) > room
+            self._stdout += data[: max(0, room)]
+            return []
+        return self._lines(self._to_text.decode(data))
+
+    def finish(self) -> list[str]:
+        """What is left of the log when the streams end."""
+        lines = self._lines(self._to_text.decode(b"", final=True))
+        rest, self._partial = self._partial, ""
+        return [*lines, self._line(self.redact(rest))] if rest else lines
+
+    def _lines(self, text: str) -> list[str]:
+        *whole, rest = (self._partial + text).split("\n")
+        lines = [self._line(self.redact(line + "\n")) for line in whole]
+        kept = self.redact.open_chars
+        if len(rest) > MAX_LINE_CHARS + kept:
+            rest = self.redact(rest)
+        while len(rest) > MAX_LINE_CHARS + kept:  # what is kept back may be the beginning of a value
+            lines.append(self._line(rest[:MAX_LINE_CHARS]))
+            rest = rest[MAX_LINE_CHARS:]
+        self._partial = rest
+        return lines
+
+    @property
+    def stdout(self) -> str:
+        """All of stdout, masked."""
+        return self.redact(self._stdout.decode(errors="replace"))
+
+    @property
+    def stderr(self) -> str:
+        """The end of the log, masked."""
+        return self._log_tail
+
+    def _line(self, text: str) -> str:
+        self._log_tail = (self._log_tail + text)[-self._log_limit :]
+        return text

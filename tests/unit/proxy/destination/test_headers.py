@@ -1,0 +1,47 @@
+"""What never crosses the proxy."""
+
+from __future__ import annotations
+
+import pytest
+from mitmproxy.http import Headers
+
+from proxy.destination.headers import clean_request_headers, clean_response_headers
+
+REQUESTS = {
+    "plain headers stay": ({"accept": "x", "host": "h"}, {"accept": "x", "host": "h"}),
+    "the proxy token goes": ({"proxy-authorization": "x", "proxy-connection": "y"}, {}),
+    "claims of identity go": ({"x-forwarded-for": "1", "forwarded": "f", "via": "v", "x-real-ip": "i"}, {}),
+    "nominated headers go": ({"connection": "X-Policy, close", "x-policy": "1"}, {"connection": "close"}),
+    "host and framing cannot be nominated": (
+        {"connection": "host, content-length", "host": "h", "content-length": "1"},
+        {"host": "h", "content-length": "1"},
+    ),
+    "an upgrade to h2c goes": (
+        {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "s"},
+        {},
+    ),
+    "a WebSocket upgrade stays": (
+        {"connection": "Upgrade", "upgrade": "websocket"},
+        {"connection": "upgrade", "upgrade": "websocket"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REQUESTS)
+def test_request_headers(case: str):
+    """Hop-by-hop headers and claims about the client are dropped."""
+    given, expected = REQUESTS[case]
+    headers = Headers(**{name.replace("-", "_"): value for name, value in given.items()})
+
+    clean_request_headers(headers)
+
+    assert dict(headers.items(multi=True)) == expected
+
+
+def test_response_headers():
+    """A response cannot point to another way out, nor pose as the proxy."""
+    headers = Headers(alt_svc='h3=":443"', proxy_status="x", etag="e")
+
+    clean_response_headers(headers)
+
+    assert dict(headers.items()) == {"etag": "e"}

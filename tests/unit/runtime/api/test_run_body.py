@@ -1,0 +1,200 @@
+"""The API's bodies: strict in, safe out, secrets never repeated."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from runtime.api.needs_body import needs_to_json
+from runtime.api.run_body import (
+    CreateRun,
+    check_uploads,
+    event_to_json,
+    read_create_run,
+    run_to_json,
+    run_to_summary,
+    to_run_request,
+)
+from runtime.errors import InvalidInputError
+from runtime.model.run import Isolation, LlmChain, Needs, Run, RunError, RunState
+
+MARKER = "marker-31c-value"
+GOOD = {"agent_ref": "a", "image": "i", "argv": ["x"], "input": "{}"}
+
+
+def run(**more) -> Run:
+    """A run."""
+    base = {"id": "1", "agent_ref": "a", "policy_name": "p", "isolation": Isolation.RUNC, "created_at": 1.0}
+    return Run(**{**base, "state": RunState.COMPLETED, **more})
+
+
+def test_request_is_complete():
+    """Every field reaches the service as its own type; secrets are masked on the way."""
+    text = json.dumps(
+        {
+            **GOOD,
+            "setup_argv": ["s"],
+            "policy": "lab",
+            "isolation": "runsc",
+            "timeout_s": 5,
+            "env": {"LLM_MODEL": "m"},
+            "secrets": {"A_KEY": MARKER},
+        }
+    )
+
+    body = read_create_run(text)
+    request = to_run_request(body, b"tar", {"f": b"x"})
+
+    assert (request.argv, request.setup_argv, request.bundle, request.input) == (
+        ("x",),
+        ("s",),
+        b"tar",
+        b"{}",
+    )
+    assert (request.policy_name, request.isolation, request.limits.timeout_s) == ("lab", Isolation.RUNSC, 5.0)
+    assert request.uploads == {"f": b"x"}
+    assert request.secrets["A_KEY"].reveal() == MARKER
+    assert MARKER not in repr(body) + str(body) + body.model_dump_json() + repr(request)
+
+
+NEEDS = Needs(
+    required=("A_KEY",),
+    optional=("B_KEY",),
+    providers=("openai", "any"),
+    provider="gemini",
+    model="m",
+    default_models={"openai": "gpt"},
+    llm=LlmChain("gpt-x", ("claude-y",)),
+)
+
+
+def test_needs_cross_the_wire():
+    """What one side writes the other reads; without them nothing is needed."""
+    text = json.dumps({**GOOD, "needs": needs_to_json(NEEDS), "workspace": "team-1"})
+
+    request = to_run_request(read_create_run(text), b"", {})
+    plain = to_run_request(read_create_run(json.dumps(GOOD)), b"", {})
+
+    assert (request.needs, request.workspace) == (NEEDS, "team-1")
+    assert (plain.needs, plain.workspace) == (Needs(), "default")
+
+
+def test_llm_credentials_are_the_callers_flags():
+    """They leave the input, and come before the other secrets and needs; no text form shows them."""
+    document = {"q": 1, "llm_credentials": {"api_key": MARKER, "provider": "gemini"}}
+    body = read_create_run(
+        json.dumps({**GOOD, "input": json.dumps(document), "secrets": {"GEMINI_API_KEY": "old"}})
+    )
+
+    request = to_run_request(body, b"", {})
+
+    assert json.loads(request.input) == {"q": 1}
+    assert request.needs.provider == "gemini"
+    assert request.secrets["GEMINI_API_KEY"].reveal() == MARKER
+    assert MARKER not in repr(body) + repr(request)
+
+
+def test_malformed_llm_credentials_are_refused():
+    """Before anything is made of the request."""
+    text = json.dumps({**GOOD, "input": json.dumps({"llm_credentials": {"api_key": MARKER}})})
+
+    with pytest.raises(InvalidInputError, match="llm_credentials") as told:
+        to_run_request(read_create_run(text), b"", {})
+
+    assert MARKER not in f"{told.value.message}{told.value.hint}"
+
+
+BAD = {
+    "needs that are no object": json.dumps({**GOOD, "needs": MARKER}),
+    "an unknown need": json.dumps({**GOOD, "needs": {MARKER: 1}}),
+    "a needed secret as a name": json.dumps({**GOOD, "needs": {"required": [MARKER]}}),
+    "a number as a name": json.dumps({**GOOD, "needs": {"optional": [1]}}),
+    "an unknown provider": json.dumps({**GOOD, "needs": {"providers": [MARKER]}}),
+    "any as the choice": json.dumps({**GOOD, "needs": {"provider": "any"}}),
+    "a model with a line": json.dumps({**GOOD, "needs": {"model": f"{MARKER}\n"}}),
+    "an empty model": json.dumps({**GOOD, "needs": {"model": ""}}),
+    "a chain without a primary": json.dumps({**GOOD, "needs": {"llm": {"fallbacks": [MARKER]}}}),
+    "a chain of an unknown provider": json.dumps({**GOOD, "needs": {"llm": {"primary": MARKER}}}),
+    "a workspace that is a path": json.dumps({**GOOD, "workspace": f"../{MARKER}"}),
+    "no JSON": "{" + MARKER,
+    "no object": json.dumps([MARKER]),
+    "an unknown field": json.dumps({**GOOD, MARKER: 1}),
+    "secrets that are no object": json.dumps({**GOOD, "secrets": MARKER}),
+    "a secret that is no text": json.dumps({**GOOD, "secrets": {"A_KEY": [MARKER]}}),
+    "a secret with a NUL": json.dumps({**GOOD, "secrets": {"A_KEY": f"{MARKER}\0"}}),
+    "a secret as a name": json.dumps({**GOOD, "secrets": {MARKER: "x"}}),
+    "a variable with a NUL": json.dumps({**GOOD, "env": {"A": f"{MARKER}\0"}}),
+    "a variable with =": json.dumps({**GOOD, "env": {f"A={MARKER}": "x"}}),
+    "an argument with a NUL": json.dumps({**GOOD, "argv": [f"{MARKER}\0"]}),
+    "no command": json.dumps({**GOOD, "argv": []}),
+    "an empty set-up": json.dumps({**GOOD, "setup_argv": []}),
+    "a policy that is a path": json.dumps({**GOOD, "policy": f"../{MARKER}"}),
+    "an unknown isolation": json.dumps({**GOOD, "isolation": MARKER}),
+    "a time limit of nothing": json.dumps({**GOOD, "timeout_s": 0}),
+    "no end": json.dumps({**GOOD}).replace('"{}"', '"{}", "timeout_s": NaN'),
+    "no input": json.dumps({"agent_ref": "a", "image": "i", "argv": ["x"]}),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_request_names_the_field_and_repeats_nothing(case: str):
+    """Nothing that was sent is in the error, its causes or its context."""
+    with pytest.raises(InvalidInputError) as told:
+        read_create_run(BAD[case])
+
+    assert told.value.message.startswith("request: ")
+    assert MARKER not in f"{told.value.message} {told.value.hint} {told.value!r}"
+    assert told.value.__cause__ is None
+
+
+def test_validation_error_hides_its_input():
+    """Even pydantic's own error, should it get anywhere, does not hold what was sent."""
+    with pytest.raises(ValueError, match="secrets") as told:
+        CreateRun.model_validate({**GOOD, "secrets": MARKER})
+
+    assert MARKER not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [[""], ["."], [".."], ["a/b"], ["a\nb"], ["a\0"], ["x" * 256], ["é" * 200], ["a", "a"], ["f"] * 101],
+)
+def test_bad_upload_names_are_refused(names: list[str]):
+    """An upload has a plain file name of its own."""
+    with pytest.raises(InvalidInputError, match="upload"):
+        check_uploads(names)
+
+
+def test_plain_upload_names_are_taken():
+    """Dots, spaces and letters of any language are plain."""
+    check_uploads(["a.txt", ".hidden", "two words", "é.pdf"])
+
+
+@pytest.mark.parametrize("result", [float("nan"), [float("inf")]])
+def test_result_that_is_no_json_becomes_text(result: object):
+    """An agent's NaN does not break the answer."""
+    shown = run_to_json(run(result=result, stdout="NaN\n"))
+
+    assert shown["result"] == "NaN\n"
+
+
+def test_deep_result_is_answered():
+    """Nesting beyond what Python copies recursively is still one answer."""
+    deep = json.loads("[" * 900 + "]" * 900)
+
+    assert json.dumps(run_to_json(run(result=deep)), allow_nan=False)
+
+
+def test_summary_is_without_output():
+    """A list shows how runs ended, not what they wrote."""
+    error = RunError("SANDBOX_ERROR", "m", "code_error", 1)
+    shown = run_to_summary(run(result=1, stdout="o", stderr="e", error=error, state=RunState.FAILED))
+
+    assert {"result", "stdout", "stderr"} & set(shown) == set()
+    assert (shown["state"], shown["error"]["code"]) == ("failed", "SANDBOX_ERROR")
+
+
+def test_event_data_is_writable():
+    """An event with NaN is sent as text."""
+    assert event_to_json({"result": float("nan"), "x": 1}, 2.0) == {"result": "", "x": 1, "at": 2.0}

@@ -1,0 +1,102 @@
+"""runtime.cli.commands.runs and doctor: what they print, as JSON and for a person, against a real API."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runtime.cli import main as cli
+from runtime.client.connection import Client
+from runtime.runs.ports import Check
+from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
+
+
+@pytest.fixture
+def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeService]:
+    """A daemon's API where `orch` looks for it, with one run that has ended."""
+    monkeypatch.setenv("ORCHBOX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("ORCHBOX_RUN_DIR", str(tmp_path))
+    made = FakeService()
+    with serving(made, tmp_path / "api.sock"):
+        client = Client(tmp_path / "api.sock")
+        client.create_run({"agent_ref": "a", "image": "i", "argv": ["x"], "input": "{}"}, b"", {})
+        list(client.events(RUN_ID))
+        client.close()
+        yield made
+
+
+def orch(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run a command; status, stdout, stderr."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(list(arguments))
+    said = capsys.readouterr()
+    return int(ended.value.code or 0), said.out, said.err
+
+
+@pytest.mark.usefixtures("service")
+def test_runs_lists_them(capsys: pytest.CaptureFixture[str]):
+    """One row, without what the agent wrote."""
+    status, out, _ = orch(capsys, "runs", "--json")
+
+    assert status == 0
+    (row,) = json.loads(out)["runs"] if isinstance(json.loads(out), dict) else json.loads(out)
+    assert row["id"] == RUN_ID
+    assert "result" not in row
+
+
+@pytest.mark.usefixtures("service")
+def test_egress_shows_the_decisions(capsys: pytest.CaptureFixture[str]):
+    """As the proxy decided."""
+    _, out, _ = orch(capsys, "egress", RUN_ID, "--json")
+
+    assert json.loads(out)["decisions"][0]["host"] == "api.example"
+
+
+@pytest.mark.usefixtures("service")
+def test_an_unknown_run_exits_4(capsys: pytest.CaptureFixture[str]):
+    """With the platform's error shape."""
+    status, out, _ = orch(capsys, "egress", "nope", "--json")
+
+    assert status == 4
+    assert json.loads(out)["code"] == "NOT_FOUND"
+
+
+@pytest.mark.usefixtures("service")
+def test_a_run_that_has_ended_cannot_be_cancelled(capsys: pytest.CaptureFixture[str]):
+    """A conflict, said as one."""
+    status, out, _ = orch(capsys, "cancel", RUN_ID, "--json")
+
+    assert status != 0
+    assert "ended" in json.loads(out)["message"]
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do(
+    service: FakeService, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The check that fails, its detail, its remedy; the status is not 0."""
+    monkeypatch.setenv("ORCHAGENT_OUTPUT", "text")
+    service.checks_now = [Check("guard", is_ok=False, detail="a sandbox reaches the host", remedy="orch up")]
+
+    status, out, err = orch(capsys, "doctor")
+
+    assert status != 0
+    assert "a sandbox reaches the host" in out + err
+    assert "orch up" in out + err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_daemon_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """What to type next."""
+    monkeypatch.setenv("ORCHBOX_RUN_DIR", str(tmp_path))
+
+    status, out, _ = orch(capsys, "runs", "--json")
+
+    assert status != 0
+    assert "orch up" in json.loads(out)["hint"]
+    gc.collect()  # httpx 0.28 leaks the socket of a connection that failed

@@ -1,0 +1,72 @@
+"""runtime.daemon.daemon: a vault that stays shut keeps nobody from the rest."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runtime.daemon.daemon import Daemon, forget_keys
+from runtime.daemon.settings import Settings
+from runtime.errors import VaultKeyError
+from runtime.model.run import Secret
+
+VALUE = "sk-secret-value-000111222"
+
+
+def settings(home: Path, **more: str) -> Settings:
+    """A daemon's, for which no engine is needed until it starts a run."""
+    return Settings.from_env({"ORCHBOX_HOME": str(home), "ORCHBOX_RUN_DIR": str(home / "run"), **more})
+
+
+async def close(daemon: Daemon) -> None:
+    """What these tests opened."""
+    await daemon._engine.close()
+    await daemon._database.close()
+
+
+async def test_the_first_start_makes_the_key(tmp_path: Path):
+    """A key file beside the database, and a vault that works."""
+    daemon = Daemon(settings(tmp_path))
+    await daemon.open_vault()
+    await daemon.vault.put("default", "A_KEY", Secret(VALUE), who="uid:0")
+    await close(daemon)
+
+    assert (tmp_path / "vault.key").is_file()
+    assert (tmp_path / "orchbox.sqlite3").is_file()
+
+
+@pytest.mark.parametrize("key", ["gone", "env:NOT_SET", "env:NO_KEY", "hcvault://localhost:1/transit/keys/k"])
+async def test_a_shut_vault_is_logged_and_no_more(
+    tmp_path: Path, key: str, capfd: pytest.CaptureFixture[str]
+):
+    """The daemon goes on; the log has the reason and the remedy, but no value; runs that need it are told."""
+    first = Daemon(settings(tmp_path))
+    await first.open_vault()
+    await first.vault.put("default", "OPENAI_API_KEY", Secret(VALUE), who="uid:0")
+    await close(first)
+    (tmp_path / "vault.key").unlink()
+    daemon = Daemon(settings(tmp_path, NO_KEY=VALUE, **({} if key == "gone" else {"ORCHBOX_VAULT_KEY": key})))
+
+    await daemon.open_vault()
+    with pytest.raises(VaultKeyError, match=r"^Failed to decrypt LLM key OPENAI_API_KEY: "):
+        await daemon.vault.read("default", ["OPENAI_API_KEY"], run_id="r", reader="uid:0")
+    assert await daemon.vault.read("default", ["NOT_THERE"], run_id="r", reader="uid:0") == {}
+    assert await daemon._store.recent(1) == []
+    await close(daemon)
+
+    said = "".join(capfd.readouterr())
+    assert "vault-shut" in said
+    assert "hint" in said
+    assert VALUE not in said
+    assert not (tmp_path / "vault.key").exists()
+
+
+def test_programs_that_the_daemon_starts_inherit_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """pip and npm, which policies ask, see neither the key nor the database's password."""
+    monkeypatch.setenv("MY_KEY", VALUE)
+    monkeypatch.setenv("ORCHBOX_DATABASE_URL", f"postgresql://u:{VALUE}@h/d")
+    forget_keys(settings(tmp_path, ORCHBOX_VAULT_KEY="env:MY_KEY"))
+
+    assert VALUE not in str(dict(os.environ))

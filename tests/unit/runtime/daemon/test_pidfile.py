@@ -1,0 +1,92 @@
+"""Who holds the pid file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.daemon import pidfile
+from runtime.errors import ConflictError, NotReadyError
+
+HOLD = """
+import sys, pathlib
+from runtime.daemon import pidfile
+with pidfile.held(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_held_file_names_its_holder(tmp_path: Path):
+    """While it is held, the file holds the pid alone and a second daemon is refused."""
+    path = tmp_path / "daemon.pid"
+    with pidfile.held(path):
+        assert path.read_text() == str(os.getpid())
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert pidfile.holder(path) == (os.getpid(), True)
+        with pytest.raises(ConflictError, match="already running"), pidfile.held(path):
+            pass
+
+    assert not path.exists()
+    assert pidfile.holder(path) is None
+
+
+def test_killed_holder_leaves_a_file_that_proves_nothing(tmp_path: Path):
+    """After kill -9 the number is stale: nobody is taken for the daemon, and the next one may start."""
+    path = tmp_path / "daemon.pid"
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with child:
+        assert child.stdout.readline() == "held\n"
+        assert pidfile.holder(path) == (child.pid, True)
+        child.kill()
+
+    assert path.exists()
+    assert pidfile.holder(path) is None
+    with pidfile.held(path):
+        assert path.read_text() == str(os.getpid())
+
+
+def test_pid_of_another_namespace_is_told_apart(tmp_path: Path):
+    """A number that means a process here which does not have the file open is no pid to signal."""
+    path = tmp_path / "daemon.pid"
+    path.write_text("1" if os.getpid() != 1 else "2")
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        found = pidfile.holder(path)
+
+    assert found.is_here is (os.geteuid() != 0)  # without root one may not look, and kill will say no
+
+
+def test_pid_of_nobody_is_told_apart(tmp_path: Path):
+    """A number without a process here is a container's."""
+    path = tmp_path / "daemon.pid"
+    path.write_text("99999999")
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        assert pidfile.holder(path) == (99999999, False)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1"])
+def test_held_file_without_a_pid_names_nobody(tmp_path: Path, text: str):
+    """What is no number is never signalled."""
+    path = tmp_path / "daemon.pid"
+    path.write_text(text)
+    with path.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        assert pidfile.holder(path) is None
+
+
+def test_folder_that_cannot_be_written_is_told(tmp_path: Path):
+    """No pid file, no daemon, one sentence."""
+    with pytest.raises(NotReadyError, match=r"daemon\.pid"), pidfile.held(tmp_path / "none" / "daemon.pid"):
+        pass

@@ -1,0 +1,144 @@
+"""runtime.egress.link: a grant counts once it is acknowledged; a lost proxy takes every grant with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runtime.egress.link
+from proxy.contract.grant import Grant
+from proxy.policy.model import Policy
+from runtime.egress.link import ProxyLink, make_ca
+from runtime.errors import InvalidInputError, NotReadyError
+
+GRANT = Grant("run-1", 1, Policy("p"), "10.0.0.2", "10.0.0.3", 60.0, "token")
+
+
+class FakeProxy:
+    """The other end of the socket: says ready, then answers as `answers` has it."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.answers: dict[str, list[dict[str, Any]]] = {}
+        self.writer: asyncio.StreamWriter
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.say({"event": "ready"})
+        while line := await reader.readline():
+            message = json.loads(line)
+            self.seen.append(message)
+            for answer in self.answers.get(message["op"], []):
+                self.say(answer)
+        writer.close()
+
+    def say(self, message: dict[str, Any]) -> None:
+        """Send one line."""
+        self.writer.write(json.dumps(message).encode() + b"\n")
+
+
+@pytest.fixture
+async def proxy(tmp_path: Path) -> AsyncIterator[FakeProxy]:
+    """A proxy on a socket."""
+    made = FakeProxy()
+    server = await asyncio.start_unix_server(made.serve, tmp_path / "proxy.sock")
+    yield made
+    server.close()
+
+
+@pytest.fixture
+async def link(proxy: FakeProxy, tmp_path: Path) -> AsyncIterator[ProxyLink]:
+    """A link that is connected."""
+    made = ProxyLink(tmp_path / "proxy.sock")
+    await made.start()
+    await made.wait_connected(5)
+    yield made
+    await made.close()
+
+
+async def test_the_first_thing_said_is_the_ca(link: ProxyLink, proxy: FakeProxy):
+    """No sandbox gets a certificate before; the key has no text form of its own."""
+    while not proxy.seen:
+        await asyncio.sleep(0.01)
+
+    assert proxy.seen[0]["op"] == "hello"
+    assert proxy.seen[0]["ca_cert_pem"] == link.ca_pem
+    assert "PRIVATE" not in repr(make_ca())
+
+
+async def test_a_grant_returns_when_it_is_applied(link: ProxyLink, proxy: FakeProxy):
+    """Not before the acknowledgement of its revision."""
+    proxy.answers["grant"] = [{"event": "applied", "sandbox_id": "run-1", "revision": 1}]
+
+    await link.grant(GRANT)
+
+
+async def test_a_refused_grant_is_an_error(link: ProxyLink, proxy: FakeProxy):
+    """A policy that cannot be enforced starts nothing."""
+    refusal = {"event": "refused", "sandbox_id": "run-1", "revision": 1, "error": "no such CA"}
+    proxy.answers["grant"] = [refusal]
+
+    with pytest.raises(InvalidInputError, match="no such CA"):
+        await link.grant(GRANT)
+
+
+async def test_another_revisions_acknowledgement_does_not_count(
+    link: ProxyLink, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """What is enforced is what was asked, or it is an error."""
+    monkeypatch.setattr(runtime.egress.link, "ANSWER_TIMEOUT_S", 0.05)
+    proxy.answers["grant"] = [{"event": "applied", "sandbox_id": "run-1", "revision": 7}]
+
+    with pytest.raises(NotReadyError, match="acknowledge"):
+        await link.grant(GRANT)
+
+
+async def test_a_proxy_that_goes_fails_what_waits_and_says_so(link: ProxyLink, proxy: FakeProxy):
+    """The grant's caller hears of it, and so does whoever runs agents."""
+    lost = asyncio.Event()
+    link.on_lost = lost.set
+    waiting = asyncio.create_task(link.grant(GRANT))
+    while len(proxy.seen) < 2:
+        await asyncio.sleep(0.01)
+
+    proxy.writer.close()
+
+    with pytest.raises(NotReadyError, match="went away"):
+        await waiting
+    await asyncio.wait_for(lost.wait(), 5)
+
+
+async def test_closing_is_no_loss(link: ProxyLink):
+    """A daemon that stops does not report its own proxy as lost."""
+    lost: list[str] = []
+    link.on_lost = lambda: lost.append("lost")
+
+    await link.close()
+
+    assert lost == []
+
+
+async def test_no_proxy_no_grant(tmp_path: Path):
+    """Without a connection a grant is refused at once, and a revocation has nothing to take back."""
+    link = ProxyLink(tmp_path / "none.sock")
+
+    with pytest.raises(NotReadyError):
+        await link.grant(GRANT)
+    await link.revoke("run-1")
+
+
+async def test_decisions_are_handed_on(link: ProxyLink, proxy: FakeProxy):
+    """Each line as the proxy wrote it."""
+    found: list[dict[str, Any]] = []
+    link.on_decision = found.append
+
+    proxy.say({"event": "decision", "decision": {"host": "x"}})
+
+    while not found:
+        await asyncio.sleep(0.01)
+    assert found == [{"host": "x"}]

@@ -1,0 +1,71 @@
+"""The account: what is held, what is spent, what is refused."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from proxy.policy.model import Budgets, ReasonCode
+from runtime.llm.plan.budget import Hold, Spending, Usage, estimate_tokens
+
+NONE = Decimal(0)
+
+
+def test_without_budgets_nothing_is_refused() -> None:
+    """But all is counted."""
+    spending = Spending(Budgets())
+    for _ in range(3):
+        hold = spending.hold(10**9, Decimal(10**6))
+        assert isinstance(hold, Hold)
+        spending.settle(hold, Usage(5, 6), Decimal("0.5"))
+
+    assert (spending.tokens, spending.usd, spending.calls) == (33, Decimal("1.5"), 3)
+
+
+def test_alone_a_call_may_begin_while_anything_is_left() -> None:
+    """And be the one that crosses the limit."""
+    spending = Spending(Budgets(llm_tokens=10))
+    hold = spending.hold(1000, NONE)
+    assert isinstance(hold, Hold)
+    spending.settle(hold, Usage(9, 3), None)
+
+    assert spending.hold(1, NONE) is ReasonCode.BUDGET_TOKENS
+    assert (spending.tokens, spending.unpriced_calls) == (12, 1)
+
+
+@pytest.mark.parametrize(("wanted", "fits"), [(40, True), (41, False)])
+def test_calls_at_one_time_share_what_is_left(wanted: int, fits: bool) -> None:
+    """The second one must fit beside the first."""
+    spending = Spending(Budgets(llm_tokens=100))
+    assert isinstance(spending.hold(60, NONE), Hold)
+
+    assert isinstance(spending.hold(wanted, NONE), Hold) is fits
+
+
+def test_dollars_have_a_code_of_their_own() -> None:
+    """Exact to the millionth."""
+    spending = Spending(Budgets(llm_usd=Decimal("0.3")))
+    for _ in range(3):
+        hold = spending.hold(1, Decimal("0.1"))
+        assert isinstance(hold, Hold)
+        spending.settle(hold, Usage(1, 1), Decimal("0.1"))
+
+    assert spending.hold(1, NONE) is ReasonCode.BUDGET_COST
+
+
+def test_a_call_that_used_nothing_is_none() -> None:
+    """What it held is free again."""
+    spending = Spending(Budgets(llm_tokens=100))
+    hold = spending.hold(90, NONE)
+    assert isinstance(hold, Hold)
+    spending.settle(hold, Usage(), None)
+
+    assert (spending.calls, spending.held, spending.unpriced_calls) == (0, [], 0)
+    assert isinstance(spending.hold(90, NONE), Hold)
+
+
+@pytest.mark.parametrize(("size", "tokens"), [(0, 0), (1, 1), (3, 1), (4, 2), (3000, 1000)])
+def test_an_estimate_rounds_up(size: int, tokens: int) -> None:
+    """Three bytes a token."""
+    assert tokens == estimate_tokens(size)

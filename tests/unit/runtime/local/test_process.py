@@ -1,0 +1,136 @@
+"""A child process from start to end: its streams, its limit, and that nothing of its group runs on."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime.engine.protocol import ExitStatus
+from runtime.errors import NotFoundError
+from runtime.local.process import Program, run_process
+from runtime.sandbox.output import Output, Redactor
+
+
+def start(
+    code: str, folder: Path, *, stdin: bytes = b"", timeout_s: float = 20.0, argv: tuple[str, ...] = ()
+):
+    """Run Python code; status, output, log lines."""
+    output = Output(Redactor(["marker-secret"]), stdout_bytes=10 << 20, log_bytes=10 << 10)
+    lines: list[str] = []
+    program = Program(argv or (sys.executable, "-c", code), folder, {"PATH": os.defpath, "HOME": "/x"}, stdin)
+    status = run_process(program, output=output, on_log=lines.append, timeout_s=timeout_s, grace_s=0.3)
+    return status, output, lines
+
+
+def has_ended(pid: int) -> bool:
+    """Whether it is gone, or a zombie; the kernel takes a moment after SIGKILL."""
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_streams_and_status(tmp_path: Path):
+    """stdin in, stdout and stderr apart, the status, the folder and the environment."""
+    code = (
+        "import os,sys; print(sys.stdin.read()[::-1], os.getcwd(), os.environ['HOME']);"
+        "print('marker-secret', file=sys.stderr); sys.exit(3)"
+    )
+
+    status, output, lines = start(code, tmp_path, stdin=b"abc")
+
+    assert status == ExitStatus(3, is_oom_killed=False)
+    assert output.stdout == f"cba {tmp_path} /x\n"
+    assert lines == ["***\n"]
+
+
+def test_megabytes_go_both_ways(tmp_path: Path):
+    """More than a pipe holds, in both directions at once."""
+    data = b"x" * 3_000_000
+
+    status, output, _ = start("import sys; sys.stdout.write(sys.stdin.read())", tmp_path, stdin=data)
+
+    assert (status, len(output.stdout)) == (ExitStatus(0, is_oom_killed=False), 3_000_000)
+
+
+def test_a_child_that_reads_nothing_ends_as_it_likes(tmp_path: Path):
+    """Its unread input is no error."""
+    status, output, _ = start("print(1)", tmp_path, stdin=b"x" * 3_000_000)
+
+    assert (status, output.stdout) == (ExitStatus(0, is_oom_killed=False), "1\n")
+
+
+@pytest.mark.parametrize("ignores", ["", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"])
+def test_the_limit_ends_it(tmp_path: Path, ignores: str):
+    """SIGTERM, then SIGKILL for one that ignores it; None tells the limit."""
+    started = time.monotonic()
+
+    status, output, _ = start(
+        f"{ignores}import time; print('on', flush=True); time.sleep(60)", tmp_path, timeout_s=0.7
+    )
+
+    assert status is None
+    assert output.stdout == "on\n"
+    assert time.monotonic() - started < 10
+
+
+def test_the_limit_holds_where_the_streams_are_closed(tmp_path: Path):
+    """An agent that closes its output and goes on is not forgotten."""
+    status, _, _ = start("import os,time; os.close(1); os.close(2); time.sleep(60)", tmp_path, timeout_s=0.5)
+
+    assert status is None
+
+
+def test_what_it_started_ends_with_it(tmp_path: Path):
+    """A grandchild that holds the streams neither hangs the run nor survives it."""
+    code = (
+        "import subprocess,sys; p=subprocess.Popen([sys.executable,'-c','import time; time.sleep(60)']);"
+        "print(p.pid, flush=True)"
+    )
+
+    status, output, _ = start(code, tmp_path)
+
+    assert status == ExitStatus(0, is_oom_killed=False)
+    assert has_ended(int(output.stdout))
+
+
+def test_a_signal_is_a_status(tmp_path: Path):
+    """As a shell tells it."""
+    status, _, _ = start("import os; os.kill(os.getpid(), 9)", tmp_path)
+
+    assert status == ExitStatus(137, is_oom_killed=False)
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path):
+    """With what to do."""
+    with pytest.raises(NotFoundError, match="no-such-program-7") as told:
+        start("", tmp_path, argv=("no-such-program-7",))
+
+    assert "PATH" in str(told.value.hint)
+
+
+def test_an_interruption_ends_it(tmp_path: Path):
+    """Whatever comes out of the loop, the process is gone."""
+    seen: list[int] = []
+
+    def interrupt(text: str) -> None:
+        seen.append(int(text))
+        raise KeyboardInterrupt
+
+    output = Output(Redactor([]), stdout_bytes=100, log_bytes=100)
+    code = "import os,sys,time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(60)"
+    program = Program((sys.executable, "-c", code), tmp_path, {}, b"")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_process(program, output=output, on_log=interrupt, timeout_s=20, grace_s=0.3)
+
+    assert has_ended(seen[0])

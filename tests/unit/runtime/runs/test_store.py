@@ -1,0 +1,157 @@
+"""The run database: what is written is read, also by the next daemon; broken files are one clear error."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from runtime.database.connection import open_database
+from runtime.errors import OrchError
+from runtime.model.run import Isolation, Run, RunError, RunState
+from runtime.runs import store as store_module
+from runtime.runs.store import Store
+
+
+def run(number: int = 1, **more) -> Run:
+    """A run."""
+    fields = {"agent_ref": "a", "policy_name": "p", "isolation": Isolation.RUNC, "state": RunState.QUEUED}
+    return Run(**{"id": f"run-{number}", "created_at": float(number), **fields, **more})
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A fresh database."""
+    database = open_database(None, default=tmp_path / "home" / "orchbox.sqlite3")
+    yield Store(database)
+    await database.close()
+
+
+async def test_run_is_read_as_written(store: Store):
+    """Every field survives."""
+    full = run(
+        state=RunState.FAILED,
+        started_at=2.0,
+        finished_at=3.0,
+        result={"a": [1, None, "é"]},
+        error=RunError("SANDBOX_ERROR", "m", "code_error", 3),
+        stdout="o",
+        stderr="e\0\ud800"[:2],
+    )
+    await store.create(run())
+    await store.update(full)
+
+    assert await store.get("run-1") == full
+    assert await store.get("run-2") is None
+
+
+async def test_recent_is_newest_first_and_bounded(store: Store):
+    """The newest come first, no more than asked for."""
+    for number in (1, 3, 2):
+        await store.create(run(number))
+
+    assert [found.id for found in await store.recent(2)] == ["run-3", "run-2"]
+
+
+async def test_unfinished_runs_are_failed(store: Store):
+    """What a dead daemon left gets an end and a reason; finished runs stay."""
+    await store.create(run(1, state=RunState.RUNNING))
+    await store.create(run(2, state=RunState.COMPLETED, finished_at=5.0))
+
+    assert await store.fail_unfinished("the daemon ended") == 1
+    left, done = await store.get("run-1"), await store.get("run-2")
+
+    assert (left.state, left.error.message) == (RunState.FAILED, "the daemon ended")
+    assert left.finished_at is not None
+    assert (done.state, done.finished_at) == (RunState.COMPLETED, 5.0)
+
+
+async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Decisions are kept in order, up to a bound per run."""
+    monkeypatch.setattr(store_module, "MAX_DECISIONS_PER_RUN", 2)
+    await store.create(run(1))
+    await store.create(run(2))
+    for number in range(3):
+        await store.add_decision("run-1", {"n": number})
+    await store.add_decision("run-2", {"n": 9})
+
+    assert await store.decisions("run-1") == [{"n": 0}, {"n": 1}]
+    assert await store.decisions("run-2") == [{"n": 9}]
+    assert await store.decisions("run-3") == []
+
+
+async def test_result_that_is_no_json_is_kept_as_text(store: Store):
+    """NaN in a result does not poison the row."""
+    await store.create(run(result=float("nan"), stdout="NaN"))
+
+    assert (await store.get("run-1")).result == "NaN"
+
+
+async def test_next_daemon_reads_what_the_last_one_wrote(tmp_path: Path):
+    """Opening again migrates nothing away."""
+    path = tmp_path / "db"
+    first = open_database(None, default=path)
+    await Store(first).create(run())
+    await first.close()
+    second = open_database(None, default=path)
+
+    assert await Store(second).get("run-1") == run()
+    await second.close()
+
+
+async def test_files_are_the_owners_alone(store: Store, tmp_path: Path):
+    """Database and journals are readable by nobody else, and WAL is on."""
+    await store.create(run())
+    folder = tmp_path / "home"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert set(modes.values()) == {0o600}
+    assert "orchbox.sqlite3-wal" in modes
+
+
+async def test_loosened_rights_are_taken_back(tmp_path: Path):
+    """A database that others could read is closed to them at start."""
+    path = tmp_path / "db"
+    path.touch(0o644)
+    path.chmod(0o644)
+    found = open_database(None, default=path)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    await found.close()
+
+
+def broken(path: Path, case: str) -> None:
+    """Make the file unusable."""
+    if case == "no database":
+        path.write_text("this is no database, by far")
+    elif case == "a folder":
+        path.mkdir()
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute("create table alembic_version (version_num varchar(32))")
+            connection.execute("insert into alembic_version values ('9999')")
+        connection.close()
+
+
+@pytest.mark.parametrize("case", ["no database", "a folder", "a newer version"])
+def test_unusable_file_is_named(tmp_path: Path, case: str):
+    """A file that cannot be used is one error with its path and a remedy."""
+    path = tmp_path / "db"
+    broken(path, case)
+
+    with pytest.raises(OrchError, match="database cannot be used") as told:
+        open_database(None, default=path)
+
+    assert str(path) in told.value.message
+    assert told.value.hint
+
+
+async def test_store_never_sees_a_secret():
+    """A run's record has no field that could hold one."""
+    names = {field.name for field in dataclasses.fields(Run)}
+
+    assert not names & {"secrets", "env", "request", "input"}

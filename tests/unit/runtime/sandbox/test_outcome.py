@@ -1,0 +1,85 @@
+"""How a sandbox's end becomes a run's error."""
+
+from __future__ import annotations
+
+import pytest
+
+from runtime.engine.protocol import ExitStatus
+from runtime.model.run import Limits, RunError
+from runtime.sandbox.outcome import ERROR_TEXT_CHARS, classify_exit, parse_result
+
+
+def classify(code: int, *, oom: bool = False, result: object = "", stderr: str = "") -> RunError | None:
+    """Classify with a memory limit of 64 MiB."""
+    status = ExitStatus(code, is_oom_killed=oom)
+    return classify_exit(status, result=result, stderr=stderr, limits=Limits(memory_bytes=64 << 20))
+
+
+CASES = {
+    "its own error in JSON": (
+        classify(1, result={"error": "no luck"}),
+        "code_error",
+        "Agent error: no luck",
+        1,
+    ),
+    "an exit status and the end of the log": (
+        classify(3, stderr="boom\n"),
+        "code_error",
+        "the agent exited with status 3: boom",
+        3,
+    ),
+    "an exit status and no log": (classify(3), "code_error", "the agent exited with status 3", 3),
+    "an error that is no text is not quoted": (
+        classify(1, result={"error": {"a": 1}}),
+        "code_error",
+        "the agent exited with status 1",
+        1,
+    ),
+    "its set-up": (
+        classify(97, stderr="pip failed"),
+        "setup_error",
+        "the agent's set-up failed: pip failed",
+        97,
+    ),
+    "a message that could not be read": (
+        classify(98, stderr="EOFError"),
+        "setup_error",
+        "the agent could not be started: EOFError",
+        98,
+    ),
+    "its memory": (
+        classify(137, oom=True),
+        "code_error",
+        "the agent used more than its 64 MiB of memory and was killed",
+        137,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_failures(case: str):
+    """Each way to fail has its class, its sentence and its exit status."""
+    error, error_class, message, code = CASES[case]
+    assert error == RunError("SANDBOX_ERROR", message, error_class, code)
+
+
+def test_success_is_no_error_even_where_a_child_ran_out_of_memory():
+    """Exit status 0 is success, as the agent contract says."""
+    assert classify(0) is None
+    assert classify(0, oom=True) is None
+
+
+def test_the_quoted_log_is_its_end_and_bounded():
+    """The last words tell most, and no more than orchagent shows."""
+    error = classify(1, stderr="x" * 1000 + "the end")
+    assert error is not None
+    assert error.message.endswith("the end")
+    assert len(error.message) <= ERROR_TEXT_CHARS + 50
+
+
+@pytest.mark.parametrize(
+    ("stdout", "result"), [('{"a": 1}\n', {"a": 1}), ("null", None), ("plain words", "plain words"), ("", "")]
+)
+def test_parse_result(stdout: str, result: object):
+    """JSON is parsed, anything else is kept as it is."""
+    assert parse_result(stdout) == result
