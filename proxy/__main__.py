@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from proxy.hooks.clients import EXPLICIT_PORT
+from proxy.admission.session import EXPLICIT_PORT
 from proxy.server import ProxyServer, ProxySettings
 
 CONTROL_SOCKET = "/run/orchbox/control/proxy.sock"

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.admission.grants import GrantRefusedError, GrantRegistry
-from proxy.admission.session import Entry
+from proxy.admission.session import EXPLICIT_PORT, HOST_PORT, SNI_PORT, Entry
 from proxy.contract.grant import Grant
 from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
 from proxy.control.server import ControlServer, sweep_forever
 from proxy.destination.resolve import Lookup, lookup_ipv4
-from proxy.hooks.clients import EXPLICIT_PORT, HOST_PORT, SNI_PORT
 from proxy.hooks.requests import EgressAddon
 from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import SYSTEM_ROOTS, build_master, close_listeners

@@ -9,10 +9,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from proxy.destination.judge import deny
 from proxy.policy import limits
 from proxy.policy.limits import Limits, SlidingWindow
-from proxy.policy.model import Decision, ReasonCode
+from proxy.policy.model import Decision
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 
 TOO_MANY_REQUESTS = deny(ReasonCode.BUDGET_REQUESTS, "this sandbox's requests for this minute are used up")
 TOO_MANY_TUNNELS = deny(ReasonCode.BUDGET_REQUESTS, "this sandbox opens too many tunnels a minute")

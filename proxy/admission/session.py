@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from proxy.admission.meters import Meter
-from proxy.destination.judge import deny
 from proxy.policy import limits
-from proxy.policy.model import Decision, ReasonCode
+from proxy.policy.model import Decision
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 
 SILENT = deny(ReasonCode.NOT_TLS_OR_HTTP, "nothing was said in time")
 SLOW = deny(ReasonCode.BAD_REQUEST, "the request head or ClientHello did not end in time")
@@ -90,3 +91,15 @@ class Session:
     def entry(self) -> Entry:
         """The door it came in by."""
         return self.origin.entry
+
+
+EXPLICIT_PORT = 8080
+
+
+SNI_PORT = 443
+
+
+HOST_PORT = 80
+
+
+ENTRIES = {EXPLICIT_PORT: Entry.EXPLICIT, SNI_PORT: Entry.SNI, HOST_PORT: Entry.HOST}

@@ -22,8 +22,9 @@ from typing import Any, Protocol
 import structlog
 
 from proxy.admission.grants import GrantRefusedError, GrantRegistry
+from proxy.contract.decision_line import DecisionLine
 from proxy.contract.grant import Grant, grant_from_wire
-from proxy.control.audit import Audit, DecisionLine
+from proxy.control.audit import Audit
 
 MAX_LINE_BYTES = 4 << 20
 MAX_BACKLOG_BYTES = 8 << 20

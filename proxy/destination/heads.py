@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from proxy.policy.hosts import BadHostError, split_authority
 from proxy.policy.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 
 
 class HeadDefect(NamedTuple):

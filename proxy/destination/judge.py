@@ -5,38 +5,16 @@ Plain values in, a Decision out: the mitmproxy hooks gather the values, nothing 
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from proxy.policy.decide import decide
 from proxy.policy.hosts import BadHostError, is_ip_literal, normalize_host, split_authority
-from proxy.policy.model import Decision, Policy, ReasonCode, Request, Verdict
-
-EXPLAIN_USER = "explain"
-"""Proxy user name by which a client asks for refusals it can read: a refused CONNECT to port 443 is then
-ended here in TLS and answered with the 403, since clients drop the body of a failed CONNECT."""
+from proxy.policy.model import Decision, Policy, Request
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 
 _DEFAULT_PORT = {"http": 80, "https": 443}
-
-
-def deny(reason: ReasonCode, detail: str) -> Decision:
-    """A refusal that no rule made."""
-    return Decision(verdict=Verdict.DENY, reason_code=reason, detail=detail)
-
-
-EXPIRED = deny(ReasonCode.EXPIRED, "this sandbox's time is over")
-NO_GRANT = deny(ReasonCode.NO_GRANT, "this connection belongs to no sandbox that is allowed out")
-INTERNAL_ERROR = deny(ReasonCode.INTERNAL_ERROR, "the proxy failed to decide, so it refused")
-
-
-class RefusedError(Exception):
-    """Ends a hook with a refusal; `decision` is what the client and the audit are told."""
-
-    def __init__(self, decision: Decision) -> None:
-        super().__init__(decision.detail)
-        self.decision = decision
 
 
 class Judged(NamedTuple):
@@ -45,13 +23,6 @@ class Judged(NamedTuple):
     host: str
     port: int
     decision: Decision
-
-
-class ProxyUser(NamedTuple):
-    """Name and password of a `Proxy-Authorization: Basic` header."""
-
-    name: str
-    password: str
 
 
 def as_sent(host: str) -> str:
@@ -66,18 +37,6 @@ def as_sent(host: str) -> str:
         return host.encode("idna").decode("ascii")
     except UnicodeError:
         return host
-
-
-def parse_proxy_authorization(value: str | None) -> ProxyUser | None:
-    """Read the header (RFC 7617); None where it is absent or is anything else than Basic."""
-    scheme, _, encoded = (value or "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        name, colon, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return ProxyUser(name, password) if colon else None
 
 
 def judge_destination(policy: Policy, raw_host: str | bytes, port: int) -> Judged:

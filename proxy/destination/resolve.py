@@ -10,10 +10,11 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 
-from proxy.destination.judge import RefusedError
 from proxy.policy.decide import is_dialable
 from proxy.policy.hosts import is_ip_literal
-from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
+from proxy.policy.model import Decision, Policy, Verdict
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import RefusedError
 
 RESOLVE_TIMEOUT_S = 5.0
 MAX_ANSWERS = 64

@@ -8,22 +8,21 @@ from collections.abc import Callable
 
 from proxy.admission.grants import GrantRegistry
 from proxy.admission.meters import NO_BYTES_LEFT, Meter, Meters
-from proxy.admission.session import UNKNOWN_ORIGIN, Entry, Origin, Session
+from proxy.admission.session import ENTRIES, UNKNOWN_ORIGIN, Entry, Origin, Session
+from proxy.contract.decision_line import decision_line
 from proxy.contract.grant import Grant
-from proxy.control.audit import Audit, decision_line
-from proxy.destination.judge import EXPIRED, NO_GRANT, Judged, RefusedError, deny
+from proxy.control.audit import Audit
+from proxy.destination.judge import Judged
 from proxy.destination.resolve import Lookup, NotDialableError, lookup_ipv4, vetted_address
 from proxy.policy.limits import MAX_TOLD_BYTES, limits_of
 from proxy.policy.llm import LLM_HOST, has_llm
-from proxy.policy.model import Decision, Policy, ReasonCode, Verdict
+from proxy.policy.model import Decision, Policy, Verdict
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import EXPIRED, NO_GRANT, RefusedError, deny
 
-EXPLICIT_PORT = 8080
-SNI_PORT = 443
-HOST_PORT = 80
 NO_LLM = deny(
     ReasonCode.NOT_ALLOWED_HOST, f"this agent's manifest asks for no LLM route: {LLM_HOST} is closed"
 )
-_ENTRIES = {EXPLICIT_PORT: Entry.EXPLICIT, SNI_PORT: Entry.SNI, HOST_PORT: Entry.HOST}
 
 
 class SharedState:
@@ -43,7 +42,7 @@ class SharedState:
         self.sessions: dict[str, Session] = {}
         self._audit = audit
         self._lookup = lookup
-        self._ports = ports or _ENTRIES
+        self._ports = ports or ENTRIES
         self.llm_port: int | None = None
         """Of the relay to the LLM router, on loopback; None where there is none."""
         self.abort: Callable[[str], None] = _no_abort

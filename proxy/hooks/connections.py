@@ -8,12 +8,14 @@ from mitmproxy.proxy.mode_specs import DnsMode
 
 from proxy.admission.session import SILENT, Entry, Origin, Session
 from proxy.contract.grant import Grant
-from proxy.destination.judge import NO_GRANT, Judged
+from proxy.destination.judge import Judged
 from proxy.hooks.clients import SharedState
 from proxy.hooks.fail_closed import abort_server, fail_closed, refuse_client, refuse_dial, refuse_layer
 from proxy.layers.routes import Checks, choose_layer
 from proxy.policy.limits import NAME_PEER_S, SILENCE_S, limits_of
-from proxy.policy.model import Decision, ReasonCode
+from proxy.policy.model import Decision
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import NO_GRANT
 
 
 class ConnectionHooks(SharedState):

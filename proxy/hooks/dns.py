@@ -11,7 +11,7 @@ from mitmproxy.net.dns import response_codes, types
 from proxy.destination.sink import NameAnswers
 from proxy.hooks.clients import SharedState
 from proxy.hooks.fail_closed import fail_closed, refuse_dns
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 
 
 class NameHooks(SharedState):

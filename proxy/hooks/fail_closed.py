@@ -12,10 +12,10 @@ from mitmproxy import connection, dns, http
 from mitmproxy.net.dns import response_codes
 from mitmproxy.proxy import layer, server_hooks
 
-from proxy.destination.judge import INTERNAL_ERROR, RefusedError
-from proxy.layers.http import RefuseLayer
+from proxy.layers.refuse import RefuseLayer
 from proxy.policy.model import Decision
 from proxy.policy.problems import CONTENT_TYPE, Problem, problem_for
+from proxy.policy.refusal import INTERNAL_ERROR, RefusedError
 
 Refuser = Callable[[Any, Any, Decision], None]
 """(addon, the hook's argument, decision): makes mitmproxy refuse."""

@@ -18,15 +18,17 @@ from mitmproxy import http
 from proxy.admission.session import Origin, Session
 from proxy.contract.grant import Grant, GrantSecret
 from proxy.control.llm_relay import LOOPBACK
-from proxy.destination.judge import INTERNAL_ERROR, Judged, RefusedError, deny
+from proxy.destination.judge import Judged
 from proxy.hooks.dns import NameHooks
 from proxy.hooks.fail_closed import to_response
-from proxy.layers.http import BodyRefusedError
+from proxy.layers.refuse import BodyRefusedError
 from proxy.layers.websocket import CONTROL_CHECK, CONTROL_SCRUB
 from proxy.policy.bindings import Binding, binding_of
 from proxy.policy.llm import LLM_HOST
-from proxy.policy.model import Decision, Policy, ReasonCode, Request
+from proxy.policy.model import Decision, Policy, Request
 from proxy.policy.problems import problem_for
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import INTERNAL_ERROR, RefusedError, deny
 from proxy.secrets import positions
 from proxy.secrets.body_codings import UnreadableBodyError
 from proxy.secrets.body_scan import BodyScan

@@ -12,20 +12,11 @@ from typing import TYPE_CHECKING
 from mitmproxy import http, websocket
 
 from proxy.admission.grants import is_token_of
-from proxy.admission.session import SILENT, UNKNOWN_ORIGIN, Entry, Session
+from proxy.admission.proxy_user import EXPLAIN_USER, parse_proxy_authorization
+from proxy.admission.session import SILENT, SNI_PORT, UNKNOWN_ORIGIN, Entry, Session
 from proxy.destination.headers import clean_request_headers, clean_response_headers
 from proxy.destination.heads import HeadDefect
-from proxy.destination.judge import (
-    EXPLAIN_USER,
-    Judged,
-    RequestFacts,
-    as_sent,
-    deny,
-    judge_connect,
-    judge_request,
-    parse_proxy_authorization,
-)
-from proxy.hooks.clients import SNI_PORT
+from proxy.destination.judge import Judged, RequestFacts, as_sent, judge_connect, judge_request
 from proxy.hooks.connections import ConnectionHooks
 from proxy.hooks.fail_closed import (
     fail_closed,
@@ -36,8 +27,10 @@ from proxy.hooks.handover import SecretHooks
 from proxy.layers.failures import FailedRequest
 from proxy.policy.hosts import is_ip_literal
 from proxy.policy.limits import SILENCE_S, limits_of
-from proxy.policy.model import ReasonCode, Verdict
+from proxy.policy.model import Verdict
 from proxy.policy.problems import problem_for, upstream_problem
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 
 if TYPE_CHECKING:
     from proxy.contract.grant import Grant

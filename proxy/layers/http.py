@@ -31,38 +31,11 @@ from proxy.admission.session import Session
 from proxy.layers.failures import FailedRequest, RequestFailedHook
 from proxy.layers.http1 import GuardedHttp1Server
 from proxy.layers.http2 import GuardedHttp2Server
+from proxy.layers.refuse import TLS_ALERT_UNRECOGNIZED_NAME, BodyRefusedError, RefuseLayer
 from proxy.layers.websocket import guard_control_frames
 
 MAX_DRAIN_BYTES = 16 << 20
 """Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
-
-TLS_ALERT_UNRECOGNIZED_NAME = bytes.fromhex("15030300020270")
-"""RFC 8446 section 6.2, fatal: all that a client which cannot be answered in-band gets to see."""
-
-
-class BodyRefusedError(Exception):
-    """Raised by the callable that a body streams through: nothing more of it goes on.
-
-    `response` answers the client where it has no answer yet.
-    """
-
-    def __init__(self, response: http.Response | None) -> None:
-        super().__init__("the body is refused")
-        self.response = response
-
-
-class RefuseLayer(layer.Layer):
-    """Says nothing (or a TLS alert), closes, and swallows what still comes."""
-
-    def __init__(self, context: Context, *, farewell: bytes = b"") -> None:
-        super().__init__(context)
-        self._farewell = farewell
-
-    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, events.Start):
-            if self._farewell:
-                yield commands.SendData(self.context.client, self._farewell)
-            yield commands.CloseConnection(self.context.client)
 
 
 class GuardedHttpStream(HttpStream):

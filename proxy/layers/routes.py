@@ -17,10 +17,13 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, parse_cli
 from mitmproxy.tls import ClientHello
 
 from proxy.admission.session import Entry, Session
-from proxy.destination.judge import Judged, deny, judge_server_name
-from proxy.layers.http import TLS_ALERT_UNRECOGNIZED_NAME, GuardedHttpLayer, HTTPMode, RefuseLayer
+from proxy.destination.judge import Judged, judge_server_name
+from proxy.layers.http import GuardedHttpLayer, HTTPMode
+from proxy.layers.refuse import TLS_ALERT_UNRECOGNIZED_NAME, RefuseLayer
 from proxy.layers.tls import ClosingClientTls
-from proxy.policy.model import Decision, Policy, ReasonCode, TlsMode, Verdict
+from proxy.policy.model import Decision, Policy, TlsMode, Verdict
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 
 MAX_CLIENT_HELLO_BYTES = 32 << 10
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"  # RFC 9110 section 5.6.2

@@ -6,17 +6,9 @@ import ipaddress
 
 from proxy.policy.addresses import AddressClass, classify
 from proxy.policy.hosts import is_ip_literal
-from proxy.policy.model import (
-    NEVER_CARRIED,
-    AllowRule,
-    Decision,
-    Policy,
-    ReasonCode,
-    Request,
-    TlsMode,
-    Verdict,
-)
+from proxy.policy.model import NEVER_CARRIED, AllowRule, Decision, Policy, Request, TlsMode, Verdict
 from proxy.policy.paths import is_allowed_path
+from proxy.policy.reasons import ReasonCode
 
 
 def decide(policy: Policy, request: Request) -> Decision:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from proxy.policy.hosts import HostPattern
+from proxy.policy.reasons import ReasonCode
 
 NEVER_CARRIED = frozenset({"CONNECT", "TRACE"})
 """Methods that no rule can allow: one opens a tunnel, the other reflects what the proxy added."""
@@ -30,39 +31,6 @@ class TlsMode(enum.StrEnum):
 
     INSPECT = "inspect"
     PASSTHROUGH = "passthrough"
-
-
-class ReasonCode(enum.StrEnum):
-    """Why a request was refused: a closed set, part of the API. Never reuse a name."""
-
-    NOT_ALLOWED_HOST = "not_allowed_host"
-    DENIED_RULE = "denied_rule"
-    PORT = "port"
-    METHOD = "method"
-    PATH = "path"
-    PRIVATE_ADDRESS = "private_address"
-    METADATA_ADDRESS = "metadata_address"
-    DNS_FAILURE = "dns_failure"
-    DNS_REBIND = "dns_rebind"
-    SNI_MISMATCH = "sni_mismatch"
-    HOST_MISMATCH = "host_mismatch"
-    NO_SNI = "no_sni"
-    IP_LITERAL = "ip_literal"
-    BAD_HOST = "bad_host"
-    BAD_REQUEST = "bad_request"
-    NOT_TLS_OR_HTTP = "not_tls_or_http"
-    FOREIGN_CREDENTIAL = "foreign_credential"
-    CREDENTIAL_HOST = "credential_host"
-    SECRET_LEAK = "secret_leak"  # noqa: S105 - a code
-    BUDGET_REQUESTS = "budget_requests"
-    BUDGET_BYTES = "budget_bytes"
-    BUDGET_CONNECTIONS = "budget_connections"
-    BUDGET_TOKENS = "budget_tokens"
-    BUDGET_COST = "budget_cost"
-    AGENT_NOT_ALLOWED = "agent_not_allowed"
-    NO_GRANT = "no_grant"
-    EXPIRED = "expired"
-    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,33 +9,11 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
-from proxy.policy.model import Decision, ReasonCode
+from proxy.policy.model import Decision
+from proxy.policy.reasons import _OPERATOR_CAN_ALLOW, _RETRY_HELPS, _STATUS, ReasonCode
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:orchbox:refused:"
-
-_STATUS = {
-    ReasonCode.BAD_HOST: 400,
-    ReasonCode.BAD_REQUEST: 400,
-    ReasonCode.NOT_TLS_OR_HTTP: 400,
-    ReasonCode.SNI_MISMATCH: 421,  # RFC 9110 section 15.5.20: not the authority of this connection
-    ReasonCode.HOST_MISMATCH: 421,
-    ReasonCode.BUDGET_REQUESTS: 429,
-    ReasonCode.BUDGET_BYTES: 429,
-    ReasonCode.BUDGET_CONNECTIONS: 429,
-    ReasonCode.BUDGET_TOKENS: 429,
-    ReasonCode.BUDGET_COST: 429,
-    ReasonCode.INTERNAL_ERROR: 500,
-    ReasonCode.DNS_FAILURE: 502,
-}
-_RETRY_HELPS = {ReasonCode.DNS_FAILURE, ReasonCode.BUDGET_REQUESTS, ReasonCode.BUDGET_CONNECTIONS}
-_OPERATOR_CAN_ALLOW = {
-    ReasonCode.NOT_ALLOWED_HOST,
-    ReasonCode.PORT,
-    ReasonCode.METHOD,
-    ReasonCode.PATH,
-    ReasonCode.DENIED_RULE,
-}
 
 
 class Problem(NamedTuple):

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from proxy.contract.grant import GrantSecret
 from proxy.policy.bindings import Binding
-from proxy.policy.model import Decision, ReasonCode, Verdict
+from proxy.policy.model import Decision, Verdict
+from proxy.policy.reasons import ReasonCode
 from proxy.secrets import positions
 from proxy.secrets.forms import SecretForms, find_form
 

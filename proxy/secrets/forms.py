@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 
 MIN_WATCHED_BYTES = 8
 """Shorter values stand in ordinary text by chance: they are neither watched nor scrubbed."""

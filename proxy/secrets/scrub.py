@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from proxy.contract.grant import GrantSecret
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 from proxy.secrets.forms import SecretForms, open_length
 
 _FILLER = b"*"

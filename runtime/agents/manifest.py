@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails
 
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.model.llm_providers import SupportedProvider, known_model
-from runtime.model.run import LlmChain, Needs
+from runtime.model.needs import LlmChain, Needs
 
 MANIFEST = "orchagent.json"
 SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")

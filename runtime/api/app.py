@@ -14,18 +14,11 @@ from runtime.api import problems
 from runtime.api.multipart import BODY_SCHEMA, read_parts
 from runtime.api.run_body import event_to_json, read_create_run, run_to_json, run_to_summary, to_run_request
 from runtime.api.secrets import add_vault_routes
+from runtime.ascii_json import AsciiJson
 from runtime.runs.ports import RunServicePort
 from runtime.vault.service import Vault
 
 MAX_LISTED = 200
-
-
-class AsciiJson(JSONResponse):
-    """JSON in ASCII: an agent's text may hold half of a surrogate pair, which UTF-8 cannot carry."""
-
-    def render(self, content: Any) -> bytes:
-        """The body."""
-        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def make_api(service: RunServicePort, *, vault: Vault | None = None, lifespan: Any = None) -> FastAPI:

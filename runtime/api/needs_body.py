@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from runtime.agents.manifest import SECRET_NAME, LlmSection
 from runtime.keys.llm_credentials import is_model
 from runtime.model.llm_providers import Provider, SupportedProvider
-from runtime.model.run import Needs
+from runtime.model.needs import Needs
 
 MAX_NAMES = 200
 

@@ -13,7 +13,10 @@ from runtime.api.needs_body import NeedsBody
 from runtime.errors import InvalidInputError
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.model.json_value import writable
-from runtime.model.run import Isolation, Limits, Needs, Run, RunRequest, Secret
+from runtime.model.limits import Isolation, Limits
+from runtime.model.needs import Needs
+from runtime.model.run import Run, RunRequest
+from runtime.model.secret import Secret
 
 MAX_TIMEOUT_S = 3600.0
 MAX_INPUT_CHARS = 16 << 20

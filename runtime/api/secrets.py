@@ -17,7 +17,7 @@ from runtime.api.secret_body import (
     secret_to_json,
     workspace_to_json,
 )
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.entry import SecretEntry
 from runtime.vault.service import Vault
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from runtime.client.connection import Client
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 
 class SecretsClient:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 
-from runtime.containers.helper import run_helper
+from runtime.containers.helper import helper_config, run_helper, under
 from runtime.containers.labels import labels
-from runtime.containers.restrictions import helper_config, under
 from runtime.engine.protocol import Engine
 from runtime.errors import InvalidInputError, NotReadyError, OrchError
-from runtime.model.run import Isolation
+from runtime.model.limits import Isolation
 
 GVISOR_ARGUMENTS = ("--platform=systrap", "--network=host", "--oci-seccomp", "--overlay2=none")
 """As scripts/runsc.py registers it; why is said there."""

@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
-import signal
-import socket
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
 import structlog
-import uvicorn
-from fastapi import FastAPI
 
-from proxy.policy.model import Policy
-from runtime.access.caller import PeerProtocol
-from runtime.api.app import make_api
-from runtime.daemon import pidfile
 from runtime.daemon.settings import Settings
 from runtime.database.connection import open_database
 from runtime.egress.link import ProxyLink
 from runtime.egress.supervisor import ProxySupervisor
 from runtime.engine.docker import DockerEngine
-from runtime.errors import InvalidInputError, NotFoundError, NotReadyError, OrchError
+from runtime.errors import NotReadyError, OrchError
 from runtime.llm.door import LlmRoutes
 from runtime.llm.serve import LlmServer
 from runtime.llm.session import LlmSessions
 from runtime.network.guard import HostGuard
 from runtime.network.slots import NetworkSlots
-from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy
-from runtime.policies.registries import LocalRegistries
+from runtime.policies.catalogue import PolicyCatalogue
 from runtime.runs.service import RunService
 from runtime.runs.store import Store
 from runtime.sandbox.maker import SandboxMaker
 from runtime.vault.service import Vault
-from runtime.vault.source import EnvKey
 
 LLM_SOCKET = "llm.sock"
 """Beside the proxy's control socket (`proxy.server` knows it by this name)."""
@@ -47,51 +32,6 @@ PROXY_RETRY_S = 1.0
 PREPARE_RETRY_S = 5.0
 PROXY_AWAY_S = 5.0
 """How long a managed proxy may be gone before it is made anew; a restart by the engine is faster."""
-
-
-def configure_logs() -> None:
-    """JSON lines on stderr."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    server_log = logging.getLogger("uvicorn")
-    server_log.handlers = [_ServerLog(logging.WARNING)]
-    server_log.propagate = False
-
-
-class _ServerLog(logging.Handler):
-    """uvicorn's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        first = record.getMessage().partition("\n")[0]
-        structlog.get_logger().warning("server", detail=first[:200])
-
-
-class PolicySource:
-    """Policies by name, read anew for each run, so that an edit takes effect without a restart."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._registries = LocalRegistries()
-
-    def __call__(self, name: str) -> Policy:
-        """Raises NotFoundError (no such policy) and InvalidInputError (a broken one)."""
-        try:
-            return load_policy(
-                name,
-                self._settings.policy_dirs,
-                registries=self._registries,
-                site=self._settings.site_policy,
-            )
-        except PolicyNotFoundError as exc:
-            raise NotFoundError(str(exc), hint="see policies/, or set ORCHBOX_POLICY_DIR") from exc
-        except PolicyError as exc:
-            raise InvalidInputError(str(exc), hint=f"orch policy check {name}.yaml") from exc
 
 
 class Daemon:
@@ -132,7 +72,7 @@ class Daemon:
             store=self._store,
             guard=self._guard,
             maker=self._maker,
-            policies=PolicySource(settings),
+            policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy),
             instance=instance,
             vault=self.vault,
             llm=LlmRoutes(sessions),
@@ -230,84 +170,3 @@ class Daemon:
             except NotReadyError as exc:
                 self._guard.fail(exc.message)
                 await asyncio.sleep(PROXY_RETRY_S)
-
-
-def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT.
-
-    Raises ConflictError when another daemon of this run directory lives, and what the parts raise.
-    """
-    configure_logs()
-    # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
-    signal.signal(signal.SIGTERM, _leave)
-    make_run_dir(settings)
-    forget_keys(settings)
-    with pidfile.held(settings.pid_file):
-        daemon = Daemon(settings)
-        try:
-            _serve(daemon, _bind(settings.api_socket))
-        finally:
-            settings.api_socket.unlink(missing_ok=True)
-
-
-def forget_keys(settings: Settings) -> None:
-    """What was read is taken out of the environment, so that no program we start inherits it."""
-    variables = [source.variable for source in settings.vault_keys if isinstance(source, EnvKey)]
-    for name in ("ORCHBOX_DATABASE_URL", *variables):
-        os.environ.pop(name, None)
-
-
-def make_run_dir(settings: Settings) -> None:
-    """The folder of the sockets. Raises NotReadyError where it cannot be made."""
-    try:
-        settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as exc:
-        raise NotReadyError(
-            f"{settings.run_dir}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
-        ) from None
-
-
-def _leave(_signal: int, _frame: object) -> None:
-    raise SystemExit(0)
-
-
-def _serve(daemon: Daemon, listener: socket.socket) -> None:
-    failures: list[OrchError] = []
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        try:
-            await daemon.start()
-        except OrchError as exc:
-            failures.append(exc)
-            server.should_exit = True
-        try:
-            yield
-        finally:
-            await daemon.close()
-
-    app = make_api(daemon.service, vault=daemon.vault, lifespan=lifespan)
-    config = uvicorn.Config(
-        app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
-    )
-    server = uvicorn.Server(config)
-    with listener:
-        server.run(sockets=[listener])
-    if failures:
-        raise failures[0]
-
-
-def _bind(path: Path) -> socket.socket:
-    """The API's socket: only its owner may connect, from the first moment on."""
-    path.unlink(missing_ok=True)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    previous = os.umask(0o177)
-    try:
-        sock.bind(str(path))
-    except OSError as exc:
-        raise NotReadyError(
-            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
-        ) from exc
-    finally:
-        os.umask(previous)
-    return sock

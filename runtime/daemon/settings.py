@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from runtime.errors import InvalidInputError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.network.slots import PREFIX_LENGTH
 from runtime.vault.source import TAKES, FileKey, KeySource, parse_key_source
 

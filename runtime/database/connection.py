@@ -21,7 +21,7 @@ from alembic.config import Config
 from alembic.util.exc import CommandError
 
 from runtime.errors import InvalidInputError, NotReadyError, OrchError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 CONNECT_TIMEOUT_S = 10
 _MIGRATING = 0x6F726368

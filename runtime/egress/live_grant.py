@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.contract.grant import Grant, GrantSecret
-from runtime.model.run import Secret
-from runtime.runs.ports import LinkPort
+from runtime.egress.port import LinkPort
+from runtime.model.secret import Secret
 
 
 class LiveGrant:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from runtime.containers import labels
-from runtime.containers.restrictions import ProxySpec, proxy_config
+from runtime.containers.proxy import ProxySpec, proxy_config
 from runtime.engine.protocol import Engine, NetworkSpec
 from runtime.errors import ConflictError, NotFoundError, NotReadyError
 

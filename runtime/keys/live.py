@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 Apply = Callable[[str, Secret | None], Awaitable[object]]
 """Gives a run's sandbox another value of a secret, or takes it away (None)."""

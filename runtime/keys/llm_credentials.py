@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from runtime.errors import InvalidInputError
 from runtime.model.llm_providers import KEY_NAMES, OLLAMA
-from runtime.model.run import Needs, Secret
+from runtime.model.needs import Needs
+from runtime.model.secret import Secret
 
 FIELD = "llm_credentials"
 _KNOWN = {"api_key", "provider", "model"}

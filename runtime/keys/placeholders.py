@@ -13,7 +13,7 @@ import string
 
 from proxy.contract.grant import GrantSecret, check_secrets
 from runtime.errors import InvalidInputError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 _LETTERS = string.ascii_letters + string.digits
 _START = {

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from runtime.errors import InvalidInputError, OrchError
 from runtime.model.llm_providers import DEFAULT_MODELS, KEY_NAMES, OLLAMA, expand, known_model
-from runtime.model.run import Needs, Secret
+from runtime.model.needs import Needs
+from runtime.model.secret import Secret
 
 LOCAL_ONLY = "ollama runs on the caller's own machine, which a sandbox does not reach"
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 from runtime.llm.plan.budget import Hold, Usage, estimate_tokens
 from runtime.llm.plan.chain import FailureKind, Route
 from runtime.llm.plan.prices import price

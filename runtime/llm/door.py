@@ -9,7 +9,8 @@ from proxy.policy.model import Policy
 from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
 from runtime.model.llm_providers import KEY_NAMES
-from runtime.model.run import RunRequest, Secret
+from runtime.model.run import RunRequest
+from runtime.model.secret import Secret
 
 OnEvent = Callable[[str, dict[str, object]], None]
 _PROVIDERS = {name: provider for provider, name in KEY_NAMES.items()}

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from proxy.policy.model import Policy, ReasonCode
+from proxy.policy.model import Policy
+from proxy.policy.reasons import ReasonCode
+from runtime.keys.redactor import Redactor
 from runtime.llm.plan.budget import Hold, Spending, Usage
 from runtime.llm.plan.chain import Plan, Route, plan
 from runtime.llm.plan.prices import price
 from runtime.llm.upstream.providers import Outside, Provider, open_provider
-from runtime.model.run import Secret
-from runtime.sandbox.output import Redactor
+from runtime.model.secret import Secret
 
 OnEvent = Callable[[str, dict[str, object]], None]
 """(kind, data), called in the event loop; it must not block. Kinds: `llm_call_succeeded`, `llm_call_failed`,

@@ -7,39 +7,11 @@ environment.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
-class Secret:
-    """A value that must never be printed: `repr`, `str` and format all show `***`."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The true value; call it only where it is handed over."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return repr(self)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a Secret is never serialised")
-
-
-class Isolation(enum.StrEnum):
-    """The container runtime a sandbox runs under."""
-
-    RUNC = "runc"
-    RUNSC = "runsc"
+from runtime.model.limits import Isolation, Limits
+from runtime.model.needs import Needs
+from runtime.model.secret import Secret
 
 
 class RunState(enum.StrEnum):
@@ -57,54 +29,6 @@ class RunState(enum.StrEnum):
     def is_final(self) -> bool:
         """Whether the run can no longer change."""
         return self in {RunState.COMPLETED, RunState.FAILED, RunState.TIMEOUT, RunState.CANCELLED}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one sandbox may use; the kernel's own cgroup enforces all but the time."""
-
-    memory_bytes: int = 1 << 30
-    cpus: float = 1.0
-    pids: int = 256
-    nofile: int = 4096
-    tmpfs_bytes: int = 256 << 20
-    timeout_s: float = 300.0
-    grace_s: float = 5.0
-    """From SIGTERM to SIGKILL."""
-    output_bytes: int = 10 << 20
-    """Of stdout; a longer result fails the run."""
-    log_bytes: int = 10 << 10
-    """Of stderr and of stdout kept in the run's record (orchagent keeps 10 KB)."""
-
-
-@dataclass(frozen=True, slots=True)
-class LlmChain:
-    """The models that an agent's author names, in the order they are tried (`llm_providers.split_model`)."""
-
-    primary: str
-    fallbacks: tuple[str, ...] = ()
-
-    @property
-    def entries(self) -> tuple[str, ...]:
-        """The primary, then its fallbacks."""
-        return (self.primary, *self.fallbacks)
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """The secrets and providers that an agent names; names only, never a value."""
-
-    required: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    providers: tuple[str, ...] = ()
-    """As in the manifest: openai, anthropic, gemini, any, ollama."""
-    provider: str | None = None
-    """The caller's choice."""
-    model: str | None = None
-    """The caller's choice."""
-    default_models: Mapping[str, str] = field(default_factory=dict)
-    """Provider -> model."""
-    llm: LlmChain | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +54,7 @@ class RunRequest:
     """File name -> content, placed in `/tmp/uploads`."""
     setup_argv: tuple[str, ...] | None = None
     """Run before `argv` in the sandbox (pip install, npm ci); a failure is a `setup_error`."""
-    needs: Needs = Needs()
+    needs: Needs = field(default_factory=Needs)
     workspace: str = "default"
     """Whose vault is asked."""
 

@@ -22,44 +22,18 @@ from contextlib import AsyncExitStack
 import structlog
 
 from runtime.containers import labels
-from runtime.containers.helper import run_helper, started
-from runtime.containers.restrictions import helper_config
+from runtime.containers.helper import helper_config, run_helper, started
 from runtime.engine.protocol import Attached, ContainerConfig, Engine, has_isolated_gateways
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import OrchError
 from runtime.network.proof import GuardStatus, behind_the_host, judge, listener_argv, neighbour_argv, plan
-from runtime.network.slots import BRIDGE_PREFIX, MAX_SLOTS, NetworkSlots
-from runtime.network.watch import DIGEST, GuardWatch, watcher_argv
+from runtime.network.rules import INSTALL, TABLE, rules
+from runtime.network.slots import MAX_SLOTS, NetworkSlots
+from runtime.network.watch import GuardWatch, watcher_argv
 
-TABLE = "orbguard"
 PROOF_TIMEOUT_S = 60.0
 RETRY_S = 0.5
 RETRY_MAX_S = 10.0
-_INSTALL = f'nft "$0" && {DIGEST} && if [ -e /proc/sys/net/ipv6 ]; then echo ipv6; fi'
-
-
-def rules(slots: int) -> str:
-    """The nftables ruleset, IPv4 and IPv6. Loading it replaces an earlier one in one step.
-
-    Traffic within one bridge crosses the forward hook where br_netfilter is loaded, hence the pairs.
-    """
-    pairs = ", ".join(f'"{BRIDGE_PREFIX}{n}" . "{BRIDGE_PREFIX}{n}"' for n in range(slots))
-    return f"""table inet {TABLE}
-delete table inet {TABLE}
-table inet {TABLE} {{
-  set same_bridge {{ type ifname . ifname; elements = {{ {pairs} }} }}
-  chain input {{
-    type filter hook input priority -10; policy accept;
-    iifname "{BRIDGE_PREFIX}*" counter drop
-  }}
-  chain forward {{
-    type filter hook forward priority -10; policy accept;
-    iifname . oifname @same_bridge accept
-    iifname "{BRIDGE_PREFIX}*" counter drop
-    oifname "{BRIDGE_PREFIX}*" counter drop
-  }}
-}}
-"""
 
 
 class HostGuard:
@@ -152,7 +126,7 @@ class HostGuard:
 
     async def _install(self) -> tuple[str, bool]:
         """Load the rules; their digest, and whether the host's kernel has IPv6."""
-        argv = ["sh", "-c", _INSTALL, rules(self._slot_count), TABLE]
+        argv = ["sh", "-c", INSTALL, rules(self._slot_count), TABLE]
         marks = labels.labels(self._instance, "helper")
         config = helper_config(self._image, argv, labels=marks, network="host", needs_net_admin=True)
         result = await run_helper(self._engine, config, name=f"orchbox-{self._instance}-nft")

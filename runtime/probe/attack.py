@@ -11,16 +11,18 @@ from typing import Any
 
 from proxy.policy.model import Policy
 from runtime.canary.seen import Record
-from runtime.daemon.daemon import PolicySource
 from runtime.daemon.settings import Settings
-from runtime.model.run import Isolation, RunState
+from runtime.model.limits import Isolation
+from runtime.model.run import RunState
+from runtime.policies.catalogue import PolicyCatalogue
 from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
 from runtime.probe.corpus import CASES
 from runtime.probe.corpus.addresses import ANSWERS, FAILING, REBINDING
+from runtime.probe.corpus.case import Case, Works
 from runtime.probe.corpus.policy import policy_cases, under
 from runtime.probe.judge import judge
 from runtime.probe.lab import ProbeLab, probe_lab
-from runtime.probe.result import Case, Inside, Outside, Report, Result, Works
+from runtime.probe.result import Inside, Outside, Report, Result
 from runtime.sandbox.outcome import OUT_OF_MEMORY
 
 Zone = dict[str, list[list[str]]]
@@ -31,7 +33,7 @@ Progress = Callable[[str, str], None]
 
 def cases_for(settings: Settings, policy: str, isolation: Isolation = Isolation.RUNC) -> tuple[Case, ...]:
     """The corpus, and what the policy's own hosts add to it. Raises NotFoundError, InvalidInputError."""
-    attacked = PolicySource(settings)(policy)
+    attacked = PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)(policy)
     fitting = (under(attacked, case) for case in CASES if isolation.value in case.isolations)
     return (*(case for case in fitting if case is not None), *policy_cases(attacked))
 
@@ -47,7 +49,10 @@ async def probe(
     """Attack this host from inside a real sandbox. Raises CanaryError, NotReadyError, OrchError."""
     started = time.monotonic()
     problems: list[str] = []
-    plan = Plan(cases, may_resolve=PolicySource(settings)(policy).allow_any_public)
+    plan = Plan(
+        cases,
+        may_resolve=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)(policy).allow_any_public,
+    )
     async with probe_lab(settings, policy=policy, zone=plan.zone, problems=problems) as lab:
         results = await _attack(lab, plan, isolation, on_progress, problems)
         engine = (await lab.engine.info()).version

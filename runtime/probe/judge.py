@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runtime.probe.result import (
+from runtime.probe.corpus.case import (
     Blocked,
     Case,
     Contained,
-    Inside,
-    Outside,
     Refused,
-    Result,
     Unreachable,
     Unresolved,
     Unverified,
-    Verdict,
     Works,
 )
+from runtime.probe.result import Inside, Outside, Result, Verdict
 
 Judged = tuple[Verdict, str]
 _HELD = (Verdict.HELD, "")

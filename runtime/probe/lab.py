@@ -19,12 +19,15 @@ from typing import Any
 from runtime.canary.client import CanaryError
 from runtime.containers import labels
 from runtime.containers.sweep import sweep
-from runtime.daemon.daemon import Daemon, PolicySource
+from runtime.daemon.daemon import Daemon
 from runtime.daemon.embedded import OwnDaemon, own_folder, own_settings, reap_dead
 from runtime.daemon.owner import is_alive
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine
-from runtime.model.run import Isolation, Limits, Run, RunRequest, RunState, Secret
+from runtime.model.limits import Isolation, Limits
+from runtime.model.run import Run, RunRequest, RunState
+from runtime.model.secret import Secret
+from runtime.policies.catalogue import PolicyCatalogue
 from runtime.probe.canaries import DNS, UPSTREAM, Canaries
 from runtime.probe.corpus.addresses import ANSWERS
 from runtime.probe.corpus.policy import pinned_rules
@@ -103,7 +106,11 @@ class ProbeLab:
 
     def __init__(self, settings: Settings, *, policy: str | PolicyText) -> None:
         self._policy_text = policy.text if isinstance(policy, PolicyText) else _POLICY.format(base=policy)
-        self._pinned = () if isinstance(policy, PolicyText) else pinned_rules(PolicySource(settings)(policy))
+        self._pinned = (
+            ()
+            if isinstance(policy, PolicyText)
+            else pinned_rules(PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)(policy))
+        )
         own = own_settings(settings, "probe")
         self.instance = own.instance
         self._folder = folder = own_folder(own.instance)
@@ -136,7 +143,7 @@ class ProbeLab:
         pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in self._pinned})
         (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM, pins=pins))
         (self._folder / "upstream-ca.pem").write_text(self.canaries.ca_pem)
-        self.policy = PolicySource(self.settings)("probe")
+        self.policy = PolicyCatalogue(self.settings.policy_dirs, site=self.settings.site_policy)("probe")
         await self._own.start()
 
     async def start_victim(self) -> None:

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from proxy.contract.grant import Grant
 from proxy.policy.model import Policy
-from runtime.model.run import Event, Run, RunRequest, Secret
+from runtime.model.run import Event, Run, RunRequest
+from runtime.model.secret import Secret
 
 DecisionLine = dict[str, Any]
 
@@ -48,27 +48,6 @@ class VaultPort(Protocol):
 
         Raises NotFoundError (no such workspace), VaultKeyError.
         """
-
-
-class LinkPort(Protocol):
-    """The way to the proxy (`proxy_link.ProxyLink`)."""
-
-    on_decision: Callable[[DecisionLine], None]
-    on_lost: Callable[[], None]
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether a proxy enforces what it is told."""
-
-    @property
-    def ca_pem(self) -> str:
-        """The certificate that sandboxes trust."""
-
-    async def grant(self, grant: Grant) -> None:
-        """Give a grant; returns once it is enforced."""
-
-    async def revoke(self, sandbox_id: str) -> None:
-        """Take it back."""
 
 
 class LlmPort(Protocol):

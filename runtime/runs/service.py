@@ -15,19 +15,23 @@ import structlog
 from proxy.policy.bindings import brokered_names
 from proxy.policy.model import Policy
 from runtime.containers import labels
+from runtime.egress.port import LinkPort
 from runtime.engine.protocol import Engine, ExitStatus
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import ConflictError, InvalidInputError, NotFoundError, NotReadyError, OrchError
 from runtime.keys.live import LiveSecrets
 from runtime.keys.placeholders import deliver
+from runtime.keys.redactor import Redactor
 from runtime.keys.settle import settle, wanted
-from runtime.model.run import Event, Run, RunError, RunRequest, RunState, Secret
+from runtime.model.run import Event, Run, RunError, RunRequest, RunState
+from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
 from runtime.runs.journal import Journal, Journals
-from runtime.runs.ports import Check, DecisionLine, LinkPort, LlmPort, StorePort, VaultPort
-from runtime.sandbox.maker import Sandbox, SandboxMaker, converse, init_message
+from runtime.runs.ports import Check, DecisionLine, LlmPort, StorePort, VaultPort
+from runtime.sandbox.conversation import converse, init_message
+from runtime.sandbox.maker import Sandbox, SandboxMaker
 from runtime.sandbox.outcome import classify_exit, parse_result
-from runtime.sandbox.output import Output, Redactor
+from runtime.sandbox.output import Output
 
 PROXY_LOST = RunError(
     "PROXY_LOST", "the egress proxy went away while the agent ran: it had no way out any more and was stopped"

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 
 from runtime.database.connection import Database
 from runtime.model.json_value import writable
-from runtime.model.run import Isolation, Run, RunError, RunState
+from runtime.model.limits import Isolation
+from runtime.model.run import Run, RunError, RunState
 from runtime.runs.ports import DecisionLine
 
 MAX_DECISIONS_PER_RUN = 10_000

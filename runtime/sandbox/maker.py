@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import io
-import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,16 +15,16 @@ from proxy.contract.grant import Grant
 from proxy.policy.bindings import brokered_names
 from proxy.policy.model import Policy
 from runtime.containers import labels
-from runtime.containers.isolation import start_isolated
-from runtime.containers.restrictions import SandboxSpec, sandbox_config
+from runtime.containers.sandbox import SandboxSpec, sandbox_config
 from runtime.egress.live_grant import LiveGrant
-from runtime.engine.protocol import Attached, Engine, ExitStatus
+from runtime.egress.port import LinkPort
+from runtime.engine.protocol import Attached, Engine
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.keys.placeholders import deliver, environment_of
-from runtime.model.run import Isolation, RunRequest, Secret
+from runtime.model.limits import Isolation
+from runtime.model.run import RunRequest
+from runtime.model.secret import Secret
 from runtime.network.slots import NetworkSlots, Slot
-from runtime.runs.ports import LinkPort
-from runtime.sandbox.output import Output
 
 GRANT_MARGIN_S = 60.0
 """A grant outlives its run's limits by this; the revocation at the end is what ends it."""
@@ -144,60 +141,3 @@ def proxy_environment(slot: Slot, token: str) -> dict[str, str]:
     url = f"http://explain:{token}@{slot.proxy_address}:8080"
     values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "localhost,127.0.0.1"}
     return {**values, **{name.lower(): value for name, value in values.items()}}
-
-
-def init_message(
-    request: RunRequest, given: Mapping[str, Secret], environment: dict[str, str], ca_pem: str
-) -> bytes:
-    """The one message that the sandbox's init reads (see `sandbox_init`); `given` are its secrets."""
-    head = {
-        "v": 1,
-        "argv": list(request.argv),
-        "setup_argv": list(request.setup_argv) if request.setup_argv else None,
-        "env": {**request.env, **environment},
-        "secrets": {name: secret.reveal() for name, secret in given.items()},
-        "ca_pem": ca_pem,
-        "bundle": len(request.bundle),
-        "uploads": [{"name": name, "size": len(data)} for name, data in request.uploads.items()],
-        "input": len(request.input),
-    }
-    message = io.BytesIO()
-    message.write(json.dumps(head).encode() + b"\n")
-    message.write(request.bundle)
-    for data in request.uploads.values():
-        message.write(data)
-    message.write(request.input)
-    return message.getvalue()
-
-
-async def converse(
-    engine: Engine,
-    sandbox: Sandbox,
-    message: bytes,
-    output: Output,
-    on_log: Callable[[str], Awaitable[None]],
-) -> ExitStatus:
-    """Start, hand over the message, read to the end. Bound it with a timeout.
-
-    Raises NotReadyError, before anything is handed over, where the isolation is not the one asked for.
-    """
-    await start_isolated(engine, sandbox.container, sandbox.isolation)
-    feeding = asyncio.create_task(_feed(sandbox.attached, message))
-    try:
-        async for stream, data in sandbox.attached.output():
-            for line in output.feed(stream, data):
-                await on_log(line)
-        for line in output.finish():
-            await on_log(line)
-    finally:
-        feeding.cancel()
-        await asyncio.gather(feeding, return_exceptions=True)
-    return await engine.wait(sandbox.container)
-
-
-async def _feed(attached: Attached, message: bytes) -> None:
-    try:
-        await attached.write(message)
-        await attached.close_stdin()
-    except ConnectionError:
-        return  # the container ended without reading it all; its exit status tells why

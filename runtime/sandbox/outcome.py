@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from runtime.engine.protocol import ExitStatus
-from runtime.model.run import Limits, RunError
+from runtime.model.limits import Limits
+from runtime.model.run import RunError
 from runtime.sandbox.sandbox_init import BAD_MESSAGE, SETUP_FAILED
 
 OUT_OF_MEMORY = "of memory and was killed"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from runtime.errors import InvalidInputError
 from runtime.model.llm_providers import KEY_NAMES
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 MAX_VALUE_BYTES = 64 << 10
 MAX_DESCRIPTION_CHARS = 500

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from runtime.database.connection import Database
 from runtime.errors import ConflictError, NotFoundError, VaultKeyError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault import entry, rows
 from runtime.vault.entry import AuditLine, SecretEntry, Workspace
 from runtime.vault.keyring import Keyring

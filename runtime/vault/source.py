@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 TAKES = "file:/absolute/path, env:NAME, or a key's URI: hcvault://, aws-kms:// or gcp-kms://"
 _URI = re.compile(r"(hcvault|aws-kms|gcp-kms)://[A-Za-z0-9][A-Za-z0-9._~:/+-]{1,500}")

@@ -13,14 +13,16 @@ from typing import Any
 import pytest
 
 from runtime.containers import labels
-from runtime.containers.restrictions import SandboxSpec, sandbox_config
+from runtime.containers.sandbox import SandboxSpec, sandbox_config
 from runtime.engine.docker import DockerEngine
 from runtime.engine.protocol import STDOUT, ExitStatus
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import OrchError
-from runtime.model.run import Isolation, Limits, RunRequest, Secret
+from runtime.model.limits import Isolation, Limits
+from runtime.model.run import RunRequest
+from runtime.model.secret import Secret
 from runtime.network.slots import NetworkSlots
-from runtime.sandbox.maker import init_message
+from runtime.sandbox.conversation import init_message
 
 IMAGE = os.environ.get("ORCHBOX_TEST_IMAGE", "orchbox/agent-python:local")
 POOL = ipaddress.IPv4Network("10.238.8.0/24")

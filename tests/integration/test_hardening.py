@@ -13,7 +13,7 @@ import pytest
 
 from runtime.containers.restrictions import host_tasks
 from runtime.containers.seccomp import profile
-from runtime.model.run import Isolation
+from runtime.model.limits import Isolation
 from tests.integration.sandboxes import LIMITS, POOL, Seen, see
 
 pytestmark = pytest.mark.docker

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from runtime.containers.restrictions import host_tasks
-from runtime.model.run import Isolation
+from runtime.model.limits import Isolation
 from runtime.probe.inside import syscalls
 from runtime.probe.inside.syscalls import ATTEMPTS
 from tests.integration.sandboxes import LIMITS, Seen, see

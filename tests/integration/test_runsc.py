@@ -12,11 +12,11 @@ import docker
 import pytest
 
 from runtime.containers import labels
+from runtime.containers.helper import helper_config, under
 from runtime.containers.isolation import gvisor_fault, start_isolated
-from runtime.containers.restrictions import helper_config, under
 from runtime.engine.docker import DockerEngine
 from runtime.errors import InvalidInputError, NotReadyError
-from runtime.model.run import Isolation
+from runtime.model.limits import Isolation
 from tests.harness.canary_net import CanaryNet
 from tests.integration.conftest import Lab, inventory
 from tests.integration.sandboxes import IMAGE, open_engine

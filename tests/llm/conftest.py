@@ -30,7 +30,7 @@ from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
 from runtime.llm.upstream.providers import ENDPOINTS, Endpoint, Outside
 from runtime.llm.upstream.timeouts import Timeouts
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from tests.upstreams.app import build_app
 
 with warnings.catch_warnings():  # the SDKs' own deprecations at import are not ours to fix

@@ -15,12 +15,12 @@ import pytest
 
 import runtime.daemon.daemon
 import runtime.sandbox.maker
-from runtime.containers.helper import run_helper
-from runtime.containers.restrictions import helper_config
+from runtime.containers.helper import helper_config, run_helper
 from runtime.daemon.settings import Settings
-from runtime.model.run import Isolation
-from runtime.network.guard import TABLE, HostGuard
+from runtime.model.limits import Isolation
+from runtime.network.guard import HostGuard
 from runtime.network.proof import GuardStatus
+from runtime.network.rules import TABLE
 from runtime.probe.attack import cases_for, probe
 from runtime.probe.result import Verdict
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runtime.containers.restrictions import ProxySpec, proxy_config
+from runtime.containers.proxy import ProxySpec, proxy_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

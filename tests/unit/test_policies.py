@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from proxy.policy.decide import decide
-from proxy.policy.model import ReasonCode, Request, TlsMode
+from proxy.policy.model import Request, TlsMode
+from proxy.policy.reasons import ReasonCode
 from runtime.policies.loader import load_policy
 
 SHIPPED = Path(__file__).parents[2] / "policies"

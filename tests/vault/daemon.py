@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.service import Vault
 from tests.vault.places import ME, Place
 

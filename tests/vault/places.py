@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runtime.database.connection import Database, open_database
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.service import Vault
 from runtime.vault.source import FileKey, KeySource
 

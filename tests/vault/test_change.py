@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from runtime.errors import NotFoundError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.service import Vault
 
 Told = list[tuple[str, str | None]]

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from tests.harness.postgres import Postgres
 from tests.vault import daemon
 from tests.vault.places import ME, Place

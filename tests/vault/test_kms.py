@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from runtime.errors import VaultKeyError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.source import FileKey, KmsKey
 from tests.harness.transit import TOKEN, Transit
 from tests.vault.places import ME, VALUE, Place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from tests.vault import daemon
 from tests.vault.places import ME, Place
 

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
-from runtime.model.run import Isolation, Run, RunError, RunState
+from runtime.model.limits import Isolation
+from runtime.model.run import Run, RunError, RunState
 from runtime.runs import store as run_store
 from runtime.runs.store import Store
 from runtime.vault import tables

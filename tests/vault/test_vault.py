@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from runtime.errors import ConflictError, InvalidInputError, NotFoundError, VaultKeyError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.keyset import Keyset
 from runtime.vault.service import Vault
 from runtime.vault.source import EnvKey, FileKey

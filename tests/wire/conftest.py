@@ -24,7 +24,8 @@ from proxy.contract.grant import Grant
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
 from proxy.server import ProxyServer, ProxySettings
-from runtime.egress.link import ProxyLink, make_ca
+from runtime.egress.ca import make_ca
+from runtime.egress.link import ProxyLink
 
 UPSTREAM = "127.0.0.2"
 TOKEN = "token-of-this-test"

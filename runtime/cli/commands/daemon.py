@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from runtime.cli.console.context import settings
 from runtime.cli.console.output import emit, json_option
 from runtime.client.connection import Client
 from runtime.daemon import pidfile
@@ -30,11 +31,6 @@ POLL_S = 0.05
 _PACKAGES = Path(__file__).resolve().parents[3]
 
 
-def settings() -> Settings:
-    """The settings of this process's environment."""
-    return Settings.from_env(os.environ)
-
-
 @click.command()
 @click.option("--detach", is_flag=True, help="Go to the background once the daemon is ready.")
 @json_option
@@ -42,7 +38,7 @@ def up(*, detach: bool) -> None:
     """Start the daemon, its proxy and the host guard."""
     found = settings()
     if not detach:
-        from runtime.daemon.daemon import serve  # noqa: PLC0415 - its imports cost what other commands need not pay
+        from runtime.daemon.serve import serve  # noqa: PLC0415 - its imports cost what other commands need not pay
 
         serve(found)
         return

@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from runtime.cli.commands.daemon import settings
+from runtime.cli.console.context import settings
 from runtime.cli.console.output import emit, json_option, printable
 from runtime.client.connection import Client
 from runtime.containers.isolation import gvisor_fault, how_to_register
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine, EngineInfo
 from runtime.errors import EngineUnavailableError, OrchError
-from runtime.model.run import Isolation
+from runtime.model.limits import Isolation
 from runtime.version import VERSION
 
 IMAGES = ("agent-python", "agent-node", "proxy", "daemon")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from runtime.agents.folder import agent_folder
 from runtime.cli.console.output import emit, json_option, printable
-from runtime.cli.run.plan import agent_folder
 from runtime.errors import InvalidInputError, NotFoundError, OrchError
 from runtime.install.exports import Export, State, export_of, state_of, write
 from runtime.install.formats import FORMATS, Format, Scope

@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from runtime.canary.client import CanaryError
-from runtime.cli.commands.daemon import settings
+from runtime.cli.console.context import settings
 from runtime.cli.console.output import emit, is_json, json_option, printable
 from runtime.cli.console.quiet import be_quiet
 from runtime.errors import InvalidInputError, NotReadyError
-from runtime.model.run import Isolation
-from runtime.probe.result import GROUPS, Report, Verdict
+from runtime.model.limits import Isolation
+from runtime.probe.corpus.case import GROUPS
+from runtime.probe.result import Report, Verdict
 
 NOT_CONTAINED = 1
 DEFAULT_POLICY = "llm-only"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -13,19 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.commands.daemon import settings
+from runtime.cli.console.context import daemon_client
+from runtime.cli.console.notes import note_of
 from runtime.cli.console.output import emit, emit_line, is_json, json_option, printable, write_log
-from runtime.cli.run.report import note_of
-from runtime.client.connection import Client
 
 LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "policy_violation")
-
-
-@contextmanager
-def daemon_client() -> Iterator[Client]:
-    """A client to this environment's daemon."""
-    with closing(Client(settings().api_socket)) as client:
-        yield client
 
 
 @click.command()

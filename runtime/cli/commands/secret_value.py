@@ -7,7 +7,7 @@ import sys
 import click
 
 from runtime.errors import InvalidInputError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.entry import MAX_VALUE_BYTES, check_value
 
 

@@ -10,11 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.commands.daemon import settings
-from runtime.cli.commands.runs import daemon_client
 from runtime.cli.commands.secret_value import read_value
-from runtime.cli.commands.workspaces import DEFAULT, local_time
-from runtime.cli.console.output import emit, json_option, printable
+from runtime.cli.commands.workspaces import DEFAULT
+from runtime.cli.console.context import daemon_client, settings
+from runtime.cli.console.output import emit, json_option, local_time, printable
 from runtime.client.secrets import SecretsClient
 from runtime.vault.entry import check_name
 from runtime.vault.source import EnvKey

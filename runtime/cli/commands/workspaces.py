@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import click
@@ -10,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.commands.runs import daemon_client
-from runtime.cli.console.output import emit, json_option, printable
+from runtime.cli.console.context import daemon_client
+from runtime.cli.console.output import emit, json_option, local_time, printable
 
 DEFAULT = "default"
 
@@ -46,8 +45,3 @@ def _table(found: list[dict[str, Any]]) -> Table:
         cells = (workspace["name"], workspace["id"], local_time(workspace["created_at"]))
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
     return table
-
-
-def local_time(seconds: float) -> str:
-    """For a person."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

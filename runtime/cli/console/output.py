@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
@@ -106,3 +107,8 @@ def fail(error: OrchError, **more: object) -> int:
         if error.hint:
             click.echo(f"  try: {printable(error.hint)}", err=True)
     return exit_status(error)
+
+
+def local_time(seconds: float) -> str:
+    """For a person."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

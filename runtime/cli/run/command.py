@@ -12,15 +12,15 @@ from click.core import ParameterSource
 
 from runtime.agents.bundle import bundle_of
 from runtime.api.needs_body import needs_to_json
-from runtime.cli.commands.daemon import settings
+from runtime.cli.console.context import settings
 from runtime.cli.console.output import json_option
 from runtime.cli.run.follow import Interrupts, follow
 from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import Asked, read_asked
 from runtime.client.connection import Client
 from runtime.errors import InvalidInputError
+from runtime.model.limits import Isolation
 from runtime.model.llm_providers import PROVIDERS
-from runtime.model.run import Isolation
 
 
 @click.command()

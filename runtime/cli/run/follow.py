@@ -11,8 +11,9 @@ from typing import Any, Self
 
 import click
 
+from runtime.cli.console.notes import is_talkative, note_of
 from runtime.cli.console.output import printable, write_log
-from runtime.cli.run.report import is_talkative, note_of, report
+from runtime.cli.run.report import report
 from runtime.client.connection import ApiError, Client
 from runtime.model.run import RunState
 

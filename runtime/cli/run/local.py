@@ -11,21 +11,24 @@ from typing import Any
 
 import click
 
+from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import write_log
 from runtime.cli.run.follow import Interrupts
 from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import Asked
-from runtime.cli.run.report import is_talkative, report
+from runtime.cli.run.report import report
 from runtime.engine.protocol import ExitStatus
+from runtime.keys.redactor import Redactor
 from runtime.keys.settle import Settled, settle
 from runtime.local.environment import agent_environment, setup_environment
 from runtime.local.input import with_absolute_paths
 from runtime.local.process import Program, run_process
 from runtime.local.setup import pip_commands, with_venv
+from runtime.model.limits import Limits
 from runtime.model.llm_providers import KEY_NAMES, OLLAMA, OLLAMA_HOST
-from runtime.model.run import Limits, RunState
+from runtime.model.run import RunState
 from runtime.sandbox.outcome import classify_exit, parse_result
-from runtime.sandbox.output import Output, Redactor
+from runtime.sandbox.output import Output
 from runtime.sandbox.sandbox_init import SETUP_FAILED
 
 CANCELLED = {"code": "CANCELLED", "message": "the run was cancelled"}

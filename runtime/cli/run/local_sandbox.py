@@ -12,18 +12,20 @@ import click
 
 from runtime.agents.bundle import bundle_of
 from runtime.api.run_body import run_to_json
+from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import printable, write_log
 from runtime.cli.console.quiet import be_quiet
 from runtime.cli.run.follow import SIGNALS
 from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import Asked
-from runtime.cli.run.report import InterruptedRunError, is_talkative, report
+from runtime.cli.run.report import InterruptedRunError, report
 from runtime.daemon.embedded import OwnDaemon, own_settings, reap_dead
 from runtime.daemon.settings import Settings
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import ConflictError
 from runtime.keys.settle import settle
-from runtime.model.run import Isolation, Limits, Run, RunRequest
+from runtime.model.limits import Isolation, Limits
+from runtime.model.run import Run, RunRequest
 from runtime.runs.ports import DecisionLine, RunServicePort
 
 

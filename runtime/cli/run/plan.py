@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from runtime.agents.folder import agent_folder
 from runtime.agents.launch import Launch, launch_of
 from runtime.agents.manifest import Manifest, load_manifest, needs_of
 from runtime.cli.run.input import read_data, read_upload
-from runtime.errors import NotFoundError
 from runtime.keys.dotenv import read_dotenv
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.keys.settle import check_choice, gather
-from runtime.model.run import Limits, Needs, Secret
+from runtime.model.limits import Limits
+from runtime.model.needs import Needs
+from runtime.model.secret import Secret
 
 
 class Asked(NamedTuple):
@@ -60,15 +62,4 @@ def read_asked(
         files={file.name: read_upload(file)} if file is not None else {},
         data=read_data(options["data"]),
         timeout_s=options["timeout"] or manifest.timeout_seconds or Limits().timeout_s,
-    )
-
-
-def agent_folder(agent: str) -> Path:
-    """The agent's directory. Raises NotFoundError."""
-    path = Path(agent).expanduser()
-    if path.is_dir():
-        return path
-    raise NotFoundError(
-        f"{agent} is no directory, and there is no agent registry yet: it comes with a later version",
-        hint="give the directory that holds orchagent.json",
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
 from typing import Any
 
 import click
 
+from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import fail, is_json, printable
 from runtime.errors import OrchError, RunTimeoutError, SandboxFailedError
 from runtime.model.run import RunState
@@ -46,21 +45,6 @@ def report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
         result = done["result"]
         click.echo(printable(result) if isinstance(result, str) else json.dumps(result, indent=2))
     return 0
-
-
-def is_talkative() -> bool:
-    """Whether stderr may hold more than the agent's log: a person reads it."""
-    return not is_json() or sys.stderr.isatty()
-
-
-def note_of(kind: str, data: Mapping[str, Any]) -> str | None:
-    """An event that its reader should hear of while the run goes on; None for any other."""
-    if kind == "fallback_transition":
-        then = f"trying {data['to']}" if data["to"] else "nothing is left to try"
-        return f"llm: {data['from']} failed ({data['reason']}), {then}"
-    if kind == "policy_violation":
-        return f"llm: {data['model']} refused ({data['reason_code']})"
-    return None
 
 
 def _error_of(done: dict[str, Any], *, was_interrupted: bool) -> OrchError:

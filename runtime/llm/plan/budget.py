@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from proxy.policy.model import Budgets, ReasonCode
+from proxy.policy.model import Budgets
+from proxy.policy.reasons import ReasonCode
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """Held for a call that does not say how much it wants."""

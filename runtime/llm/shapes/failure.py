@@ -12,8 +12,8 @@ import ssl
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from proxy.destination.judge import RefusedError
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import RefusedError
 from runtime.llm.plan.chain import FailureKind, is_retryable
 
 MAX_TEXT_CHARS = 500

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import httpx
 import httpx2
 
-from proxy.destination.judge import RefusedError
 from proxy.destination.resolve import Lookup, lookup_ipv4, vetted_address
 from proxy.policy.decide import decide
-from proxy.policy.model import Decision, Policy, ReasonCode, Request, Verdict
+from proxy.policy.model import Decision, Policy, Request, Verdict
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import RefusedError
 from runtime.llm.upstream.timeouts import Timeouts
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 MAX_CONNECTIONS = 64
 KEEP_ALIVE_S = 30.0

@@ -25,7 +25,7 @@ from runtime.llm.shapes.openai import (
     LlmRequest,
 )
 from runtime.llm.upstream.timeouts import Timeouts
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 
 class Endpoint(NamedTuple):

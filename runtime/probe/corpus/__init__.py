@@ -14,7 +14,7 @@ from runtime.probe.corpus import (
     protocols,
     secrets,
 )
-from runtime.probe.result import Case
+from runtime.probe.corpus.case import Case
 
 CASES: tuple[Case, ...] = (
     *control.CASES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runtime.probe.corpus.build import BY_HOST, FIX_LIMITS, PROXY, abused
-from runtime.probe.result import Case, Contained
+from runtime.probe.corpus.case import Case, Contained
 
 CASES: tuple[Case, ...] = (
     # gVisor ends the whole sandbox before its last process is had: shown by tests/integration/test_isolation.py.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import FIX_ADDRESS, FIX_AGREE, PROXY, connect, refused, sent, tcp
-from runtime.probe.result import Case, Refused, Works
+from runtime.probe.corpus.case import Case, Refused, Works
 
 _LITERAL = refused("ip_literal")
 _EITHER = refused("ip_literal", "bad_host", "bad_request")

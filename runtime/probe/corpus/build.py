@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from runtime.probe.result import (
+from runtime.probe.corpus.case import (
     Blocked,
     Case,
     Contained,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import BY_HOST, BY_SNI, PROXY, h2, works
-from runtime.probe.result import Case
+from runtime.probe.corpus.case import Case
 
 _GET = "GET /echo/{m} HTTP/1.1\r\nHost: ok.test\r\nConnection: close\r\n\r\n"
 _LEAKS = ("proxy-authorization", "x-forwarded-for", "forwarded", "x-real-ip", "via")

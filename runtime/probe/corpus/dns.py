@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import asked, tcp, udp
-from runtime.probe.result import Case, Unreachable, Unresolved
+from runtime.probe.corpus.case import Case, Unreachable, Unresolved
 
 _TYPES = ("A", "AAAA", "TXT", "NULL", "ANY", "HTTPS")
 _ALL_TO_SINK = "{m}.evil.test"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from runtime.probe.corpus.case import Blocked, Case
 from runtime.probe.inside.syscalls import ATTEMPTS
-from runtime.probe.result import Blocked, Case
 
 FIX_KERNEL = "runtime/containers/seccomp.json, runtime/containers/restrictions.py"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.probe.corpus.build import refused, sent, tunnelled, works
-from runtime.probe.result import Blocked, Case
+from runtime.probe.corpus.case import Blocked, Case
 
 FIX_PIN = "proxy/secrets/broker.py, proxy/secrets/positions.py: on a pinned host the sandbox's own key only"
 FIX_BOUND = "proxy/secrets/broker.py, proxy/policy/bindings.py: a key is for the host that its rule names"

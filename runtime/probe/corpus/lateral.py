@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import FIX_GUARD, checked, refused, sent, tcp, udp
-from runtime.probe.result import Case
+from runtime.probe.corpus.case import Case
 
 _SOCKETS = (
     *(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import FIX_AGREE, PROXY, connect, hello, refused, sent, steps, tunnelled
-from runtime.probe.result import Case
+from runtime.probe.corpus.case import Case
 
 _UNLISTED = refused("not_allowed_host")
 _BAD = refused("bad_host")

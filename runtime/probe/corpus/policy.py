@@ -8,7 +8,7 @@ from typing import Any
 from proxy.policy.hosts import is_ip_literal
 from proxy.policy.model import AllowRule, Policy
 from runtime.probe.corpus.build import FIX_AGREE, FIX_POLICY, connect, refused, steps, tunnelled, works
-from runtime.probe.result import Case, Refused, Unresolved
+from runtime.probe.corpus.case import Case, Refused, Unresolved
 
 MAX_HOSTS = 8
 _OTHER_PORT = 22

@@ -18,7 +18,7 @@ from runtime.probe.corpus.build import (
     tunnelled,
     udp,
 )
-from runtime.probe.result import Case, Unverified
+from runtime.probe.corpus.case import Case, Unverified
 
 _NOT_HTTP = refused("not_tls_or_http", silent=True)
 _BAD = refused("bad_request")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.probe.corpus.build import FIX_SECRETS, checked, refused, sent, tunnelled
-from runtime.probe.result import Case
+from runtime.probe.corpus.case import Case
 
 CASES: tuple[Case, ...] = (
     checked("S-01a", "the planted secret in other files and processes", "only_own_secrets", group="secrets", fix=FIX_SECRETS, value="{planted}"),

@@ -11,7 +11,8 @@ from runtime.canary.upstreams.packages import MESSAGE
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine
 from runtime.errors import NotFoundError, OrchError
-from runtime.model.run import Isolation, Limits, RunRequest, RunState
+from runtime.model.limits import Isolation, Limits
+from runtime.model.run import RunRequest, RunState
 from runtime.probe.canaries import PUBLIC, UPSTREAM
 from runtime.probe.lab import PolicyText, ProbeLab, bundle, probe_lab
 from runtime.probe.trust.clients import CLIENTS, PlaceKind

@@ -8,7 +8,8 @@ from typing import Any
 
 from proxy.contract.grant import Grant
 from runtime.errors import NotReadyError
-from runtime.model.run import Run, RunError, RunState, Secret
+from runtime.model.run import Run, RunError, RunState
+from runtime.model.secret import Secret
 
 
 class MemoryStore:

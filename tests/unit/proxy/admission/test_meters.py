@@ -14,7 +14,7 @@ from proxy.admission.meters import (
 )
 from proxy.policy import limits
 from proxy.policy.limits import Limits
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 
 FEW = Limits(requests_per_minute=2, connections=2, bytes_out=10, bytes_in=10)
 

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.destination.heads import head_defect, head_end, stream_defect, unfinished_head_defect
 from proxy.policy.limits import MAX_HEAD_BYTES, MAX_HEADERS, MAX_URI_BYTES
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 
 GOOD = {
     "origin form": b"GET /a?b=c%20d HTTP/1.1\r\nHost: ok.test\r\n\r\n",

@@ -6,16 +6,11 @@ import dataclasses
 
 import pytest
 
-from proxy.destination.judge import (
-    ProxyUser,
-    RequestFacts,
-    judge_destination,
-    judge_request,
-    judge_server_name,
-    parse_proxy_authorization,
-)
+from proxy.admission.proxy_user import ProxyUser, parse_proxy_authorization
+from proxy.destination.judge import RequestFacts, judge_destination, judge_request, judge_server_name
 from proxy.policy.hosts import HostPattern
-from proxy.policy.model import AllowRule, Policy, ReasonCode, Verdict
+from proxy.policy.model import AllowRule, Policy, Verdict
+from proxy.policy.reasons import ReasonCode
 
 POLICY = Policy(
     name="p",

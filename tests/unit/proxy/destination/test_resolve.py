@@ -9,7 +9,8 @@ import pytest
 
 from proxy.destination import resolve
 from proxy.destination.resolve import NotDialableError, vetted_address
-from proxy.policy.model import Policy, ReasonCode
+from proxy.policy.model import Policy
+from proxy.policy.reasons import ReasonCode
 
 PUBLIC = "93.184.216.34"
 

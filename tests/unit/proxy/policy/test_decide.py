@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from proxy.policy.decide import decide, is_dialable
 from proxy.policy.hosts import BadHostError, HostPattern, normalize_host
-from proxy.policy.model import AllowRule, Decision, DenyRule, Policy, ReasonCode, Request, TlsMode, Verdict
+from proxy.policy.model import AllowRule, Decision, DenyRule, Policy, Request, TlsMode, Verdict
+from proxy.policy.reasons import ReasonCode
 
 
 def rule(index: int, host: str, **more) -> AllowRule:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from proxy.policy.hosts import HostPattern
-from proxy.policy.model import AllowRule, Decision, Policy, ReasonCode, TlsMode, Verdict
+from proxy.policy.model import AllowRule, Decision, Policy, TlsMode, Verdict
+from proxy.policy.reasons import ReasonCode
 
 REASONS = {
     "not_allowed_host",

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from proxy.policy.model import Decision, ReasonCode
+from proxy.policy.model import Decision
 from proxy.policy.problems import problem_for, upstream_problem
+from proxy.policy.reasons import ReasonCode
 
 
 def body(reason: ReasonCode | None) -> dict:

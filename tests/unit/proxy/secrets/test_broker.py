@@ -11,7 +11,8 @@ import pytest
 from proxy.contract.grant import GrantSecret
 from proxy.policy.bindings import binding_of
 from proxy.policy.hosts import HostPattern
-from proxy.policy.model import AllowRule, Decision, Policy, ReasonCode, Request, TlsMode
+from proxy.policy.model import AllowRule, Decision, Policy, Request, TlsMode
+from proxy.policy.reasons import ReasonCode
 from proxy.secrets.broker import Brokered, Head, broker, forms_of, watched
 
 R = ReasonCode

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 from proxy.secrets.forms import SecretForms, find_form, find_in_name, open_length, unescape
 
 VALUE = 'sk_live_aB3/+x="q Z9\\'

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
 from proxy.secrets.forms import SecretForms
 from proxy.secrets.leak_scan import LeakError, LeakScan
 from tests.unit.proxy.secrets.test_forms import FORMS, RAW, SHAPES, VALUE

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.agents.manifest import load_manifest, needs_of, read_manifest
 from runtime.errors import InvalidInputError, NotFoundError
-from runtime.model.run import LlmChain, Needs
+from runtime.model.needs import LlmChain, Needs
 
 FULL = {
     "$schema": "https://schema.example/orchagent.json",

@@ -12,7 +12,7 @@ from runtime.api.app import make_api
 from runtime.api.multipart import MAX_FILE_BYTES
 from runtime.errors import InvalidInputError, NotReadyError
 from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.runs.ports import Check
 from tests.unit.runtime.fake_service import ALLOWED, RUN_ID, FakeService
 

@@ -17,7 +17,9 @@ from runtime.api.run_body import (
     to_run_request,
 )
 from runtime.errors import InvalidInputError
-from runtime.model.run import Isolation, LlmChain, Needs, Run, RunError, RunState
+from runtime.model.limits import Isolation
+from runtime.model.needs import LlmChain, Needs
+from runtime.model.run import Run, RunError, RunState
 
 MARKER = "marker-31c-value"
 GOOD = {"agent_ref": "a", "image": "i", "argv": ["x"], "input": "{}"}

@@ -6,8 +6,7 @@ import asyncio
 
 import pytest
 
-from runtime.containers.helper import HelperResult, run_helper, started
-from runtime.containers.restrictions import helper_config
+from runtime.containers.helper import HelperResult, helper_config, run_helper, started
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT

@@ -13,7 +13,7 @@ from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
 from runtime.errors import NotReadyError
-from runtime.model.run import Isolation
+from runtime.model.limits import Isolation
 
 BOTH = frozenset({"runc", "runsc"})
 IMAGE = "agent:test"

@@ -7,16 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime.containers.restrictions import (
-    ProxySpec,
-    SandboxSpec,
-    helper_config,
-    proxy_config,
-    sandbox_config,
-)
+from runtime.containers.helper import helper_config
+from runtime.containers.proxy import ProxySpec, proxy_config
+from runtime.containers.sandbox import SandboxSpec, sandbox_config
 from runtime.containers.seccomp import profile, read_profile
 from runtime.errors import NotReadyError
-from runtime.model.run import Isolation, Limits
+from runtime.model.limits import Isolation, Limits
 
 LIMITS = Limits(memory_bytes=512 << 20, cpus=1.5, pids=99, nofile=1000, tmpfs_bytes=64 << 20)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.daemon.daemon import Daemon, forget_keys
+from runtime.daemon.daemon import Daemon
+from runtime.daemon.serve import forget_keys
 from runtime.daemon.settings import Settings
 from runtime.errors import VaultKeyError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 VALUE = "sk-secret-value-000111222"
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from runtime.database.connection import Database, open_database
 from runtime.errors import InvalidInputError, NotReadyError, OrchError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault.tables import workspaces
 
 PASSWORD = "pass-w0rd"

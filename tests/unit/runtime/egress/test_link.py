@@ -13,7 +13,8 @@ import pytest
 import runtime.egress.link
 from proxy.contract.grant import Grant
 from proxy.policy.model import Policy
-from runtime.egress.link import ProxyLink, make_ca
+from runtime.egress.ca import make_ca
+from runtime.egress.link import ProxyLink
 from runtime.errors import InvalidInputError, NotReadyError
 
 GRANT = Grant("run-1", 1, Policy("p"), "10.0.0.2", "10.0.0.3", 60.0, "token")

@@ -10,7 +10,7 @@ from proxy.contract.grant import Grant, GrantSecret
 from proxy.policy.model import Policy
 from runtime.egress.live_grant import LiveGrant
 from runtime.errors import InvalidInputError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from tests.unit.runtime.fakes import FakeLink
 
 STAND_IN = "sk-placeholder-0123456789"

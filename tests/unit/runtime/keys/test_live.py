@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from runtime.errors import NotReadyError
 from runtime.keys.live import LiveSecrets
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 AT = {"id-1", "default"}
 

@@ -9,7 +9,8 @@ import pytest
 
 from runtime.errors import InvalidInputError
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
-from runtime.model.run import Needs, Secret
+from runtime.model.needs import Needs
+from runtime.model.secret import Secret
 
 MARKER = "marker-c41-value"
 GOOD = {"api_key": MARKER, "provider": "gemini", "model": "m"}

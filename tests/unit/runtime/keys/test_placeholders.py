@@ -9,7 +9,7 @@ import pytest
 from proxy.contract.grant import GrantSecret
 from runtime.errors import InvalidInputError
 from runtime.keys.placeholders import deliver, environment_of, placeholder_for
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 VALUE = "sk-true-" + "v" * 90
 SHAPES = {

@@ -18,7 +18,8 @@ from runtime.keys.settle import (
     wanted,
 )
 from runtime.model.llm_providers import DEFAULT_MODELS
-from runtime.model.run import LlmChain, Needs, Secret
+from runtime.model.needs import LlmChain, Needs
+from runtime.model.secret import Secret
 
 MARKER = "marker-7b1-value"
 O, A, G = "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"  # noqa: E741

@@ -12,7 +12,9 @@ from proxy.policy.model import Policy
 from runtime.engine.fake import FakeProcess
 from runtime.llm.door import LlmRoutes
 from runtime.llm.session import LlmSessions
-from runtime.model.run import LlmChain, Needs, RunState, Secret
+from runtime.model.needs import LlmChain, Needs
+from runtime.model.run import RunState
+from runtime.model.secret import Secret
 from tests.unit.runtime.runs.test_service import World, request, world
 
 __all__ = ["world"]

@@ -9,7 +9,7 @@ import pytest
 from runtime.agents.manifest import Manifest
 from runtime.keys.settle import Settled
 from runtime.local.environment import agent_environment, setup_environment
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 
 
 def found(

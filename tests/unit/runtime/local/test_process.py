@@ -11,8 +11,9 @@ import pytest
 
 from runtime.engine.protocol import ExitStatus
 from runtime.errors import NotFoundError
+from runtime.keys.redactor import Redactor
 from runtime.local.process import Program, run_process
-from runtime.sandbox.output import Output, Redactor
+from runtime.sandbox.output import Output
 
 
 def start(

@@ -14,7 +14,8 @@ from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
 from runtime.errors import EngineUnavailableError, OrchError
-from runtime.network.guard import HostGuard, rules
+from runtime.network.guard import HostGuard
+from runtime.network.rules import rules
 from runtime.network.slots import NetworkSlots
 
 POOL = ipaddress.IPv4Network("10.231.0.0/24")

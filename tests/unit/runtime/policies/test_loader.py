@@ -9,7 +9,7 @@ import pytest
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
-from runtime.egress.link import make_ca
+from runtime.egress.ca import make_ca
 from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy, load_policy_file
 
 DATA = Path(__file__).parents[3] / "data" / "policies"

@@ -6,13 +6,14 @@ import json
 from collections import Counter
 
 from proxy.policy.hosts import HostPattern
-from proxy.policy.model import AllowRule, Policy, ReasonCode
+from proxy.policy.model import AllowRule, Policy
+from proxy.policy.reasons import ReasonCode
 from runtime.probe.corpus import CASES
+from runtime.probe.corpus.case import GROUPS, Contained, Refused
 from runtime.probe.corpus.policy import MAX_HOSTS, policy_cases, under
 from runtime.probe.inside.abuse import ABUSES
 from runtime.probe.inside.actions import ACTIONS
 from runtime.probe.inside.checks import CHECKS
-from runtime.probe.result import GROUPS, Contained, Refused
 
 
 def test_there_are_enough_cases_in_every_group():

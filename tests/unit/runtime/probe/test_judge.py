@@ -6,21 +6,19 @@ from typing import Any
 
 import pytest
 
-from runtime.probe.judge import judge
-from runtime.probe.result import (
+from runtime.probe.corpus.case import (
     Blocked,
     Case,
     Contained,
     Expect,
-    Inside,
-    Outside,
     Refused,
     Unreachable,
     Unresolved,
     Unverified,
-    Verdict,
     Works,
 )
+from runtime.probe.judge import judge
+from runtime.probe.result import Inside, Outside, Verdict
 
 HOST = frozenset({"not_allowed_host"})
 DENY = {"verdict": "deny", "reason_code": "not_allowed_host"}

@@ -25,7 +25,10 @@ from runtime.errors import (
     NotReadyError,
 )
 from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
-from runtime.model.run import Isolation, Limits, Needs, Run, RunError, RunRequest, RunState, Secret
+from runtime.model.limits import Isolation, Limits
+from runtime.model.needs import Needs
+from runtime.model.run import Run, RunError, RunRequest, RunState
+from runtime.model.secret import Secret
 from runtime.network.proof import GuardStatus
 from runtime.network.slots import NetworkSlots
 from runtime.runs.service import RunService

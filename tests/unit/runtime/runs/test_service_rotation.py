@@ -11,7 +11,9 @@ from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy
 from runtime.engine.fake import FakeProcess
 from runtime.engine.protocol import STDOUT
-from runtime.model.run import Needs, Run, Secret
+from runtime.model.needs import Needs
+from runtime.model.run import Run
+from runtime.model.secret import Secret
 from tests.unit.runtime.runs.test_service import World, request, world
 
 __all__ = ["world"]

@@ -11,7 +11,8 @@ import pytest
 
 from runtime.database.connection import open_database
 from runtime.errors import OrchError
-from runtime.model.run import Isolation, Run, RunError, RunState
+from runtime.model.limits import Isolation
+from runtime.model.run import Run, RunError, RunState
 from runtime.runs import store as store_module
 from runtime.runs.store import Store
 

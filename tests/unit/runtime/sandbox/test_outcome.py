@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runtime.engine.protocol import ExitStatus
-from runtime.model.run import Limits, RunError
+from runtime.model.limits import Limits
+from runtime.model.run import RunError
 from runtime.sandbox.outcome import ERROR_TEXT_CHARS, classify_exit, parse_result
 
 

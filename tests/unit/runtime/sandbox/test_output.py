@@ -8,7 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from runtime.engine.protocol import STDERR, STDOUT
-from runtime.sandbox.output import MAX_LINE_CHARS, Output, Redactor
+from runtime.keys.redactor import Redactor
+from runtime.sandbox.output import MAX_LINE_CHARS, Output
 
 
 def output(*secrets: str, stdout_bytes: int = 1000, log_bytes: int = 1000) -> Output:

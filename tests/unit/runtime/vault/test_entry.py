@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime.errors import InvalidInputError
-from runtime.model.run import Secret
+from runtime.model.secret import Secret
 from runtime.vault import entry
 
 

@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy, TlsMode
-from runtime.cli.commands.policy import explain_request, policy
+from runtime.cli.commands.policy import policy
 from runtime.errors import InvalidInputError, NotFoundError
+from runtime.policies.explain import explain_request
 
 
 def rule(index: int, host: str, **more) -> AllowRule:

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.cli import main as cli
 from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
-from runtime.model.run import LlmChain, Needs
+from runtime.model.needs import LlmChain, Needs
 from tests.unit.runtime.fake_service import FakeService, serving
 
 MARKER = "marker-77a-value"

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from proxy.policy.model import Budgets, ReasonCode
+from proxy.policy.model import Budgets
+from proxy.policy.reasons import ReasonCode
 from runtime.llm.plan.budget import Hold, Spending, Usage, estimate_tokens
 
 NONE = Decimal(0)

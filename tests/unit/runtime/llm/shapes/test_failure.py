@@ -6,8 +6,8 @@ import ssl
 
 import pytest
 
-from proxy.destination.judge import RefusedError, deny
-from proxy.policy.model import ReasonCode
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import RefusedError, deny
 from runtime.llm.plan.chain import FailureKind, Route
 from runtime.llm.shapes.errors import all_failed
 from runtime.llm.shapes.failure import Failure, UnsupportedRequestError, classify

@@ -1,0 +1,16 @@
+"""JSON replies that can carry whatever an agent wrote."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+
+class AsciiJson(JSONResponse):
+    """JSON in ASCII: an agent's text may hold half of a surrogate pair, which UTF-8 cannot carry."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")

@@ -1,0 +1,22 @@
+"""What every command starts from: the settings, and a client of the daemon."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from runtime.client.connection import Client
+from runtime.daemon.settings import Settings
+
+
+def settings() -> Settings:
+    """The settings of this process's environment."""
+    return Settings.from_env(os.environ)
+
+
+@contextmanager
+def daemon_client() -> Iterator[Client]:
+    """A client to this environment's daemon."""
+    with closing(Client(settings().api_socket)) as client:
+        yield client

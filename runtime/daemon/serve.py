@@ -1,0 +1,128 @@
+"""`orch up` as a process: logs, the run directory, the API's socket, and serving until a signal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+import uvicorn
+from fastapi import FastAPI
+
+from runtime.access.caller import PeerProtocol
+from runtime.api.app import make_api
+from runtime.daemon import pidfile
+from runtime.daemon.daemon import Daemon
+from runtime.daemon.settings import Settings
+from runtime.errors import NotReadyError, OrchError
+from runtime.vault.source import EnvKey
+
+
+def configure_logs() -> None:
+    """JSON lines on stderr."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    server_log = logging.getLogger("uvicorn")
+    server_log.handlers = [_ServerLog(logging.WARNING)]
+    server_log.propagate = False
+
+
+class _ServerLog(logging.Handler):
+    """uvicorn's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        first = record.getMessage().partition("\n")[0]
+        structlog.get_logger().warning("server", detail=first[:200])
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises ConflictError when another daemon of this run directory lives, and what the parts raise.
+    """
+    configure_logs()
+    # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
+    signal.signal(signal.SIGTERM, _leave)
+    make_run_dir(settings)
+    forget_keys(settings)
+    with pidfile.held(settings.pid_file):
+        daemon = Daemon(settings)
+        try:
+            _serve(daemon, _bind(settings.api_socket))
+        finally:
+            settings.api_socket.unlink(missing_ok=True)
+
+
+def forget_keys(settings: Settings) -> None:
+    """What was read is taken out of the environment, so that no program we start inherits it."""
+    variables = [source.variable for source in settings.vault_keys if isinstance(source, EnvKey)]
+    for name in ("ORCHBOX_DATABASE_URL", *variables):
+        os.environ.pop(name, None)
+
+
+def make_run_dir(settings: Settings) -> None:
+    """The folder of the sockets. Raises NotReadyError where it cannot be made."""
+    try:
+        settings.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as exc:
+        raise NotReadyError(
+            f"{settings.run_dir}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
+        ) from None
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(0)
+
+
+def _serve(daemon: Daemon, listener: socket.socket) -> None:
+    failures: list[OrchError] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            await daemon.start()
+        except OrchError as exc:
+            failures.append(exc)
+            server.should_exit = True
+        try:
+            yield
+        finally:
+            await daemon.close()
+
+    app = make_api(daemon.service, vault=daemon.vault, lifespan=lifespan)
+    config = uvicorn.Config(
+        app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    with listener:
+        server.run(sockets=[listener])
+    if failures:
+        raise failures[0]
+
+
+def _bind(path: Path) -> socket.socket:
+    """The API's socket: only its owner may connect, from the first moment on."""
+    path.unlink(missing_ok=True)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    previous = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+    except OSError as exc:
+        raise NotReadyError(
+            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
+        ) from exc
+    finally:
+        os.umask(previous)
+    return sock

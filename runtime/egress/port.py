@@ -1,0 +1,30 @@
+"""What the runtime needs of the way to the proxy (`egress.link.ProxyLink`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from proxy.contract.grant import Grant
+from runtime.runs.ports import DecisionLine
+
+
+class LinkPort(Protocol):
+    """The way to the proxy (`proxy_link.ProxyLink`)."""
+
+    on_decision: Callable[[DecisionLine], None]
+    on_lost: Callable[[], None]
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a proxy enforces what it is told."""
+
+    @property
+    def ca_pem(self) -> str:
+        """The certificate that sandboxes trust."""
+
+    async def grant(self, grant: Grant) -> None:
+        """Give a grant; returns once it is enforced."""
+
+    async def revoke(self, sandbox_id: str) -> None:
+        """Take it back."""
