@@ -26,7 +26,7 @@ SECRETS = "/v1/workspaces/{workspace}/secrets"
 
 
 def add_vault_routes(app: FastAPI, vault: Vault) -> None:
-    """Workspaces, secrets, audit, rotation."""
+    """Add the routes of workspaces, their secrets, the audit of both, and rotation."""
     _add_workspace_routes(app, vault)
     _add_collection_routes(app, vault)
     _add_secret_routes(app, vault)
@@ -35,35 +35,38 @@ def add_vault_routes(app: FastAPI, vault: Vault) -> None:
 def _add_workspace_routes(app: FastAPI, vault: Vault) -> None:
     @app.get("/v1/workspaces")
     async def list_workspaces() -> JSONResponse:
-        """All of them."""
+        """List the workspaces of this daemon."""
         return JSONResponse({"workspaces": [workspace_to_json(found) for found in await vault.workspaces()]})
 
     @app.post("/v1/workspaces", status_code=201)
     async def create_workspace(request: Request) -> JSONResponse:
-        """A new one."""
+        """Create a workspace; its name is `[a-z0-9-]`, and 409 answers one that is taken."""
         body = await read_body(request, NewWorkspace)
         return JSONResponse(workspace_to_json(await vault.add_workspace(body.name)), status_code=201)
 
     @app.post("/v1/vault/rotate")
     async def rotate(request: Request) -> JSONResponse:
-        """New keys for every workspace's secrets."""
+        """Rotate the vault: every secret is encrypted anew under a new key; tells how many there were."""
         return JSONResponse({"rotated": await vault.rotate(who=caller_of(request))})
 
 
 def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
     @app.get(SECRETS)
     async def list_secrets(workspace: str) -> JSONResponse:
-        """Names, types, descriptions and times."""
+        """List a workspace's secrets: names, types, descriptions and times, never a value."""
         return JSONResponse({"secrets": [secret_to_json(found) for found in await vault.entries(workspace)]})
 
     @app.post(SECRETS, status_code=201)
     async def create_secret(workspace: str, request: Request) -> JSONResponse:
-        """A new one; 409 where the name is taken."""
+        """Create a secret; 409 answers a name that is taken."""
         return JSONResponse(secret_to_json(await _put(workspace, request, must_be_new=True)), status_code=201)
 
     @app.put(SECRETS)
     async def put_secret(workspace: str, request: Request) -> JSONResponse:
-        """Create or replace by name."""
+        """Create a secret, or replace its value where the name is taken.
+
+        The answer comes once every running sandbox that has it uses the new value.
+        """
         return JSONResponse(secret_to_json(await _put(workspace, request, must_be_new=False)))
 
     async def _put(workspace: str, request: Request, *, must_be_new: bool) -> SecretEntry:
@@ -82,14 +85,14 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
     async def audit(
         workspace: str, limit: Annotated[int, Query(ge=1, le=MAX_AUDIT_LINES)] = 100
     ) -> JSONResponse:
-        """Who set, read and deleted what, and for which run; the newest first."""
+        """List who set, read and deleted which secret, and for which run, the newest first."""
         return JSONResponse({"audit": [audit_to_json(line) for line in await vault.audit(workspace, limit)]})
 
 
 def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
     @app.patch(SECRETS + "/{ref}")
     async def change_secret(workspace: str, ref: str, request: Request) -> JSONResponse:
-        """Another value or description, by id or name."""
+        """Change a secret's value or description; it is named by its id or its name."""
         body = await read_body(request, ChangedSecret)
         value = Secret(body.value.get_secret_value()) if body.value is not None else None
         changed = await vault.patch(
@@ -99,6 +102,6 @@ def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
 
     @app.delete(SECRETS + "/{ref}")
     async def delete_secret(workspace: str, ref: str, request: Request) -> JSONResponse:
-        """By id or name."""
+        """Delete a secret, named by its id or its name; running sandboxes lose it before the answer comes."""
         name = await vault.delete(workspace, ref, who=caller_of(request))
         return JSONResponse({"name": name, "deleted": True})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from proxy.contract.decision_line import DecisionLine
 from proxy.contract.grant import Grant
-from runtime.runs.ports import DecisionLine
 
 
 class LinkPort(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from runtime.cli.commands.secret_value import read_value
 from runtime.cli.commands.workspaces import DEFAULT
 from runtime.cli.console.context import daemon_client, settings
 from runtime.cli.console.output import emit, json_option, local_time, printable
 from runtime.client.secrets import SecretsClient
-from runtime.vault.entry import check_name
+from runtime.errors import InvalidInputError
+from runtime.model.secret import Secret
+from runtime.vault.entry import MAX_VALUE_BYTES, check_name, check_value
 from runtime.vault.source import EnvKey
 
 
@@ -134,3 +136,26 @@ def _audit_table(lines: list[dict[str, Any]]) -> Table:
         )
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
     return table
+
+
+def read_value(given: tuple[str, ...]) -> Secret:
+    """The value, checked. Raises InvalidInputError, which never repeats it."""
+    if len(given) > 1:  # click's own message would print the arguments
+        raise InvalidInputError("VALUE: more than one", hint="quote it, or give it on stdin")
+    value = Secret(given[0] if given else _typed() if sys.stdin.isatty() else _piped())
+    check_value(value)
+    return value
+
+
+def _typed() -> str:
+    return str(click.prompt("value", hide_input=True, err=True, default="", show_default=False))
+
+
+def _piped() -> str:
+    """All of stdin, without the newline that `echo` or a here-document puts behind it."""
+    content = sys.stdin.buffer.read(MAX_VALUE_BYTES + 3)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise InvalidInputError("value: not UTF-8 text", hint="encode it, for example as base64") from None
+    return text.removesuffix("\n").removesuffix("\r")

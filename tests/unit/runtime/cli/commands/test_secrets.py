@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.cli import main as cli
-from runtime.cli.commands import secret_value
+from runtime.cli.commands import secrets as commands
 from runtime.database.connection import open_database
 from runtime.vault.keyset import Keyset
 from runtime.vault.service import Vault
@@ -86,7 +86,7 @@ def test_a_terminal_is_asked_without_echo(orch: Orch, monkeypatch: pytest.Monkey
         asked.update(how)
         return VALUE
 
-    monkeypatch.setattr(secret_value.click, "prompt", prompt)
+    monkeypatch.setattr(commands.click, "prompt", prompt)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
 
     assert orch("secrets", "set", "A_KEY")[0] == 0

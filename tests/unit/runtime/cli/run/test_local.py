@@ -211,7 +211,8 @@ def test_failure_is_told_as_of_a_server_run(orch: Orch, tmp_path: Path, case: st
     """Code, sentence and exit status; no hint at a record that there is not."""
     code, status, error, words = FAILURES[case]
 
-    done = orch("run", str(agent(tmp_path, code)), "--local", "--timeout", "1")
+    limit = "1" if case == "the time limit" else "60"
+    done = orch("run", str(agent(tmp_path, code)), "--local", "--timeout", limit)
 
     shown = json.loads(done.stdout)
     assert (done.returncode, shown["code"]) == (status, error)

@@ -1,0 +1,79 @@
+"""`/v1/runs`: start, list, follow and cancel runs, and read what became of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Query, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import JSONResponse
+
+from runtime.api.multipart import BODY_SCHEMA, read_parts
+from runtime.api.run_body import event_to_json, read_create_run, run_to_json, run_to_summary, to_run_request
+from runtime.ascii_json import AsciiJson
+from runtime.runs.ports import RunServicePort
+
+MAX_LISTED = 200
+
+
+def add_run_routes(app: FastAPI, service: RunServicePort) -> None:
+    """Add every route below `/v1/runs`."""
+    _add_life_routes(app, service)
+    _add_record_routes(app, service)
+
+
+def _add_life_routes(app: FastAPI, service: RunServicePort) -> None:
+    @app.post("/v1/runs", status_code=201, openapi_extra=BODY_SCHEMA)
+    async def create_run(request: Request) -> JSONResponse:
+        """Start a run of an agent.
+
+        The body is multipart: a `request` part (JSON), a `bundle` part (a tar of the agent's files) and any
+        number of `upload` parts. The answer comes as soon as the run is accepted; follow it by its events.
+        """
+        parts = await read_parts(request)
+        asked = to_run_request(read_create_run(parts.request), parts.bundle, parts.uploads)
+        run = await service.create(asked)
+        return AsciiJson(run_to_json(run), status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
+
+    @app.get("/v1/runs")
+    async def list_runs(limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 20) -> JSONResponse:
+        """List runs, the newest first, without what the agents wrote."""
+        return AsciiJson({"runs": [run_to_summary(run) for run in await service.recent(limit)]})
+
+    @app.get("/v1/runs/{run_id}")
+    async def get_run(run_id: str) -> JSONResponse:
+        """Get one run: its state, times, result or error, and the end of its output."""
+        return AsciiJson(run_to_json(await service.get(run_id)))
+
+    @app.post("/v1/runs/{run_id}/cancel")
+    async def cancel_run(run_id: str) -> JSONResponse:
+        """Cancel a run that has not ended.
+
+        The answer comes once its sandbox is removed; a run that has ended already is a conflict (409).
+        """
+        return AsciiJson(run_to_json(await service.cancel(run_id)))
+
+
+def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
+    @app.get("/v1/runs/{run_id}/events", response_class=EventSourceResponse)
+    async def run_events(run_id: str, last_event_id: Annotated[int, Header(ge=0)] = 0) -> EventSourceResponse:
+        """Follow a run's events as Server-Sent Events: states, log lines, egress decisions, result or error.
+
+        Events are numbered from 1; `Last-Event-ID` resumes behind the one that it names. The stream ends
+        with the run.
+        """
+        await service.get(run_id)
+
+        async def stream() -> AsyncIterator[ServerSentEvent]:
+            async for event in service.events(run_id, last_event_id):
+                data = json.dumps(event_to_json(event.data, event.at))
+                yield ServerSentEvent(data=data, event=event.kind, id=str(event.seq))
+
+        return EventSourceResponse(stream())
+
+    @app.get("/v1/runs/{run_id}/decisions")
+    async def run_decisions(run_id: str) -> JSONResponse:
+        """List what the egress proxy allowed and refused for this run, in order."""
+        return AsciiJson({"decisions": await service.decisions(run_id)})
