@@ -6,7 +6,6 @@ import dataclasses
 
 import pytest
 
-from proxy.admission.proxy_user import ProxyUser, parse_proxy_authorization
 from proxy.destination.judge import RequestFacts, judge_destination, judge_request, judge_server_name
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy, Verdict
@@ -101,21 +100,3 @@ def test_bad_host_is_shown_in_printable_form():
 
     assert judged.host.isprintable() is False or "\n" not in judged.host
     assert judged.decision.reason_code is ReasonCode.BAD_HOST
-
-
-@pytest.mark.parametrize(
-    ("header", "user"),
-    [
-        ("Basic ZXhwbGFpbjp0", ProxyUser("explain", "t")),
-        ("basic ZXhwbGFpbjp0", ProxyUser("explain", "t")),
-        (None, None),
-        ("", None),
-        ("Bearer x", None),
-        ("Basic !!!", None),
-        ("Basic /w==", None),
-        ("Basic bm9jb2xvbg==", None),
-    ],
-)
-def test_proxy_authorization(header: str | None, user: ProxyUser | None):
-    """Only a well-formed Basic header names a user."""
-    assert parse_proxy_authorization(header) == user

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from runtime.api.app import make_api
 from runtime.api.multipart import MAX_FILE_BYTES
 from runtime.errors import InvalidInputError, NotReadyError
 from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
 from runtime.model.secret import Secret
-from runtime.runs.ports import Check
 from tests.unit.runtime.fake_service import ALLOWED, RUN_ID, FakeService
 
 VALUE = "sk-secret-value-000111222"
@@ -24,20 +21,6 @@ ASKED = {
     "input": "{}",
     "secrets": {"OPENAI_API_KEY": VALUE},
 }
-
-
-@pytest.fixture
-def service() -> FakeService:
-    """A service in memory."""
-    return FakeService()
-
-
-@pytest.fixture
-async def api(service: FakeService) -> AsyncIterator[httpx.AsyncClient]:
-    """Its API."""
-    transport = httpx.ASGITransport(make_api(service), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://orchbox", trust_env=False) as made:
-        yield made
 
 
 def form(**changes: object) -> dict[str, str]:
@@ -233,20 +216,6 @@ async def test_decisions_are_listed(api: httpx.AsyncClient):
     await api.post("/v1/runs", data=form(), files=files(bundle=b""))
 
     assert (await api.get(f"/v1/runs/{RUN_ID}/decisions")).json() == {"decisions": [ALLOWED]}
-
-
-async def test_readiness_says_what_is_wrong(api: httpx.AsyncClient, service: FakeService):
-    """503 with the check, its detail and its remedy."""
-    assert (await api.get("/readyz")).status_code == 200
-    service.checks_now = [Check("guard", is_ok=False, detail="not proved", remedy="orch up")]
-
-    answer = await api.get("/readyz")
-
-    assert answer.status_code == 503
-    assert answer.json()["checks"] == [
-        {"name": "guard", "ok": False, "detail": "not proved", "remedy": "orch up"}
-    ]
-    assert (await api.get("/healthz")).json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("limit", ["0", "100000", "x"])

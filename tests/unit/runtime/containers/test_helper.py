@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from runtime.containers.helper import HelperResult, helper_config, run_helper, started
+from runtime.containers.seccomp import profile
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
@@ -93,3 +94,22 @@ async def test_a_helper_cancelled_at_any_call_is_removed(call: str):
     with pytest.raises(asyncio.CancelledError):
         await task
     assert engine.by_name == {}
+
+
+def test_helper_has_net_admin_and_root_only_where_it_is_asked_for():
+    """The rules' helper alone may change the network; the proof's containers are nobody."""
+    plain = helper_config("d", ["python3"], labels={}, network="host")
+    admin = helper_config("d", ["nft", "x"], labels={}, network="host", needs_net_admin=True)
+    assert (plain["User"], plain["HostConfig"]["CapAdd"]) == ("65534:65534", [])
+    assert (admin["User"], admin["HostConfig"]["CapAdd"]) == ("0:0", ["NET_ADMIN"])
+    for config in (plain, admin):
+        assert config["HostConfig"]["CapDrop"] == ["ALL"]
+        assert config["HostConfig"]["ReadonlyRootfs"] is True
+        assert config["HostConfig"]["SecurityOpt"] == ["no-new-privileges:true", f"seccomp={profile()}"]
+
+
+def test_helper_ipv6_and_address():
+    """The proof's containers may have IPv6, which a sandbox never has, and a fixed address."""
+    config = helper_config("d", ["x"], labels={}, network="n", address="10.0.0.3", ipv6=True)
+    assert config["HostConfig"]["Sysctls"] == {"net.ipv6.conf.all.disable_ipv6": "0"}
+    assert config["NetworkingConfig"]["EndpointsConfig"]["n"]["IPAMConfig"]["IPv4Address"] == "10.0.0.3"

@@ -15,7 +15,6 @@ from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
 from runtime.errors import EngineUnavailableError, OrchError
 from runtime.network.guard import HostGuard
-from runtime.network.rules import rules
 from runtime.network.slots import NetworkSlots
 
 POOL = ipaddress.IPv4Network("10.231.0.0/24")
@@ -222,30 +221,6 @@ async def test_the_table_covers_the_slots_of_every_daemon_on_the_host(world: Wor
     """The table is the host's: a daemon with a small pool must not cut the pairs of another's slots."""
     await established(world)
     assert '"orb1023" . "orb1023"' in world.rules
-
-
-def test_rules_close_input_and_forwarding_for_both_families():
-    """`inet` is IPv4 and IPv6; input from a sandbox and forwarding to and from one are dropped."""
-    text = rules(2)
-    assert "table inet orbguard" in text
-    assert 'iifname "orb*" counter drop' in text.partition("chain input")[2].partition("chain forward")[0]
-    forward = text.partition("chain forward")[2]
-    assert 'iifname "orb*" counter drop' in forward
-    assert 'oifname "orb*" counter drop' in forward
-
-
-def test_rules_let_only_a_bridge_talk_within_itself():
-    """br_netfilter sends a bridge's own frames through the forward hook: each bridge is paired with itself."""
-    text = rules(2)
-    assert 'elements = { "orb0" . "orb0", "orb1" . "orb1" }' in text
-    forward = text.partition("chain forward")[2]
-    assert forward.index("@same_bridge accept") < forward.index("drop")
-
-
-def test_rules_replace_the_old_table_in_one_step():
-    """Loading twice works, and there is no moment without rules."""
-    lines = rules(1).splitlines()
-    assert lines[:2] == ["table inet orbguard", "delete table inet orbguard"]
 
 
 @pytest.mark.parametrize("last_word", [b"changed\n", b""], ids=["a change", "the watcher's end"])
