@@ -31,7 +31,7 @@ class Admission(NamedTuple):
 
 
 class Meter:
-    """One sandbox's counters."""
+    """What one sandbox has spent of its budgets and of the fixed limits."""
 
     def __init__(self) -> None:
         self.connections = 0
@@ -99,7 +99,7 @@ class Meter:
         return None if self._tunnels.take(limits.TUNNELS_PER_MINUTE, now) else TOO_MANY_TUNNELS
 
     def take_question(self, now: float) -> Decision | None:
-        """Count a DNS question."""
+        """Count a DNS question; the refusal where it is one too many."""
         return None if self._questions.take(limits.QUESTIONS_PER_MINUTE, now) else TOO_MANY_QUESTIONS
 
     def take_name(self, name: str, now: float) -> Decision | None:
@@ -150,7 +150,7 @@ class Meters:
         return self._by_sandbox.get(sandbox_id or "", self.of_none)
 
     def drop(self, sandbox_id: str) -> Meter | None:
-        """Forget a sandbox's counters."""
+        """Forget a sandbox's counters; what they were, where there were any."""
         return self._by_sandbox.pop(sandbox_id, None)
 
     def items(self) -> list[tuple[str | None, Meter]]:

@@ -27,7 +27,7 @@ class UnreadableBodyError(ValueError):
 
 
 class Decoder(Protocol):
-    """Undoes one coding."""
+    """Undoes one content coding, piece by piece."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """All that `data` lets out, in pieces. Raises UnreadableBodyError."""

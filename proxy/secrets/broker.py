@@ -30,7 +30,7 @@ class Head:
 
 
 class Brokered(NamedTuple):
-    """What goes upstream."""
+    """The head that goes upstream, with placeholders swapped for values."""
 
     head: Head
     used: frozenset[str]

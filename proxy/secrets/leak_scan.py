@@ -37,7 +37,7 @@ class LeakError(Exception):
 
 
 class LeakScan:
-    """One stream."""
+    """Looks for values in one stream, over the borders of its pieces."""
 
     def __init__(self, forms: Iterable[SecretForms]) -> None:
         self._forms = tuple(forms)

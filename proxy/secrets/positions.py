@@ -144,7 +144,7 @@ def is_harmless_half(text: str) -> bool:
 
 
 def subprotocols(value: str) -> Iterator[str]:
-    """The items of `Sec-WebSocket-Protocol`."""
+    """The items of a `Sec-WebSocket-Protocol` header (RFC 6455 section 11.3.4)."""
     yield from (item.strip() for item in value.split(","))
 
 

@@ -54,7 +54,7 @@ class Reflection:
 
 
 class StreamScrub:
-    """One body."""
+    """Takes values out of one body as it passes."""
 
     def __init__(self, reflection: Reflection) -> None:
         self._reflection = reflection
@@ -68,7 +68,7 @@ class StreamScrub:
         return text[:end]
 
     def finish(self) -> bytes:
-        """What was held back."""
+        """The end of the body, held back until no value could begin in it."""
         rest, self._held = self._held, b""
         return rest
 

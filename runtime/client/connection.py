@@ -54,7 +54,7 @@ class Client:
         self._http = httpx.Client(transport=transport, base_url="http://orchbox", timeout=CALL_TIMEOUT_S)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the daemon."""
         self._http.close()
 
     @contextmanager
@@ -90,21 +90,21 @@ class Client:
         return self._json(method, path, **kwargs)
 
     def create_run(self, request: dict[str, Any], bundle: bytes, uploads: dict[str, bytes]) -> dict[str, Any]:
-        """Start a run."""
+        """Start a run from the request, the bundle and the uploads; the run's record."""
         files: list[tuple[str, tuple[str, bytes]]] = [("bundle", ("bundle.tar", bundle))]
         files += [("upload", (name, data)) for name, data in uploads.items()]
         return self._json("POST", "/v1/runs", data={"request": json.dumps(request)}, files=files)
 
     def get_run(self, run_id: str) -> dict[str, Any]:
-        """One run."""
+        """Get the record of one run."""
         return self._json("GET", _run_path(run_id))
 
     def list_runs(self, limit: int) -> list[dict[str, Any]]:
-        """The newest runs first."""
+        """List the newest runs first."""
         return list(self._json("GET", "/v1/runs", params={"limit": limit})["runs"])
 
     def cancel_run(self, run_id: str) -> dict[str, Any]:
-        """End a run."""
+        """Cancel a run and wait until it is cleaned up; the run's record."""
         return self._json("POST", _run_path(run_id, "cancel"))
 
     def decisions(self, run_id: str) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ class Client:
         return list(self._json("GET", _run_path(run_id, "decisions"))["decisions"])
 
     def ready(self) -> dict[str, Any]:
-        """`{"ready": bool, "checks": [...]}`."""
+        """Ask whether agents may start: `{"ready": bool, "checks": [...]}`."""
         return self._json("GET", "/readyz")
 
     def events(self, run_id: str, *, after: int = 0) -> Iterator[ServerEvent]:

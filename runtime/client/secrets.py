@@ -17,22 +17,22 @@ class SecretsClient:
         self._path = f"/v1/workspaces/{_segment(workspace)}/secrets"
 
     def set(self, name: str, value: Secret, description: str | None) -> dict[str, Any]:
-        """Create or replace."""
+        """Create a secret, or replace the value of one that is there."""
         body: dict[str, Any] = {"name": name, "value": value.reveal(), "secret_type": "custom"}
         if description is not None:
             body["description"] = description
         return self._client.call("PUT", self._path, json=body)
 
     def entries(self) -> list[dict[str, Any]]:
-        """Names, never values."""
+        """List a workspace's secrets: names and descriptions, never a value."""
         return list(self._client.call("GET", self._path)["secrets"])
 
     def delete(self, name: str) -> dict[str, Any]:
-        """By name or id."""
+        """Delete a secret by its name or id."""
         return self._client.call("DELETE", f"{self._path}/{_segment(name)}")
 
     def audit(self, limit: int) -> list[dict[str, Any]]:
-        """The newest first."""
+        """List who did what with a workspace's secrets, the newest first."""
         return list(self._client.call("GET", f"{self._path}/audit", params={"limit": limit})["audit"])
 
 

@@ -14,7 +14,7 @@ from runtime.engine.protocol import ContainerConfig
 
 @dataclass(frozen=True, slots=True)
 class ProxySpec:
-    """The egress proxy's container."""
+    """What differs between one daemon's proxy container and another's."""
 
     image: str
     network: str

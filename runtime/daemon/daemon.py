@@ -35,7 +35,7 @@ PROXY_AWAY_S = 5.0
 
 
 class Daemon:
-    """Everything one daemon holds."""
+    """Wires one daemon's parts together, starts them and closes them."""
 
     def __init__(self, settings: Settings, *, owner: str | None = None) -> None:
         """`owner` is the process (`runtime.daemon.owner`) with whose end all of this is a leftover."""

@@ -25,7 +25,7 @@ from runtime.vault.source import EnvKey
 
 
 def configure_logs() -> None:
-    """JSON lines on stderr."""
+    """Write logs as JSON lines on stderr, uvicorn's warnings among them."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -66,7 +66,7 @@ class Settings:
 
     @property
     def api_socket(self) -> Path:
-        """The API's unix socket."""
+        """The path of the API's unix socket."""
         return self.run_dir / "api.sock"
 
     @property

@@ -120,7 +120,7 @@ class DockerEngine:
         return await uninterrupted(self._ask(function, *args, **kwargs))
 
     async def info(self) -> EngineInfo:
-        """Version, runtimes, AppArmor."""
+        """Ask the engine for its version, its runtimes and whether its host has AppArmor."""
         found = engine_info(await self._ask(self._api.info))
         self._version = found.version
         return found
@@ -168,7 +168,7 @@ class DockerEngine:
         await self._call(self._api.connect_container_to_network, container, network, ipv4_address=address)
 
     async def disconnect(self, network: str, container: str) -> None:
-        """Disconnect by force."""
+        """Disconnect a container by force; one that is not connected is no error."""
         try:
             await self._call(self._api.disconnect_container_from_network, container, network, force=True)
         except OrchError as exc:
@@ -191,7 +191,7 @@ class DockerEngine:
         return _DockerAttached(reader, writer, wrapped)
 
     async def start(self, container: str) -> None:
-        """Start."""
+        """Start a created container."""
         await self._call(self._api.start, container)
 
     async def wait(self, container: str) -> ExitStatus:
@@ -206,17 +206,17 @@ class DockerEngine:
             await self._call(self._api.kill, container, name)
 
     async def remove(self, container: str) -> None:
-        """Kill and remove."""
+        """Kill a container and remove it with its anonymous volumes."""
         with contextlib.suppress(NotFoundError, ConflictError):  # 409: a removal is already under way
             await self._call(self._api.remove_container, container, v=True, force=True)
 
     async def containers(self, labels: Mapping[str, str]) -> list[Labelled]:
-        """Containers by label."""
+        """List all containers, running or not, that carry these labels."""
         found = await self._ask(self._api.containers, all=True, filters={"label": _label_filter(labels)})
         return [Labelled(item["Id"], item["Names"][0].lstrip("/"), item["Labels"] or {}) for item in found]
 
     async def networks(self, labels: Mapping[str, str]) -> list[Labelled]:
-        """Networks by label."""
+        """List all networks that carry these labels."""
         found = await self._ask(self._api.networks, filters={"label": _label_filter(labels)})
         return [Labelled(item["Id"], item["Name"], item["Labels"] or {}) for item in found]
 

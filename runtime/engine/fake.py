@@ -58,7 +58,7 @@ class _Network:
 
 
 class FakeEngine:
-    """Implements `engine.Engine`."""
+    """An engine in memory that behaves as the contract suite demands of `protocol.Engine`."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class FakeEngine:
         """`<method> <name>`, in order."""
 
     def add_image(self, reference: str, program: Program) -> None:
-        """Have one more image."""
+        """Make one more image known, under this name."""
         self._images[reference] = program
 
     async def _enter(self, call: str, name: str = "") -> None:
@@ -93,12 +93,12 @@ class FakeEngine:
             raise EngineUnavailableError("the container engine does not answer", hint="orch doctor")
 
     async def close(self) -> None:
-        """End every container."""
+        """End the program of every container."""
         for container in list(self.by_name.values()):
             await self._kill(container, 9)
 
     async def info(self) -> EngineInfo:
-        """Version, runtimes, AppArmor."""
+        """Tell the version, the runtimes and whether the pretended host has AppArmor."""
         await self._enter("info")
         return self._info
 
@@ -110,7 +110,7 @@ class FakeEngine:
     # -- networks ------------------------------------------------------------------------------
 
     async def create_network(self, spec: NetworkSpec) -> None:
-        """Keep a network."""
+        """Keep a network. Raises ConflictError where its name, subnet or bridge is taken."""
         await self._enter("create_network", spec.name)
         for other in self.by_network.values():
             if spec.name == other.spec.name or _is_taken(spec, other.spec):
@@ -118,12 +118,12 @@ class FakeEngine:
         self.by_network[spec.name] = _Network(next(self._ids), spec)
 
     async def remove_network(self, name: str) -> None:
-        """Forget a network."""
+        """Forget a network; one that is not there is no error."""
         await self._enter("remove_network", name)
         self.by_network.pop(name, None)
 
     async def connect(self, network: str, container: str, address: str) -> None:
-        """Note an address."""
+        """Note the address that a container has on a network."""
         await self._enter("connect", network)
         found, member = self._network(network), self._container(container)
         if member.name in found.members or address in found.members.values():
@@ -133,13 +133,13 @@ class FakeEngine:
         found.members[member.name] = address
 
     async def disconnect(self, network: str, container: str) -> None:
-        """Forget an address."""
+        """Forget the address that a container has on a network."""
         await self._enter("disconnect", network)
         if network in self.by_network:
             self.by_network[network].members.pop(container, None)
 
     async def networks(self, labels: Mapping[str, str]) -> list[Labelled]:
-        """Networks by label."""
+        """List the networks that carry these labels."""
         await self._enter("networks")
         found = [(n.id, n.spec.name, n.spec.labels) for n in self.by_network.values()]
         return [Labelled(*each) for each in found if _has(each[2], labels)]
@@ -147,7 +147,7 @@ class FakeEngine:
     # -- containers ----------------------------------------------------------------------------
 
     async def create(self, name: str, config: ContainerConfig) -> str:
-        """Keep a container."""
+        """Keep a container that has not started."""
         await self._enter("create", name)
         image = str(config["Image"])
         if image not in self._images:
@@ -172,12 +172,12 @@ class FakeEngine:
         return container.id
 
     async def attach(self, container: str) -> Attached:
-        """Its streams."""
+        """Give the streams of a container."""
         await self._enter("attach", container)
         return _FakeAttached(self._container(container))
 
     async def start(self, container: str) -> None:
-        """Run its program."""
+        """Run the container's program as a task."""
         await self._enter("start", container)
         found = self._container(container)
         runtime = (found.config.get("HostConfig") or {}).get("Runtime", "runc")
@@ -189,14 +189,14 @@ class FakeEngine:
             found.task = asyncio.create_task(self._run(found, found.program))
 
     async def wait(self, container: str) -> ExitStatus:
-        """Wait for its program."""
+        """Wait until the container's program has ended."""
         await self._enter("wait", container)
         found = self._container(container)
         await found.ended.wait()
         return found.status
 
     async def signal(self, container: str, name: str) -> None:
-        """Signal its program."""
+        """Deliver a signal to the container's program."""
         await self._enter("signal", name)
         with contextlib.suppress(NotFoundError):
             found = self._container(container)
@@ -207,7 +207,7 @@ class FakeEngine:
                 await self._kill(found, SIGNALS[name])
 
     async def remove(self, container: str) -> None:
-        """Kill and forget."""
+        """End the container's program and forget the container."""
         await self._enter("remove", container)
         with contextlib.suppress(NotFoundError):
             found = self._container(container)
@@ -217,7 +217,7 @@ class FakeEngine:
                 network.members.pop(found.name, None)
 
     async def containers(self, labels: Mapping[str, str]) -> list[Labelled]:
-        """Containers by label."""
+        """List the containers that carry these labels."""
         await self._enter("containers")
         found = [(c.id, c.name, c.config.get("Labels") or {}) for c in self.by_name.values()]
         return [Labelled(*each) for each in found if _has(each[2], labels)]

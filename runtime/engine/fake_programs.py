@@ -20,7 +20,7 @@ class FakeProcess:
 
     @property
     def argv(self) -> list[str]:
-        """Entrypoint and command."""
+        """The entrypoint and the command of the container, as one list."""
         return [*(self.config.get("Entrypoint") or []), *(self.config.get("Cmd") or [])]
 
     def write(self, stream: int, data: bytes) -> None:

@@ -38,7 +38,7 @@ def has_isolated_gateways(version: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """A bridge network."""
+    """A bridge network as it is asked of the engine."""
 
     name: str
     bridge: str | None
@@ -58,7 +58,7 @@ class Labelled(NamedTuple):
 
 
 class ExitStatus(NamedTuple):
-    """How a container ended."""
+    """How a container ended: its exit status, and whether the kernel killed it for want of memory."""
 
     code: int
     is_oom_killed: bool
@@ -71,7 +71,7 @@ class Attached(Protocol):
         """Send to its stdin. Raises ConnectionError when it is closed."""
 
     async def close_stdin(self) -> None:
-        """End its stdin."""
+        """Close the container's stdin, so that its program reads an end of file."""
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """(STDOUT or STDERR, bytes) as they come, until the container ends."""
@@ -91,7 +91,7 @@ class Engine(Protocol):
         """Let go of the engine."""
 
     async def info(self) -> EngineInfo:
-        """Version and runtimes."""
+        """Ask for the engine's version, its runtimes and what its host offers."""
 
     async def image_id(self, reference: str) -> str | None:
         """The image's id, or None where it is not here."""
@@ -106,7 +106,7 @@ class Engine(Protocol):
         """Give a container a second interface with this address."""
 
     async def disconnect(self, network: str, container: str) -> None:
-        """Take it away; nothing where it is not there."""
+        """Take a container off a network; nothing where it is not there."""
 
     async def create(self, name: str, config: ContainerConfig) -> str:
         """Create a container; its id. Raises NotFoundError (image), InvalidInputError (runtime)."""

@@ -117,7 +117,7 @@ class ProofPlan:
     controls: tuple[Target, ...]
 
     def argv(self) -> list[str]:
-        """The probe's command."""
+        """The command of the container that tries to reach the host."""
         return ["python3", "-c", PROBE, json.dumps([*self.host, *self.behind, *self.controls])]
 
 
@@ -135,7 +135,7 @@ def behind_the_host(record: Mapping[str, Any], network: str, port: int) -> tuple
 
 
 def neighbour_argv() -> list[str]:
-    """The neighbour's command."""
+    """The command of the container that the probing one must be able to reach."""
     return ["python3", "-c", NEIGHBOUR]
 
 

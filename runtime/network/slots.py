@@ -29,7 +29,7 @@ Pool = ipaddress.IPv4Network
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One sandbox's network."""
+    """The network of one sandbox: its bridge, its subnet and the addresses on it."""
 
     index: int
     network: str

@@ -55,7 +55,7 @@ DIGEST = 'nft -s list table inet "$1" | sha256sum | cut -d" " -f1'
 
 
 def watcher_argv(table: str) -> list[str]:
-    """The watcher's command."""
+    """The command of the container that watches the guard's table."""
     return ["python3", "-c", WATCHER, table, str(CHECK_EVERY_S)]
 
 

@@ -147,7 +147,7 @@ class _Strict(BaseModel):
 
 
 class AllowEntry(_Strict):
-    """One entry of `egress.allow`."""
+    """One entry of `egress.allow` as it stands in the file."""
 
     host: Annotated[str, AfterValidator(_host)] | None = None
     registry: Literal["pip", "npm", "apt"] | None = None
@@ -197,7 +197,7 @@ class AllowEntry(_Strict):
 
 
 class DenyEntry(_Strict):
-    """One entry of `egress.deny`."""
+    """One entry of `egress.deny` as it stands in the file."""
 
     host: Annotated[str, AfterValidator(_deny_host)]
 

@@ -41,7 +41,7 @@ class Keyset:
 
     @classmethod
     def new(cls) -> Self:
-        """One fresh key."""
+        """Make a key set of one fresh key."""
         return cls(tink.new_keyset_handle(aead.aead_key_templates.AES256_GCM))
 
     @classmethod

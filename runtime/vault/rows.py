@@ -40,13 +40,13 @@ def find_workspace(connection: sa.Connection, ref: str) -> Workspace:
 
 
 def list_workspaces(connection: sa.Connection) -> list[Workspace]:
-    """By name."""
+    """List all workspaces in the order of their names."""
     query = sa.select(workspaces).order_by(workspaces.c.name)
     return [Workspace(**row) for row in connection.execute(query).mappings()]
 
 
 def add_workspace(connection: sa.Connection, name: str) -> Workspace:
-    """Raises ConflictError."""
+    """Add a workspace. Raises ConflictError where the name is taken."""
     made = Workspace(str(uuid.uuid4()), name, time.time())
     try:
         connection.execute(workspaces.insert().values(id=made.id, name=name, created_at=made.created_at))
@@ -78,7 +78,7 @@ def hold_keyset(connection: sa.Connection, version: int, *, alone: bool = False)
 
 
 def replace_keyset(connection: sa.Connection, wrapped: bytes) -> None:
-    """The next version."""
+    """Put another wrapped key set in the place of the present one, as its next version."""
     connection.execute(keyset.update().values(version=keyset.c.version + 1, wrapped=wrapped))
 
 
@@ -92,7 +92,7 @@ def list_secrets(connection: sa.Connection, workspace_id: str) -> list[Mapping[s
 
 
 def has_secrets(connection: sa.Connection) -> bool:
-    """In any workspace."""
+    """Whether any workspace has a secret."""
     return connection.execute(sa.select(secrets.c.id).limit(1)).first() is not None
 
 
@@ -119,13 +119,13 @@ def insert_secret(connection: sa.Connection, workspace_id: str, name: str, value
 
 
 def update_secret(connection: sa.Connection, secret_id: str, values: Mapping[str, Any]) -> None:
-    """Change what is given."""
+    """Change the given columns of a secret, and its time of change."""
     change = secrets.update().where(secrets.c.id == secret_id)
     connection.execute(change.values(**values, updated_at=time.time()))
 
 
 def delete_secret(connection: sa.Connection, secret_id: str) -> bool:
-    """Whether it was there."""
+    """Delete a secret; whether it was there."""
     return connection.execute(secrets.delete().where(secrets.c.id == secret_id)).rowcount == 1
 
 

@@ -93,11 +93,11 @@ class Vault:
     # -- for everybody -----------------------------------------------------------------------------
 
     async def workspaces(self) -> list[Workspace]:
-        """By name."""
+        """List all workspaces in the order of their names."""
         return await self._database.read(rows.list_workspaces)
 
     async def add_workspace(self, name: str) -> Workspace:
-        """Raises InvalidInputError, ConflictError."""
+        """Add a workspace. Raises InvalidInputError (its name) and ConflictError (taken)."""
         entry.check_workspace_name(name)
         return await self._database.write(lambda connection: rows.add_workspace(connection, name))
 

@@ -29,7 +29,7 @@ def runs(*, limit: int) -> None:
 
 
 def run_table(found: list[dict[str, Any]]) -> Table:
-    """Runs for a person."""
+    """Lay runs out as a table for a person."""
     table = Table("run", "agent", "policy", "state", "started", "error")
     for run in found:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))

@@ -110,5 +110,5 @@ def fail(error: OrchError, **more: object) -> int:
 
 
 def local_time(seconds: float) -> str:
-    """For a person."""
+    """A time for a person, in the machine's own zone."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

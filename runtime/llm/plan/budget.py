@@ -21,7 +21,7 @@ BYTES_PER_TOKEN = 3
 
 
 class Usage(NamedTuple):
-    """Tokens of one call."""
+    """The tokens that one call took."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -31,7 +31,7 @@ class Usage(NamedTuple):
 
     @property
     def total(self) -> int:
-        """What counts against `llm_tokens`."""
+        """The tokens that count against the budget `llm_tokens`."""
         return self.tokens_in + self.tokens_out
 
 
@@ -50,7 +50,7 @@ class Hold:
 
 @dataclass(slots=True)
 class Spending:
-    """One run's account."""
+    """What one run has spent of its LLM budgets, and what calls under way may still spend."""
 
     budgets: Budgets
     tokens: int = 0

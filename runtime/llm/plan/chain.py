@@ -49,7 +49,7 @@ def is_retryable(failure: FailureKind) -> bool:
 
 
 class Route(NamedTuple):
-    """One provider's model."""
+    """A model of one provider, as an entry of a chain names it."""
 
     provider: str
     model: str

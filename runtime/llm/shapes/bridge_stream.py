@@ -57,7 +57,7 @@ class _Assembly:
         known["function"]["arguments"] += function.get("arguments") or ""
 
     def finish(self) -> list[Json]:
-        """The last events."""
+        """The events that end the stream."""
         events, output = [], []
         if self.message is not None:
             done = bridge.message_item(self.text) | {"id": self.message["id"]}

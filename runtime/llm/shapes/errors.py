@@ -52,7 +52,7 @@ class RouterError(Exception):
         """Asking again cannot help: the OpenAI SDKs retry a 429 unless they are told."""
 
     def body(self) -> dict[str, Any]:
-        """The `error` object."""
+        """The `error` object of the reply, in OpenAI's shape."""
         error: dict[str, Any] = {
             "message": self.message,
             "type": _TYPE.get(self.status, "server_error"),

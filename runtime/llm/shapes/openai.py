@@ -107,7 +107,7 @@ class LlmRequest:
 
     @property
     def input_tokens(self) -> int:
-        """Estimated from the size."""
+        """The tokens of the input, estimated from its size and rather too high than too low."""
         return estimate_tokens(self.size_bytes)
 
 

@@ -16,7 +16,7 @@ _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Create the tables."""
+    """Create the tables of runs and of their decisions."""
     op.create_table(
         "runs",
         sa.Column("id", sa.Text, primary_key=True),
@@ -41,6 +41,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them."""
+    """Remove the tables of runs and of their decisions."""
     op.drop_table("decisions")
     op.drop_table("runs")

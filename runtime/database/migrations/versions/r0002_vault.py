@@ -56,6 +56,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Remove them."""
+    """Remove the vault's tables, with every secret in them."""
     for table in ("vault_audit", "vault_secrets", "vault_keyset", "workspaces"):
         op.drop_table(table)
