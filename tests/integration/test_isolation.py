@@ -158,7 +158,7 @@ OPEN_UNCONFINED = {
 def test_attempts_can_succeed(monkeypatch: pytest.MonkeyPatch, profile: str, opened: set[str]):
     """The checks can fail: with the engine's profile, or with none, the same sandbox is told so."""
     options = ["no-new-privileges:true", *([f"seccomp={profile}"] if profile else [])]
-    monkeypatch.setattr("runtime.containers.restrictions.security_options", lambda *_, **__: options)
+    monkeypatch.setattr("runtime.containers.sandbox.security_options", lambda *_, **__: options)
     seen = asyncio.run(see(PROGRAM))
     possible = {name for name, (is_blocked, _) in seen.report.items() if not is_blocked}
     assert opened <= possible
