@@ -1,50 +1,103 @@
-"""The errors that cross the API or end a command.
+"""The errors that cross the API or end a command: one class is one row of `docs/exit-codes.md`.
 
-    OrchError
-    +- InvalidInputError     5  400  a file, field or flag is wrong
-    +- NotFoundError         4  404  no such run, agent, policy, image, workspace or secret
-    +- AuthRequiredError     2  401
-    +- PermissionDeniedError 3  403
-    +- ConflictError         1  409  the run has ended, the name is taken
-    +- RunTimeoutError       7  504  (TimeoutError)
-    +- SandboxFailedError    1  502  the agent or its set-up failed
-    +- EngineUnavailableError 8 503  no container engine answers
-    +- NotReadyError         8  503  the guard or the proxy cannot be verified
-    +- VaultKeyError         8  503  the vault's key is missing, wrong, or its KMS is away
-    +- DaemonUnreachableError 9 503  (ConnectionError) no daemon behind the socket
+    OrchError                      GENERAL_ERROR      1  500
+    +- InvalidInputError           INVALID_INPUT      5  400  (ValueError)
+    |  +- TooLargeError            DOCUMENT_TOO_LARGE 5  413
+    |  +- UnsupportedTypeError     UNSUPPORTED_TYPE   5  415
+    +- MissingSecretsError         MISSING_SECRETS    1  400
+    +- LlmKeyRequiredError         LLM_KEY_REQUIRED   1  400
+    +- NotFoundError               NOT_FOUND          4  404  (LookupError)
+    +- AuthRequiredError           AUTH_REQUIRED      2  401
+    +- PermissionDeniedError       PERMISSION_DENIED  3  403  (PermissionError)
+    +- ConflictError               CONFLICT           1  409
+    +- SandboxFailedError          SANDBOX_ERROR      1  502
+    +- RunTimeoutError             SANDBOX_TIMEOUT    7  504  (TimeoutError)
+    +- InterruptedRunError         CANCELLED        130  409
+    +- ServerError                 SERVER_ERROR       8  503
+    |  +- EngineUnavailableError   .                  .  .    (ConnectionError)
+    |  +- NotReadyError            .                  .  .
+    |  +- InternalError            INTERNAL_ERROR     8  500
+    |  +- ProxyLostError           PROXY_LOST         8  503
+    |  +- GuardLostError           GUARD_LOST         8  503
+    |  +- NetworkChangedError      NETWORK_CHANGED    8  503
+    |  +- VaultKeyError            VAULT_KEY_ERROR    8  503
+    +- DaemonUnreachableError      NETWORK_ERROR      9  503  (ConnectionError)
 
-Exit codes and codes follow the orchagent CLI (docs.orchagent.io/using-agents/cli-commands).
+A class with a code of its own is a row; one without is a kind of its base's. Exit statuses and codes follow
+the orchagent CLI (docs.orchagent.io/using-agents/cli-commands).
 """
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
 from typing import ClassVar
+
+SHOWN_FRAMES = 5
+"""The innermost calls that a log names."""
 
 
 class OrchError(Exception):
-    """Base: `code` is the machine's word, `hint` the remedy, never a secret in either."""
+    """Something failed that no other code describes."""
 
     code: ClassVar[str] = "GENERAL_ERROR"
+    """The machine's word for it, in every error that is told as JSON."""
     exit_code: ClassVar[int] = 1
+    """The exit status of a command that it ends."""
     status: ClassVar[int] = 500
+    """The HTTP status of a request that it ends."""
 
     def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        """`hint` is the remedy; neither text holds a secret. `code` is told in place of the class's own."""
         super().__init__(message)
         self.message = message
         self.hint = hint
         self.reported_code = code or self.code
 
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the command that this error ends."""
+        return self.exit_code
+
 
 class InvalidInputError(OrchError, ValueError):
-    """A file, field or flag is wrong; the message names it."""
+    """A file, field or flag is wrong, and the message names it."""
 
     code = "INVALID_INPUT"
     exit_code = 5
     status = 400
 
 
+class TooLargeError(InvalidInputError):
+    """The body of a request is larger than it may be."""
+
+    code = "DOCUMENT_TOO_LARGE"
+    status = 413
+
+
+class UnsupportedTypeError(InvalidInputError):
+    """The body of a request is of a media type that is not read."""
+
+    code = "UNSUPPORTED_TYPE"
+    status = 415
+
+
+class MissingSecretsError(OrchError):
+    """The agent requires secrets that neither the caller nor the workspace has."""
+
+    code = "MISSING_SECRETS"
+    status = 400
+
+
+class LlmKeyRequiredError(OrchError):
+    """The agent uses a model, and there is a key for none of its providers."""
+
+    code = "LLM_KEY_REQUIRED"
+    status = 400
+
+
 class NotFoundError(OrchError, LookupError):
-    """No such run, agent, policy, image, workspace or secret."""
+    """There is no such run, agent, policy, image, workspace or secret."""
 
     code = "NOT_FOUND"
     exit_code = 4
@@ -60,7 +113,7 @@ class AuthRequiredError(OrchError):
 
 
 class PermissionDeniedError(OrchError, PermissionError):
-    """The caller is known and may not."""
+    """The caller is known, and is not allowed to do this."""
 
     code = "PERMISSION_DENIED"
     exit_code = 3
@@ -68,49 +121,80 @@ class PermissionDeniedError(OrchError, PermissionError):
 
 
 class ConflictError(OrchError):
-    """The thing is not in a state for this."""
+    """The state of things rules this out: the run has ended, or the name is taken."""
 
     code = "CONFLICT"
     status = 409
 
 
-class RunTimeoutError(OrchError, TimeoutError):
-    """The run's time limit passed."""
-
-    code = "TIMEOUT"
-    exit_code = 7
-    status = 504
-
-
 class SandboxFailedError(OrchError):
-    """The agent, or its set-up, ended with a failure."""
+    """The agent or its set-up ended with a failure."""
 
     code = "SANDBOX_ERROR"
     status = 502
 
 
-class EngineUnavailableError(OrchError, ConnectionError):
+class RunTimeoutError(OrchError, TimeoutError):
+    """The agent was stopped at its time limit."""
+
+    code = "SANDBOX_TIMEOUT"
+    exit_code = 7
+    status = 504
+
+
+class InterruptedRunError(OrchError):
+    """The run was cancelled, or Ctrl-C ended the command."""
+
+    code = "CANCELLED"
+    exit_code = 130
+    status = 409
+
+
+class ServerError(OrchError):
+    """Something that Orchbox needs is not available, such as the container engine, guard or proxy."""
+
+    code = "SERVER_ERROR"
+    exit_code = 8
+    status = 503
+
+
+class EngineUnavailableError(ServerError, ConnectionError):
     """No container engine answers."""
 
-    code = "SERVER_ERROR"
-    exit_code = 8
-    status = 503
+
+class NotReadyError(ServerError):
+    """A guard that cannot be verified, or something else, keeps the daemon from starting agents."""
 
 
-class NotReadyError(OrchError):
-    """A guard that cannot be verified keeps the daemon from starting agents."""
+class InternalError(ServerError):
+    """The daemon failed by a defect of its own, and its log says more."""
 
-    code = "SERVER_ERROR"
-    exit_code = 8
-    status = 503
+    code = "INTERNAL_ERROR"
+    status = 500
 
 
-class VaultKeyError(OrchError):
-    """The vault cannot be opened; nothing in it was changed."""
+class ProxyLostError(ServerError):
+    """The egress proxy went away while the agent ran, so the agent was stopped."""
+
+    code = "PROXY_LOST"
+
+
+class GuardLostError(ServerError):
+    """The host guard was changed or removed while the agent ran, so the agent was stopped."""
+
+    code = "GUARD_LOST"
+
+
+class NetworkChangedError(ServerError):
+    """The sandbox was no longer on its own network alone, so the agent was stopped."""
+
+    code = "NETWORK_CHANGED"
+
+
+class VaultKeyError(ServerError):
+    """The vault cannot be opened, and nothing in it was changed."""
 
     code = "VAULT_KEY_ERROR"
-    exit_code = 8
-    status = 503
 
 
 class DaemonUnreachableError(OrchError, ConnectionError):
@@ -119,3 +203,38 @@ class DaemonUnreachableError(OrchError, ConnectionError):
     code = "NETWORK_ERROR"
     exit_code = 9
     status = 503
+
+
+def rows() -> tuple[type[OrchError], ...]:
+    """Every class that has a code of its own, in the order of the tree."""
+    return tuple(kind for kind in _tree(OrchError) if "code" in vars(kind))
+
+
+def error_type(code: object) -> type[OrchError] | None:
+    """The class of a code; None for one that this version does not know."""
+    return next((kind for kind in rows() if kind.code == code), None)
+
+
+def exit_code_of_answer(code: str, status: int) -> int:
+    """The exit status for an error that the API answered with this code and HTTP status.
+
+    The code's own, or, for a code that says no more than the status does, that of the status.
+    """
+    kind = error_type(code)
+    if kind is not None and kind is not OrchError:
+        return kind.exit_code
+    if status >= 500:
+        return ServerError.exit_code
+    return next((kind.exit_code for kind in rows() if kind.status == status), OrchError.exit_code)
+
+
+def frames_of(error: BaseException) -> list[str]:
+    """Where an error was raised, for a log: its text is left out, since it may quote what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-SHOWN_FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+
+
+def _tree(kind: type[OrchError]) -> Iterator[type[OrchError]]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _tree(below)

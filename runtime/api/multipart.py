@@ -13,7 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from runtime.api.run_body import MAX_UPLOADS, check_uploads
-from runtime.errors import InvalidInputError
+from runtime.errors import InvalidInputError, TooLargeError, UnsupportedTypeError
 
 MAX_FILE_BYTES = 64 << 20
 """Of a run's bundle and uploads together."""
@@ -39,20 +39,6 @@ BODY_SCHEMA = {
     }
 }
 """What FastAPI cannot tell from a route that reads its body itself."""
-
-
-class TooLargeError(InvalidInputError):
-    """The body is larger than a run's may be."""
-
-    code = "DOCUMENT_TOO_LARGE"
-    status = 413
-
-
-class UnsupportedTypeError(InvalidInputError):
-    """The body is no multipart form."""
-
-    code = "UNSUPPORTED_TYPE"
-    status = 415
 
 
 class Parts(NamedTuple):

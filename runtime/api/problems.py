@@ -6,7 +6,6 @@ No problem and no log line echoes what was sent.
 
 from __future__ import annotations
 
-import traceback
 import uuid
 from http import HTTPStatus
 
@@ -18,11 +17,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.errors import OrchError
+from runtime.errors import InternalError, InvalidInputError, NotFoundError, OrchError, frames_of
 
 MEDIA_TYPE = "application/problem+json"
-_HTTP_CODES = {404: "NOT_FOUND", 405: "INVALID_INPUT"}
-SHOWN_FRAMES = 5
+_ROUTING = {404: NotFoundError, 405: InvalidInputError}
+"""What the router raises where no route fits."""
 
 
 def problem(
@@ -54,11 +53,13 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return problem(400, "INVALID_INPUT", f"{where}: {first['msg']}", request_id=request.state.request_id)
+        detail = f"{where}: {first['msg']}"
+        kind = InvalidInputError
+        return problem(kind.status, kind.code, detail, request_id=request.state.request_id)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, exc: HTTPException) -> JSONResponse:
-        code = _HTTP_CODES.get(exc.status_code, "GENERAL_ERROR")
+        code = _ROUTING.get(exc.status_code, OrchError).code
         phrase = HTTPStatus(exc.status_code).phrase  # not `exc.detail`: a library may quote what was sent
         return problem(exc.status_code, code, phrase, request_id=request.state.request_id)
 
@@ -90,15 +91,14 @@ class _LastResort:
         try:
             await self._app(scope, receive, numbered)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the caller gets a problem and we a line
-            where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(exc.__traceback__)]
             self._log.error(
                 "request-failed",
                 request_id=request_id,
                 path=scope["path"],
                 error=type(exc).__name__,
-                where=where[-SHOWN_FRAMES:],
+                where=frames_of(exc),
             )
             if not has_started:
                 detail = "the daemon failed on this request; its log says more"
-                answer = problem(500, "INTERNAL_ERROR", detail, request_id=request_id)
+                answer = problem(InternalError.status, InternalError.code, detail, request_id=request_id)
                 await answer(scope, receive, numbered)

@@ -1,4 +1,4 @@
-"""`orch`: the entry point. Exit codes follow the orchagent CLI (see `runtime.errors`)."""
+"""`orch`: the entry point. Exit statuses are those of `runtime.errors`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import click
 from runtime.cli.commands import daemon, doctor, install, policy, probe, runs, secrets, workspaces
 from runtime.cli.console.output import JSON_FLAG, fail
 from runtime.cli.run import command as run
-from runtime.errors import InvalidInputError, OrchError
+from runtime.errors import InterruptedRunError, InvalidInputError, OrchError
 from runtime.version import VERSION
 
 OUTPUT_VARIABLE = "ORCHAGENT_OUTPUT"
-INTERRUPTED = 130
 
 
 @click.group()
@@ -64,10 +63,10 @@ def _invoke(arguments: list[str], output: str | None) -> int:
         hint = f"{context.command_path if context else 'orch'} --help"
         return fail(InvalidInputError(exc.format_message(), hint=hint))
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return InterruptedRunError.exit_code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
-        return 1
+        return OrchError.exit_code
     except OrchError as exc:
         return fail(exc)
     except Exception as exc:  # noqa: BLE001 - a bug of ours: where it is, not what it held

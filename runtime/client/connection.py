@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import httpx
 
-from runtime.errors import DaemonUnreachableError, OrchError
+from runtime.errors import DaemonUnreachableError, OrchError, exit_code_of_answer
 
 CALL_TIMEOUT_S = 60.0
 
 
 class ApiError(OrchError):
-    """What the daemon refused, with its own code; `exit_status` as the platform's CLI has it."""
+    """What the daemon refused, with the code that it answered."""
 
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(str(body.get("detail")), hint=body.get("hint"), code=body.get("code"))
@@ -26,14 +26,8 @@ class ApiError(OrchError):
 
     @property
     def exit_status(self) -> int:
-        """2 for 401, 3 for 402 and 403, 4 for 404, 5 for bad input, 6 for 429, 7 for 504, 8 for other 5xx.
-
-        1 for what is not wrong with the request but missing: secrets and keys.
-        """
-        if self.reported_code in {"MISSING_SECRETS", "LLM_KEY_REQUIRED"}:
-            return 1
-        known = {400: 5, 401: 2, 402: 3, 403: 3, 404: 4, 413: 5, 415: 5, 422: 5, 429: 6, 504: 7}
-        return known.get(self.http_status, 8 if self.http_status >= 500 else 1)
+        """As the error's code has it, or its HTTP status where this version does not know the code."""
+        return exit_code_of_answer(self.reported_code, self.http_status)
 
 
 class ServerEvent(NamedTuple):

@@ -10,26 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from runtime.errors import InvalidInputError, OrchError
+from runtime.errors import InvalidInputError, LlmKeyRequiredError, MissingSecretsError
 from runtime.model.llm_providers import DEFAULT_MODELS, KEY_NAMES, OLLAMA, expand, known_model
 from runtime.model.needs import Needs
 from runtime.model.secret import Secret
 
 LOCAL_ONLY = "ollama runs on the caller's own machine, which a sandbox does not reach"
-
-
-class MissingSecretsError(OrchError):
-    """Declared secrets that nobody has."""
-
-    code = "MISSING_SECRETS"
-    status = 400
-
-
-class LlmKeyRequiredError(OrchError):
-    """None of the agent's providers has a key."""
-
-    code = "LLM_KEY_REQUIRED"
-    status = 400
 
 
 class Settled(NamedTuple):

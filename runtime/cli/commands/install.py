@@ -15,7 +15,6 @@ from runtime.install.formats import FORMATS, Format, Scope
 from runtime.install.installed import LOCAL_VERSION, Installed
 from runtime.install.prompt import PromptAgent, load_prompt_agent
 
-GENERAL_ERROR = 1
 _DONE = {State.ABSENT: "installed", State.CURRENT: "unchanged", State.OUTDATED: "updated"}
 _WHY_LEFT = {
     State.EDITED: "was edited by hand and is left alone (orch update --force overwrites it)",
@@ -53,7 +52,7 @@ def install(*, agent: str, formats: str, scope: Scope, is_global: bool, is_dry: 
         _install_one(export, record, folder, done, is_dry=is_dry)
     done["success"] = bool(done["files"])
     emit(done, lambda: _show(done))
-    return 0 if done["success"] else GENERAL_ERROR
+    return 0 if done["success"] else OrchError.exit_code
 
 
 def _install_one(

@@ -17,7 +17,6 @@ from typing import Any, TextIO
 
 import click
 
-from runtime.client.connection import ApiError
 from runtime.errors import OrchError
 
 JSON_FLAG = "orchbox.json"
@@ -90,12 +89,7 @@ def error_body(error: OrchError) -> dict[str, object]:
     body: dict[str, object] = {"error": True, "code": error.reported_code, "message": error.message}
     if error.hint:
         body["hint"] = error.hint
-    return {**body, "exit_code": exit_status(error)}
-
-
-def exit_status(error: OrchError) -> int:
-    """The status to exit with."""
-    return error.exit_status if isinstance(error, ApiError) else error.exit_code
+    return {**body, "exit_code": error.exit_status}
 
 
 def fail(error: OrchError, **more: object) -> int:
@@ -106,7 +100,7 @@ def fail(error: OrchError, **more: object) -> int:
         click.echo(f"error: {printable(error.message)}", err=True)
         if error.hint:
             click.echo(f"  try: {printable(error.hint)}", err=True)
-    return exit_status(error)
+    return error.exit_status
 
 
 def local_time(seconds: float) -> str:

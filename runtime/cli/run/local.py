@@ -18,6 +18,7 @@ from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import Asked
 from runtime.cli.run.report import report
 from runtime.engine.protocol import ExitStatus
+from runtime.errors import InterruptedRunError, RunTimeoutError, SandboxFailedError
 from runtime.keys.redactor import Redactor
 from runtime.keys.settle import Settled, settle
 from runtime.local.environment import agent_environment, setup_environment
@@ -31,7 +32,7 @@ from runtime.sandbox.outcome import classify_exit, parse_result
 from runtime.sandbox.output import Output
 from runtime.sandbox.sandbox_init import SETUP_FAILED
 
-CANCELLED = {"code": "CANCELLED", "message": "the run was cancelled"}
+CANCELLED = {"code": InterruptedRunError.code, "message": "the run was cancelled"}
 
 
 def run_local(asked: Asked, environment: Mapping[str, str], *, is_quiet: bool) -> int:
@@ -106,7 +107,7 @@ def _judge(status: ExitStatus | None, output: Output, limits: Limits) -> dict[st
     """State, result and error, as a sandbox's run has them."""
     if status is None:
         error = {
-            "code": "SANDBOX_TIMEOUT",
+            "code": RunTimeoutError.code,
             "message": f"the agent was stopped after its {limits.timeout_s:g} s",
         }
         return {"state": RunState.TIMEOUT.value, "error": error}
@@ -117,7 +118,7 @@ def _judge(status: ExitStatus | None, output: Output, limits: Limits) -> dict[st
         return {"state": RunState.FAILED.value, "error": error, "result": result}
     if output.is_stdout_too_long:
         text = f"the agent's result is longer than {limits.output_bytes} bytes"
-        return {"state": RunState.FAILED.value, "error": {"code": "SANDBOX_ERROR", "message": text}}
+        return {"state": RunState.FAILED.value, "error": {"code": SandboxFailedError.code, "message": text}}
     return {"state": RunState.COMPLETED.value, "result": result}
 
 

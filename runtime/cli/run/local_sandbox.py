@@ -18,11 +18,11 @@ from runtime.cli.console.quiet import be_quiet
 from runtime.cli.run.follow import SIGNALS
 from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import Asked
-from runtime.cli.run.report import InterruptedRunError, report
+from runtime.cli.run.report import report
 from runtime.daemon.embedded import OwnDaemon, own_settings, reap_dead
 from runtime.daemon.settings import Settings
 from runtime.engine.uninterrupted import uninterrupted
-from runtime.errors import ConflictError
+from runtime.errors import ConflictError, InterruptedRunError
 from runtime.keys.settle import settle
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import Run, RunRequest

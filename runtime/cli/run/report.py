@@ -9,24 +9,10 @@ import click
 
 from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import fail, is_json, printable
-from runtime.errors import OrchError, RunTimeoutError, SandboxFailedError
+from runtime.errors import InterruptedRunError, OrchError, RunTimeoutError, SandboxFailedError, error_type
 from runtime.model.run import RunState
 
 _SHOWN = ("id", "agent_ref", "policy_name", "isolation", "state", "created_at", "finished_at", "result")
-
-
-class InterruptedRunError(OrchError):
-    """The caller ended the run."""
-
-    code = "CANCELLED"
-    exit_code = 130
-
-
-class RunnerFailedError(OrchError):
-    """The run ended by a failure of the platform's, not of the agent's."""
-
-    code = "SERVER_ERROR"
-    exit_code = 8
 
 
 def report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
@@ -48,13 +34,11 @@ def report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
 
 
 def _error_of(done: dict[str, Any], *, was_interrupted: bool) -> OrchError:
-    error = done["error"] or {"code": "GENERAL_ERROR", "message": f"the run is {done['state']}"}
-    kind: type[OrchError] = SandboxFailedError
+    error = done["error"] or {"code": OrchError.code, "message": f"the run is {done['state']}"}
+    kind = error_type(error["code"]) or SandboxFailedError
     if done["state"] == RunState.TIMEOUT.value:
         kind = RunTimeoutError
     elif was_interrupted:
         kind = InterruptedRunError
-    elif error["code"] in {"INTERNAL_ERROR", "PROXY_LOST"}:
-        kind = RunnerFailedError
     hint = f"orch logs {done['id']}" if done["id"] else None
     return kind(error["message"], hint=hint, code=error["code"])

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from runtime.api.multipart import MAX_FILE_BYTES
-from runtime.errors import InvalidInputError, NotReadyError
-from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
+from runtime.errors import InvalidInputError, LlmKeyRequiredError, MissingSecretsError, NotReadyError
 from runtime.model.secret import Secret
 from tests.unit.runtime.fake_service import ALLOWED, RUN_ID, FakeService
 

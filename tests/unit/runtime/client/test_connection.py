@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from runtime.client.connection import ApiError, Client
-from runtime.errors import DaemonUnreachableError, NotReadyError, OrchError
-from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
+from runtime.errors import (
+    DaemonUnreachableError,
+    LlmKeyRequiredError,
+    MissingSecretsError,
+    NotReadyError,
+    OrchError,
+)
 from runtime.runs.ports import Check
 from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
 

@@ -6,17 +6,8 @@ from typing import Any
 
 import pytest
 
-from runtime.errors import InvalidInputError
-from runtime.keys.settle import (
-    LlmKeyRequiredError,
-    MissingSecretsError,
-    Settled,
-    check_choice,
-    gather,
-    providers_of,
-    settle,
-    wanted,
-)
+from runtime.errors import InvalidInputError, LlmKeyRequiredError, MissingSecretsError
+from runtime.keys.settle import Settled, check_choice, gather, providers_of, settle, wanted
 from runtime.model.llm_providers import DEFAULT_MODELS
 from runtime.model.needs import LlmChain, Needs
 from runtime.model.secret import Secret

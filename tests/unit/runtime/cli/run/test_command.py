@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from runtime.cli import main as cli
-from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
+from runtime.errors import LlmKeyRequiredError, MissingSecretsError
 from runtime.model.needs import LlmChain, Needs
 from tests.unit.runtime.fake_service import FakeService, serving
 
