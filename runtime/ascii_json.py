@@ -1,4 +1,4 @@
-"""JSON replies that can carry whatever an agent wrote."""
+"""JSON replies that can carry whatever an agent or a model wrote."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from starlette.responses import JSONResponse
 
 
 class AsciiJson(JSONResponse):
-    """JSON in ASCII: an agent's text may hold half of a surrogate pair, which UTF-8 cannot carry."""
+    """JSON in ASCII: an agent's text may hold half of a surrogate pair, which UTF-8 cannot carry.
+
+    Raises ValueError for NaN and the infinities, which are no JSON.
+    """
 
     def render(self, content: Any) -> bytes:
         """The body."""

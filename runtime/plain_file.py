@@ -1,4 +1,4 @@
-"""Opening a file that somebody else may have put there: only a regular one, never through a link."""
+"""Reading a file that somebody else may have put there: only a regular one, never through a link."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
+
+from runtime.errors import InvalidInputError
+
+MAX_TEXT_BYTES = 1 << 20
+"""Of a file that one person writes, such as a manifest or an `.env`."""
 
 
 def open_plain(path: Path) -> BinaryIO:
@@ -24,3 +29,24 @@ def open_plain(path: Path) -> BinaryIO:
         os.close(fd)
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return os.fdopen(fd, "rb")
+
+
+def read_text(path: Path, *, remedy: str, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
+    """The file's text, which is UTF-8; None where there is no file.
+
+    Raises InvalidInputError naming the path, never its content: with `remedy` for what is no file that can
+    be read, a link among them, and with a remedy of its own for one that is too long or no text.
+    """
+    try:
+        with open_plain(path) as file:
+            content = file.read(max_bytes + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise InvalidInputError(f"{path}: {exc.strerror}", hint=remedy) from None
+    if len(content) > max_bytes:
+        raise InvalidInputError(f"{path}: more than {max_bytes >> 20} MiB", hint="shorten it")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None

@@ -26,11 +26,11 @@ from pydantic_core import ErrorDetails
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.model.llm_providers import SupportedProvider, known_model
 from runtime.model.needs import LlmChain, Needs
+from runtime.plain_file import read_text
 
 MANIFEST = "orchagent.json"
 SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 MAX_TIMEOUT_S = 900
-MAX_MANIFEST_BYTES = 1 << 20
 MAX_MODELS = 8
 """Of an `llm` section, its primary among them."""
 SERVICE_KEY = "ORCHAGENT_SERVICE_KEY"
@@ -175,18 +175,11 @@ def needs_of(manifest: Manifest, *, provider: str | None = None, model: str | No
 
 
 def _read(path: Path) -> object:
+    text = read_text(path, remedy="make it a file you may read")
+    if text is None:
+        raise NotFoundError(f"{path.parent} holds no {MANIFEST}", hint=f"add {MANIFEST} with name and type")
     try:
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise InvalidInputError(f"{path}: more than 1 MiB", hint="move data out of the manifest")
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFoundError(
-            f"{path.parent} holds no {MANIFEST}", hint=f"add {MANIFEST} with name and type"
-        ) from None
-    except OSError as exc:
-        raise InvalidInputError(f"{path}: {exc.strerror}", hint="make it a file you may read") from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None
+        return json.loads(text)
     except json.JSONDecodeError as exc:
         raise InvalidInputError(
             f"{path}:{exc.lineno}: not JSON: {exc.msg}", hint="correct the line named"

@@ -6,9 +6,10 @@ import dataclasses
 import re
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from runtime.agents.manifest import SECRET_NAME
+from runtime.api.json_body import parse_body
 from runtime.api.needs_body import NeedsBody
 from runtime.errors import InvalidInputError
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
@@ -71,14 +72,7 @@ class CreateRun(BaseModel):
 
 def read_create_run(body: str) -> CreateRun:
     """Parse the part. Raises InvalidInputError naming the field, never its value."""
-    try:
-        return CreateRun.model_validate_json(body)
-    except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
-        # An unknown field's name is the sender's text, so it is not repeated.
-        is_ours = first["loc"] and first["loc"][0] in CreateRun.model_fields
-        field = str(first["loc"][0]) if is_ours else "request"
-        raise InvalidInputError(f"request: {field}: {first['msg']}", hint=f"correct {field}") from None
+    return parse_body(body, CreateRun, part="request")
 
 
 def check_uploads(names: list[str]) -> None:

@@ -1,15 +1,18 @@
-"""The bodies of the secrets API: values come in as SecretStr, and no answer has a field for one."""
+"""The bodies of the secrets API: values come in as SecretStr.
+
+The answers are the vault's own records (`vault.entry`), none of which has a field for a value.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Annotated, Literal
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from runtime.api.json_body import parse_body
 from runtime.errors import InvalidInputError
-from runtime.vault.entry import MAX_DESCRIPTION_CHARS, MAX_VALUE_BYTES, AuditLine, SecretEntry, Workspace
+from runtime.vault.entry import MAX_DESCRIPTION_CHARS, MAX_VALUE_BYTES
 
 MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + (16 << 10)
 """A value whose every byte is written as a JSON escape still fits."""
@@ -44,15 +47,7 @@ class NewWorkspace(_Body):
 
 async def read_body[B: BaseModel](request: Request, model: type[B]) -> B:
     """Parse the body. Raises InvalidInputError naming the field, never its value or an unknown name."""
-    try:
-        return model.model_validate_json(await _bounded(request))
-    except ValidationError as exc:
-        first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
-        is_ours = first["loc"] and first["loc"][0] in model.model_fields
-        field = str(first["loc"][0]) if is_ours else "body"
-        # A message about the JSON itself may quote it, and one about an unknown field is all that is left.
-        what = first["msg"] if is_ours else "expected a JSON object of " + ", ".join(model.model_fields)
-        raise InvalidInputError(f"{field}: {what}", hint=f"correct {field}") from None
+    return parse_body(await _bounded(request), model)
 
 
 async def _bounded(request: Request) -> bytes:
@@ -62,18 +57,3 @@ async def _bounded(request: Request) -> bytes:
         if len(body) > MAX_BODY_BYTES:
             raise InvalidInputError("value: more than 64 KiB", hint="keep only the key itself")
     return bytes(body)
-
-
-def secret_to_json(entry: SecretEntry) -> dict[str, object]:
-    """As the API shows it."""
-    return dataclasses.asdict(entry)
-
-
-def workspace_to_json(workspace: Workspace) -> dict[str, object]:
-    """As the API shows it."""
-    return dataclasses.asdict(workspace)
-
-
-def audit_to_json(line: AuditLine) -> dict[str, object]:
-    """As the API shows it."""
-    return dataclasses.asdict(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
@@ -12,10 +13,7 @@ from runtime.api.secret_body import (
     ChangedSecret,
     NewSecret,
     NewWorkspace,
-    audit_to_json,
     read_body,
-    secret_to_json,
-    workspace_to_json,
 )
 from runtime.model.secret import Secret
 from runtime.vault.entry import SecretEntry
@@ -36,13 +34,13 @@ def _add_workspace_routes(app: FastAPI, vault: Vault) -> None:
     @app.get("/v1/workspaces")
     async def list_workspaces() -> JSONResponse:
         """List the workspaces of this daemon."""
-        return JSONResponse({"workspaces": [workspace_to_json(found) for found in await vault.workspaces()]})
+        return JSONResponse({"workspaces": [asdict(found) for found in await vault.workspaces()]})
 
     @app.post("/v1/workspaces", status_code=201)
     async def create_workspace(request: Request) -> JSONResponse:
         """Create a workspace; its name is `[a-z0-9-]`, and 409 answers one that is taken."""
         body = await read_body(request, NewWorkspace)
-        return JSONResponse(workspace_to_json(await vault.add_workspace(body.name)), status_code=201)
+        return JSONResponse(asdict(await vault.add_workspace(body.name)), status_code=201)
 
     @app.post("/v1/vault/rotate")
     async def rotate(request: Request) -> JSONResponse:
@@ -54,12 +52,12 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
     @app.get(SECRETS)
     async def list_secrets(workspace: str) -> JSONResponse:
         """List a workspace's secrets: names, types, descriptions and times, never a value."""
-        return JSONResponse({"secrets": [secret_to_json(found) for found in await vault.entries(workspace)]})
+        return JSONResponse({"secrets": [asdict(found) for found in await vault.entries(workspace)]})
 
     @app.post(SECRETS, status_code=201)
     async def create_secret(workspace: str, request: Request) -> JSONResponse:
         """Create a secret; 409 answers a name that is taken."""
-        return JSONResponse(secret_to_json(await _put(workspace, request, must_be_new=True)), status_code=201)
+        return JSONResponse(asdict(await _put(workspace, request, must_be_new=True)), status_code=201)
 
     @app.put(SECRETS)
     async def put_secret(workspace: str, request: Request) -> JSONResponse:
@@ -67,7 +65,7 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
 
         The answer comes once every running sandbox that has it uses the new value.
         """
-        return JSONResponse(secret_to_json(await _put(workspace, request, must_be_new=False)))
+        return JSONResponse(asdict(await _put(workspace, request, must_be_new=False)))
 
     async def _put(workspace: str, request: Request, *, must_be_new: bool) -> SecretEntry:
         body = await read_body(request, NewSecret)
@@ -86,7 +84,7 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
         workspace: str, limit: Annotated[int, Query(ge=1, le=MAX_AUDIT_LINES)] = 100
     ) -> JSONResponse:
         """List who set, read and deleted which secret, and for which run, the newest first."""
-        return JSONResponse({"audit": [audit_to_json(line) for line in await vault.audit(workspace, limit)]})
+        return JSONResponse({"audit": [asdict(line) for line in await vault.audit(workspace, limit)]})
 
 
 def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
@@ -98,7 +96,7 @@ def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
         changed = await vault.patch(
             workspace, ref, who=caller_of(request), value=value, description=body.description
         )
-        return JSONResponse(secret_to_json(changed))
+        return JSONResponse(asdict(changed))
 
     @app.delete(SECRETS + "/{ref}")
     async def delete_secret(workspace: str, ref: str, request: Request) -> JSONResponse:

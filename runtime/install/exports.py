@@ -16,7 +16,10 @@ from typing import NamedTuple
 from runtime.errors import InvalidInputError
 from runtime.install.formats import Format, Scope, markers
 from runtime.install.prompt import PromptAgent
-from runtime.plain_file import open_plain
+from runtime.plain_file import read_text
+
+MAX_BYTES = 16 << 20
+"""Of a file that others write too."""
 
 
 class State(enum.StrEnum):
@@ -116,14 +119,4 @@ def _block(export: Export, whole: str) -> str | None:
 
 
 def _read(path: Path) -> str | None:
-    try:
-        with open_plain(path) as file:
-            return file.read().decode()
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise InvalidInputError(
-            f"{path}: {exc.strerror}", hint="replace it by a file, or remove it"
-        ) from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{path}: not UTF-8 text", hint="move it away") from None
+    return read_text(path, max_bytes=MAX_BYTES, remedy="replace it by a file, or remove it")

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from runtime.errors import InvalidInputError
-from runtime.install.exports import Export, replace_file
+from runtime.install.exports import MAX_BYTES, Export, replace_file
 from runtime.install.formats import ADAPTER_VERSION
+from runtime.plain_file import read_text
 
 LOCAL_VERSION = "local"
 """A directory has no version; the registry numbers its own."""
@@ -58,12 +59,11 @@ class Installed:
             raise InvalidInputError(f"{self._path}: {exc.strerror}", hint="make it writable") from None
 
     def _read(self) -> dict[str, Any]:
-        try:
-            document = json.loads(self._path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        text = read_text(self._path, max_bytes=MAX_BYTES, remedy="make it a file that can be read")
+        if text is None:
             return {"version": 1, "installed": []}
-        except OSError as exc:
-            raise InvalidInputError(f"{self._path}: {exc.strerror}", hint="make it readable") from None
+        try:
+            document = json.loads(text)
         except (ValueError, RecursionError):
             document = None
         is_record = isinstance(document, dict) and isinstance(document.get("installed"), list)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from runtime.agents.manifest import MANIFEST, Manifest, read_manifest
 from runtime.errors import InvalidInputError
-from runtime.plain_file import open_plain
+from runtime.plain_file import read_text
 
 PROMPT = "prompt.md"
 SCHEMA = "schema.json"
-MAX_BYTES = 1 << 20
 MARKERS = ("<!-- orchagent:", "<!-- /orchagent:")
 
 
@@ -94,15 +93,4 @@ def _schemas(folder: Path, manifest: Manifest) -> dict[str, object]:
 
 def _read(path: Path) -> str | None:
     """Not through a link: it would export another file of the caller's."""
-    try:
-        with open_plain(path) as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InvalidInputError(f"{path}: more than 1 MiB", hint="shorten it")
-        return content.decode()
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise InvalidInputError(f"{path}: {exc.strerror}", hint="replace it by a file") from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None
+    return read_text(path, remedy="replace it by a file")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from runtime.errors import InvalidInputError
-from runtime.plain_file import open_plain
-
-MAX_BYTES = 1 << 20
+from runtime.plain_file import read_text
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
@@ -16,7 +14,9 @@ def read_dotenv(path: Path) -> dict[str, str]:
     Raises InvalidInputError naming the line, never its content.
     """
     values = {}
-    for number, raw in enumerate(_text(path).splitlines(), 1):
+    # Not through a link: an agent's author must not choose which of the caller's files is read.
+    text = read_text(path, remedy="replace it by a file, or remove it") or ""
+    for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip().removeprefix("export ").lstrip()
         if not line or line.startswith("#"):
             continue
@@ -25,24 +25,6 @@ def read_dotenv(path: Path) -> dict[str, str]:
             raise InvalidInputError(f"{path}:{number}: expected NAME=value", hint="correct the line named")
         values[name.strip()] = _unquote(value.strip())
     return values
-
-
-def _text(path: Path) -> str:
-    """Not through a link: an agent's author must not choose which of the caller's files is read."""
-    try:
-        with open_plain(path) as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise InvalidInputError(f"{path}: more than 1 MiB", hint="keep NAME=value lines only")
-        return content.decode()
-    except FileNotFoundError:
-        return ""
-    except OSError as exc:
-        raise InvalidInputError(
-            f"{path}: {exc.strerror}", hint="replace it by a file, or remove it"
-        ) from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{path}: not UTF-8 text", hint="save the file as UTF-8") from None
 
 
 def _unquote(value: str) -> str:

@@ -6,9 +6,7 @@ sandbox sends. A run without a session is refused.
 
 from __future__ import annotations
 
-import json
 import time
-import traceback
 
 import structlog
 from starlette.applications import Starlette
@@ -18,11 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 from starlette.types import Receive, Scope, Send
 
+from runtime.ascii_json import AsciiJson
+from runtime.errors import frames_of
 from runtime.llm import router
 from runtime.llm.plan.chain import DEFAULT
 from runtime.llm.session import LlmSession, LlmSessions
 from runtime.llm.shapes.errors import RouterError
-from runtime.llm.shapes.openai import Json, LlmRequest, Shape, read_request
+from runtime.llm.shapes.openai import LlmRequest, Shape, read_request
 from runtime.llm.sse import EventStream
 from runtime.llm.until_gone import until_gone
 
@@ -137,16 +137,11 @@ class _Exchange(Response):
             return _refusal(exc, self._session)
         headers = {MODEL_HEADER: str(route)}
         if isinstance(content, dict):
-            return AsciiJson(content, headers=headers)
+            try:
+                return AsciiJson(content, headers=headers)
+            except ValueError:  # NaN, which Python reads as a number
+                return _refusal(RouterError(502, "invalid_answer", f"{route} answered what is no JSON"))
         return EventStream(content, self._request, self._session.redact, headers)
-
-
-class AsciiJson(JSONResponse):
-    """JSON in ASCII: a model's text may hold half of a surrogate pair, which UTF-8 cannot carry."""
-
-    def render(self, content: Json) -> bytes:
-        """The body."""
-        return json.dumps(content, separators=(",", ":")).encode("ascii")
 
 
 def _refusal(error: RouterError, session: LlmSession | None = None) -> Response:
@@ -166,5 +161,4 @@ def _log_failure(error: BaseException) -> None:
     """A bug, without the exception's text, which may quote a request."""
     if isinstance(error, ClientDisconnect):
         return
-    where = [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
-    structlog.get_logger().error("llm-request-failed", error=type(error).__name__, where=where[-5:])
+    structlog.get_logger().error("llm-request-failed", error=type(error).__name__, where=frames_of(error))

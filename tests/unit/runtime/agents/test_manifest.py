@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,16 @@ def test_what_is_not_run_is_still_read(tmp_path: Path, kind: str):
     assert read_manifest(folder).type == kind
     with pytest.raises(InvalidInputError, match="type"):
         load_manifest(folder)
+
+
+def test_a_manifest_is_a_plain_file(tmp_path: Path):
+    """A pipe does not hang the command, and a link is not followed: an author chooses none of our files."""
+    os.mkfifo(tmp_path / "orchagent.json")
+    with pytest.raises(InvalidInputError, match="not a regular file"):
+        read_manifest(tmp_path)
+
+    (tmp_path / "orchagent.json").unlink()
+    (tmp_path / "other").write_text('{"name": "an-agent"}')
+    (tmp_path / "orchagent.json").symlink_to(tmp_path / "other")
+    with pytest.raises(InvalidInputError, match="symbolic link"):
+        read_manifest(tmp_path)

@@ -1,0 +1,26 @@
+"""Reading a JSON body into its model: the one place that words what is wrong with one."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ValidationError
+
+from runtime.errors import InvalidInputError
+
+
+def parse_body[B: BaseModel](content: bytes | str, model: type[B], *, part: str | None = None) -> B:
+    """The body as its model has it; `part` is its name where it is one part of a form.
+
+    Raises InvalidInputError naming the field, and never a value or the name of an unknown field.
+    """
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False, include_context=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else ""
+    if field in model.model_fields:
+        where = f"{part}: {field}" if part else field
+        raise InvalidInputError(f"{where}: {first['msg']}", hint=f"correct {field}")
+    # What is left is an unknown field's name or a message about the JSON, which may quote what was sent.
+    whole = part or "body"
+    fields = ", ".join(model.model_fields)
+    raise InvalidInputError(f"{whole}: expected a JSON object of {fields}", hint=f"correct {whole}")
