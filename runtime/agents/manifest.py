@@ -24,7 +24,14 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from runtime.errors import InvalidInputError, NotFoundError
-from runtime.model.llm_providers import SupportedProvider, known_model
+from runtime.model.llm_providers import (
+    ANY,
+    MAX_MODEL_CHARS,
+    PROVIDERS,
+    check_provider,
+    check_supported,
+    known_model,
+)
 from runtime.model.needs import LlmChain, Needs
 from runtime.plain_file import read_text
 
@@ -63,7 +70,11 @@ def _model_entry(value: str) -> str:
     return value
 
 
-ModelEntry = Annotated[str, Field(max_length=200), AfterValidator(_model_entry)]
+Provider = Annotated[str, AfterValidator(check_provider), Field(json_schema_extra={"enum": [*PROVIDERS]})]
+SupportedProvider = Annotated[
+    str, AfterValidator(check_supported), Field(json_schema_extra={"enum": [*PROVIDERS, ANY]})
+]
+ModelEntry = Annotated[str, Field(max_length=MAX_MODEL_CHARS), AfterValidator(_model_entry)]
 
 
 class LlmSection(_Strict):

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from runtime.agents.manifest import SECRET_NAME, LlmSection
+from runtime.agents.manifest import SECRET_NAME, LlmSection, Provider, SupportedProvider
 from runtime.keys.llm_credentials import is_model
-from runtime.model.llm_providers import Provider, SupportedProvider
 from runtime.model.needs import Needs
 
 MAX_NAMES = 200

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from runtime.errors import InvalidInputError
-from runtime.model.llm_providers import KEY_NAMES, OLLAMA
+from runtime.model.llm_providers import HOSTED, KEY_NAMES, LOCAL, MAX_MODEL_CHARS
 from runtime.model.needs import Needs
 from runtime.model.secret import Secret
 
 FIELD = "llm_credentials"
 _KNOWN = {"api_key", "provider", "model"}
-_HINT = '{"api_key": KEY, "provider": "openai|anthropic|gemini", "model"?: NAME}'
-MAX_MODEL_CHARS = 200
+_HINT = f'{{"api_key": KEY, "provider": "{"|".join(HOSTED)}", "model"?: NAME}}'
 
 
 class LlmCredentials(NamedTuple):
@@ -76,10 +75,10 @@ def _read(value: object) -> LlmCredentials:
     key, provider, model = (value.get(name) for name in ("api_key", "provider", "model"))
     if not isinstance(key, str) or not key.strip() or not key.isprintable():
         raise _bad("api_key is no text of printable characters")
-    if provider == OLLAMA:
-        raise _bad("ollama runs on the caller's own machine only")
-    if not isinstance(provider, str) or provider not in KEY_NAMES:
-        raise _bad(f"provider is none of {', '.join(KEY_NAMES)}")
+    if isinstance(provider, str) and provider in LOCAL:
+        raise _bad(f"{provider} runs on the caller's own machine only")
+    if not isinstance(provider, str) or provider not in HOSTED:
+        raise _bad(f"provider is none of {', '.join(HOSTED)}")
     if model is not None and not is_model(model):
         raise _bad("model is no name of a model")
     return LlmCredentials(Secret(key), provider, model or None)

@@ -13,16 +13,12 @@ import string
 
 from proxy.contract.grant import GrantSecret, check_secrets
 from runtime.errors import InvalidInputError
+from runtime.model.llm_providers import provider_with_key_shape
 from runtime.model.secret import Secret
 
 _LETTERS = string.ascii_letters + string.digits
-_START = {
-    "OPENAI_API_KEY": "sk-",
-    "ANTHROPIC_API_KEY": "sk-ant-api03-",
-    "GEMINI_API_KEY": "AIza",
-    "GOOGLE_API_KEY": "AIza",
-}
-_GOOGLE_CHARS = 39
+_START = "orchbox-"
+"""Of a placeholder for a secret that is no LLM key."""
 MIN_RANDOM_CHARS = 32
 """Of 62 letters each: more than 190 bits."""
 MAX_RANDOM_CHARS = 256
@@ -30,8 +26,9 @@ MAX_RANDOM_CHARS = 256
 
 def placeholder_for(name: str, value: Secret) -> str:
     """A fresh placeholder for the secret of that name."""
-    start = _START.get(name, "orchbox-")
-    wanted = _GOOGLE_CHARS if start == "AIza" else len(value.reveal())
+    provider = provider_with_key_shape(name)
+    start = provider.key_start if provider else _START
+    wanted = (provider and provider.key_chars) or len(value.reveal())
     size = min(max(wanted - len(start), MIN_RANDOM_CHARS), MAX_RANDOM_CHARS)
     return start + "".join(secrets.choice(_LETTERS) for _ in range(size))
 

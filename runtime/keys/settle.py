@@ -11,11 +11,17 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from runtime.errors import InvalidInputError, LlmKeyRequiredError, MissingSecretsError
-from runtime.model.llm_providers import DEFAULT_MODELS, KEY_NAMES, OLLAMA, expand, known_model
+from runtime.model.llm_providers import (
+    DEFAULT_MODELS,
+    HOSTED,
+    KEY_NAMES,
+    LOCAL,
+    PROVIDER_OF_KEY,
+    expand,
+    known_model,
+)
 from runtime.model.needs import Needs
 from runtime.model.secret import Secret
-
-LOCAL_ONLY = "ollama runs on the caller's own machine, which a sandbox does not reach"
 
 
 class Settled(NamedTuple):
@@ -42,19 +48,19 @@ def gather(
     """What the caller has: `--key`, then the environment where it is not empty, then `.env`."""
     known = {**dotenv, **{name: value for name, value in environment.items() if value}}
     found = {name: Secret(known[name]) for name in sorted(wanted(needs)) if known.get(name)}
-    if key is not None and needs.provider in KEY_NAMES:
-        found[KEY_NAMES[needs.provider]] = Secret(key)
+    if key is not None and (key_name := KEY_NAMES.get(needs.provider or "")) is not None:
+        found[key_name] = Secret(key)
     return found
 
 
 def check_choice(needs: Needs, *, key: str | None, is_local: bool = False) -> None:
     """Refuse flags that cannot be meant. Raises InvalidInputError."""
     if key is not None and needs.provider is None:
-        raise InvalidInputError("--key needs --provider", hint="--provider openai|anthropic|gemini")
+        raise InvalidInputError("--key needs --provider", hint=f"--provider {'|'.join(HOSTED)}")
     if key is not None and (not key.strip() or "\0" in key):
         raise InvalidInputError("--key is empty", hint="give a key, or leave --key out")
-    if key is not None and needs.provider == OLLAMA:
-        raise InvalidInputError("--key: ollama takes no key", hint="leave --key out")
+    if key is not None and needs.provider in LOCAL:
+        raise InvalidInputError(f"--key: {needs.provider} takes no key", hint="leave --key out")
     if needs.provider is not None and not providers_of(needs, is_local=True):
         raise _unsupported(needs.provider, ())
     _check_providers(needs, is_local=is_local)
@@ -81,7 +87,7 @@ def settle(
     if missing:
         raise _missing(missing, workspace)
     tried = (needs.provider,) if needs.provider else providers_of(needs, is_local=is_local)
-    usable = [name for name in tried if name == OLLAMA or KEY_NAMES[name] in secrets]
+    usable = [name for name in tried if name in LOCAL or KEY_NAMES[name] in secrets]
     if tried and not usable:
         raise _no_key(tried, workspace)
     return Settled(secrets, _environment(needs, usable[0] if usable else None))
@@ -104,7 +110,7 @@ def _keyed(needs: Needs) -> list[str]:
 
 def _is_surplus(name: str, needs: Needs) -> bool:
     """An LLM key that the caller gave for a provider which this run does not use."""
-    return name in KEY_NAMES.values() and bool(needs.provider or providers_of(needs, is_local=True))
+    return name in PROVIDER_OF_KEY and bool(needs.provider or providers_of(needs, is_local=True))
 
 
 def _environment(needs: Needs, provider: str | None) -> dict[str, str]:
@@ -120,8 +126,12 @@ def _check_providers(needs: Needs, *, is_local: bool) -> None:
     supported = providers_of(needs, is_local=True)
     if needs.provider is not None and supported and needs.provider not in supported:
         raise _unsupported(needs.provider, supported)
-    if not is_local and (needs.provider == OLLAMA or (not needs.provider and supported == (OLLAMA,))):
-        raise InvalidInputError(LOCAL_ONLY, hint="orch run AGENT --local, or another --provider")
+    meant = (needs.provider,) if needs.provider else supported
+    if not is_local and meant and all(name in LOCAL for name in meant):
+        raise InvalidInputError(
+            f"{meant[0]} runs on the caller's own machine, which a sandbox does not reach",
+            hint="orch run AGENT --local, or another --provider",
+        )
 
 
 def _unsupported(provider: str, supported: tuple[str, ...]) -> InvalidInputError:

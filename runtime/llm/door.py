@@ -8,12 +8,11 @@ from proxy.policy.llm import with_llm
 from proxy.policy.model import Policy
 from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
-from runtime.model.llm_providers import KEY_NAMES
+from runtime.model.llm_providers import PROVIDER_OF_KEY
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 
 OnEvent = Callable[[str, dict[str, object]], None]
-_PROVIDERS = {name: provider for provider, name in KEY_NAMES.items()}
 
 
 class LlmRoutes:
@@ -41,7 +40,7 @@ class LlmRoutes:
 
     def replace_secret(self, run_id: str, name: str, value: Secret | None) -> None:
         """From the next call on; nothing where the run has no route or the secret is no LLM key."""
-        session, provider = self._sessions.get(run_id), _PROVIDERS.get(name)
+        session, provider = self._sessions.get(run_id), PROVIDER_OF_KEY.get(name)
         if session is not None and provider is not None:
             session.replace_key(provider, value)
 
@@ -51,4 +50,4 @@ class LlmRoutes:
 
 
 def _by_provider(secrets: Mapping[str, Secret]) -> dict[str, Secret]:
-    return {_PROVIDERS[name]: value for name, value in secrets.items() if name in _PROVIDERS}
+    return {PROVIDER_OF_KEY[name]: value for name, value in secrets.items() if name in PROVIDER_OF_KEY}

@@ -24,7 +24,7 @@ _PROBE = Usage(tokens_in=1, tokens_out=1)
 
 @dataclass(eq=False)
 class LlmSession:
-    """One run. `secrets` is by provider (`openai`, `anthropic`, `gemini`), each with its key."""
+    """One run. `secrets` is by hosted provider, each with its key."""
 
     run_id: str
     chain: tuple[Route, ...]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from runtime.agents.manifest import Manifest
 from runtime.keys.settle import Settled
-from runtime.model.llm_providers import OLLAMA, OLLAMA_HOST
+from runtime.model.llm_providers import LOCAL
 
 LOCAL_TIMEOUT_MS = 120_000
 LOCAL_MAX_HOPS = 10
@@ -28,8 +28,8 @@ def agent_environment(
 ) -> dict[str, str]:
     """The agent's environment: what is there wins over `.env` where it is not empty; secrets in the clear."""
     found = {**environment, **{name: value for name, value in dotenv.items() if not environment.get(name)}}
-    if settled.env.get("LLM_PROVIDER") == OLLAMA:
-        found["OLLAMA_HOST"] = found.get("OLLAMA_HOST") or OLLAMA_HOST
+    if (provider := LOCAL.get(settled.env.get("LLM_PROVIDER", ""))) is not None:
+        found[provider.url_variable] = provider.url_in(found)
     found.setdefault("PYTHONDONTWRITEBYTECODE", "1")  # a run leaves no file, in the agent's directory either
     secrets = {name: secret.reveal() for name, secret in settled.secrets.items()}
     return {**found, **_calling(manifest, found, now_ms), **settled.env, **secrets, "LOCAL_MODE": "1"}

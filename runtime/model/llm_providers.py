@@ -1,34 +1,95 @@
-"""Providers of LLMs: their keys' names, their default models, and which one a model belongs to. Pure.
+"""Providers of LLMs: one row each, and what follows from the rows. Pure.
 
-The tables are the platform's (docs.orchagent.io: BYOK, manifest format).
+A new provider is one row of `TABLE` and one rule of `policies/llm-only.yaml`, which opens its host and binds
+its key there. Only a way to speak that no other provider has needs code: a `Dialect` and its entry in
+`runtime.llm.upstream.providers`. Names, models and the order of `any` are the platform's (docs.orchagent.io:
+BYOK, manifest format).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-Provider = Literal["openai", "anthropic", "gemini", "ollama"]
-SupportedProvider = Literal["openai", "anthropic", "gemini", "any", "ollama"]
+from runtime.model.llm_provider import Dialect, Endpoint, HostedProvider, LocalProvider
 
-KEY_NAMES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY"}
-"""In the order in which `any` tries them."""
-OLLAMA = "ollama"
-"""Needs no key, and runs on the caller's own machine only."""
-PROVIDERS = (*KEY_NAMES, OLLAMA)
-OLLAMA_HOST = "http://localhost:11434/v1"
-DEFAULT_MODELS = {
-    "anthropic": "claude-opus-4-5-20251101",
-    "openai": "gpt-5.2",
-    "gemini": "gemini-2.5-pro",
-    "ollama": "llama3.2",
-}
-_FAMILIES = (
-    (re.compile(r"(gpt-|chatgpt-|o[134](-|$)).*"), "openai"),
-    (re.compile(r"claude-.+"), "anthropic"),
-    (re.compile(r"gemini-.+"), "gemini"),
+TABLE: tuple[HostedProvider | LocalProvider, ...] = (
+    HostedProvider(
+        name="openai",
+        default_model="gpt-5.2",
+        family=r"(gpt-|chatgpt-|o[134](-|$)).*",
+        key_name="OPENAI_API_KEY",
+        key_start="sk-",
+        endpoint=Endpoint("api.openai.com", path="/v1"),
+        dialect=Dialect.OPENAI,
+    ),
+    HostedProvider(
+        name="anthropic",
+        default_model="claude-opus-4-5-20251101",
+        family=r"claude-.+",
+        key_name="ANTHROPIC_API_KEY",
+        key_start="sk-ant-api03-",
+        endpoint=Endpoint("api.anthropic.com"),
+        dialect=Dialect.ANTHROPIC,
+    ),
+    HostedProvider(
+        name="gemini",
+        default_model="gemini-2.5-pro",
+        family=r"gemini-.+",
+        key_name="GEMINI_API_KEY",
+        key_start="AIza",
+        key_chars=39,
+        key_aliases=("GOOGLE_API_KEY",),
+        endpoint=Endpoint("generativelanguage.googleapis.com", path="/v1beta/openai"),
+        dialect=Dialect.OPENAI_COMPATIBLE,
+        price_list="google",
+    ),
+    LocalProvider(
+        name="ollama",
+        default_model="llama3.2",
+        url_variable="OLLAMA_HOST",
+        url="http://localhost:11434/v1",
+    ),
 )
+"""In the order in which `any` tries them."""
+
+MAX_MODEL_CHARS = 200
+"""Of a model's name, or of an entry that names one with its provider."""
+ANY = "any"
+"""In `supported_providers`: all of them."""
+HOSTED: Mapping[str, HostedProvider] = MappingProxyType(
+    {row.name: row for row in TABLE if isinstance(row, HostedProvider)}
+)
+"""Those with a key, which the daemon reaches; by name."""
+LOCAL: Mapping[str, LocalProvider] = MappingProxyType(
+    {row.name: row for row in TABLE if isinstance(row, LocalProvider)}
+)
+"""Those without a key, which only an agent on the caller's own machine reaches; by name."""
+PROVIDERS = tuple(row.name for row in TABLE)
+DEFAULT_MODELS: Mapping[str, str] = MappingProxyType({row.name: row.default_model for row in TABLE})
+KEY_NAMES: Mapping[str, str] = MappingProxyType({name: row.key_name for name, row in HOSTED.items()})
+PROVIDER_OF_KEY: Mapping[str, str] = MappingProxyType({row.key_name: name for name, row in HOSTED.items()})
+_FAMILIES = tuple((re.compile(row.family), row.name) for row in HOSTED.values())
+
+
+def provider_with_key_shape(key_name: str) -> HostedProvider | None:
+    """The provider whose keys look like the secret of this name; None for any other secret."""
+    return next((row for row in HOSTED.values() if key_name in (row.key_name, *row.key_aliases)), None)
+
+
+def check_provider(name: str) -> str:
+    """The name of a provider. Raises ValueError listing those that there are."""
+    if name not in PROVIDERS:
+        raise ValueError(f"none of {', '.join(PROVIDERS)}")
+    return name
+
+
+def check_supported(entry: str) -> str:
+    """An entry of `supported_providers`. Raises ValueError listing those that there are."""
+    if entry != ANY and entry not in PROVIDERS:
+        raise ValueError(f"none of {', '.join((*PROVIDERS, ANY))}")
+    return entry
 
 
 def split_model(entry: str) -> tuple[str | None, str]:
@@ -58,6 +119,6 @@ def known_model(entry: str) -> tuple[str, str]:
 
 
 def expand(supported: Iterable[str], *, is_local: bool) -> tuple[str, ...]:
-    """The providers meant, in the order they are tried: `any` is all; ollama counts on a local run only."""
-    meant = [name for entry in supported for name in (PROVIDERS if entry == "any" else (entry,))]
-    return tuple(dict.fromkeys(name for name in meant if is_local or name != OLLAMA))
+    """The providers meant, in the order they are tried: `any` is all; LOCAL ones count on local runs only."""
+    meant = [name for entry in supported for name in (PROVIDERS if entry == ANY else (entry,))]
+    return tuple(dict.fromkeys(name for name in meant if is_local or name not in LOCAL))

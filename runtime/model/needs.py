@@ -26,7 +26,7 @@ class Needs:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
-    """As in the manifest: openai, anthropic, gemini, any, ollama."""
+    """As in the manifest: names of providers, or `any`."""
     provider: str | None = None
     """The caller's choice."""
     model: str | None = None

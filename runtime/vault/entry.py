@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from runtime.errors import InvalidInputError
-from runtime.model.llm_providers import KEY_NAMES
+from runtime.model.llm_providers import PROVIDER_OF_KEY
 from runtime.model.secret import Secret
 
 MAX_VALUE_BYTES = 64 << 10
@@ -15,7 +15,6 @@ MAX_DESCRIPTION_CHARS = 500
 TYPES = ("custom", "llm_key")
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_PROVIDERS = {name: provider for provider, name in KEY_NAMES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ class AuditLine:
 
 def provider_of_name(name: str) -> str | None:
     """The LLM provider whose key has this name."""
-    return _PROVIDERS.get(name)
+    return PROVIDER_OF_KEY.get(name)
 
 
 def is_name(text: str) -> bool:

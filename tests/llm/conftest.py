@@ -28,8 +28,9 @@ from runtime.canary.world import Failure, World
 from runtime.llm.app import SANDBOX_HEADER, make_llm_app
 from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
-from runtime.llm.upstream.providers import ENDPOINTS, Endpoint, Outside
+from runtime.llm.upstream.providers import ENDPOINTS, Outside
 from runtime.llm.upstream.timeouts import Timeouts
+from runtime.model.llm_provider import Endpoint
 from runtime.model.secret import Secret
 from tests.upstreams.app import build_app
 

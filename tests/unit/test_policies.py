@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from proxy.policy.bindings import binding_of
 from proxy.policy.decide import decide
-from proxy.policy.model import Request, TlsMode
+from proxy.policy.model import Request, TlsMode, Verdict
 from proxy.policy.reasons import ReasonCode
+from runtime.model.llm_provider import HostedProvider
+from runtime.model.llm_providers import HOSTED
 from runtime.policies.loader import load_policy
 
 SHIPPED = Path(__file__).parents[2] / "policies"
@@ -48,6 +51,27 @@ def test_llm_only_is_inspected_and_names_the_three_providers_and_the_gateway() -
         "api.anthropic.com": "ANTHROPIC_API_KEY",
         "generativelanguage.googleapis.com": "GEMINI_API_KEY",
     }
+
+
+@pytest.mark.parametrize("row", HOSTED.values(), ids=HOSTED)
+def test_llm_only_gives_each_providers_key_to_its_host_and_no_other(row: HostedProvider) -> None:
+    """As the provider's row has it, over https at its port, and pinned: no other key gets there."""
+    policy = load_policy("llm-only", [SHIPPED], registries={})
+    endpoint = row.endpoint
+    asked = Request(endpoint.host, endpoint.port, "https", "POST", f"{endpoint.path}/x")
+    bound = [rule for rule in policy.allow if rule.credential == row.key_name]
+
+    assert decide(policy, asked).verdict is Verdict.ALLOW
+    assert binding_of(policy, asked).credentials == {row.key_name}
+    assert [(str(rule.host), rule.pin_credential) for rule in bound] == [(endpoint.host, True)]
+
+
+def test_llm_only_binds_no_key_that_is_no_providers() -> None:
+    """The other way: each binding of the default policy is a row of the table."""
+    policy = load_policy("llm-only", [SHIPPED], registries={})
+    bound = {rule.credential for rule in policy.allow if rule.credential is not None}
+
+    assert bound == {row.key_name for row in HOSTED.values()}
 
 
 R = ReasonCode

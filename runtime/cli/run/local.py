@@ -26,7 +26,7 @@ from runtime.local.input import with_absolute_paths
 from runtime.local.process import Program, run_process
 from runtime.local.setup import pip_commands, with_venv
 from runtime.model.limits import Limits
-from runtime.model.llm_providers import KEY_NAMES, OLLAMA, OLLAMA_HOST
+from runtime.model.llm_providers import LOCAL, PROVIDER_OF_KEY
 from runtime.model.run import RunState
 from runtime.sandbox.outcome import classify_exit, parse_result
 from runtime.sandbox.output import Output
@@ -126,8 +126,9 @@ def _say_where(settled: Settled, environment: Mapping[str, str]) -> None:
     if not is_talkative() or not sys.stderr.isatty():
         return
     click.echo("running on this machine without a sandbox: the agent can do what you can", err=True)
-    if settled.env.get("LLM_PROVIDER") == OLLAMA and not set(KEY_NAMES.values()) & settled.secrets.keys():
-        click.echo(f"no LLM key: using ollama ({environment.get('OLLAMA_HOST') or OLLAMA_HOST})", err=True)
+    provider = LOCAL.get(settled.env.get("LLM_PROVIDER", ""))
+    if provider is not None and not PROVIDER_OF_KEY.keys() & settled.secrets.keys():
+        click.echo(f"no LLM key: using {provider.name} ({provider.url_in(environment)})", err=True)
 
 
 def _log(text: str) -> None:

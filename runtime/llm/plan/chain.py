@@ -9,12 +9,9 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
-from runtime.model.llm_providers import split_model
+from runtime.model.llm_providers import HOSTED, MAX_MODEL_CHARS, split_model
 
 DEFAULT = "default"
-ROUTED = ("openai", "anthropic", "gemini")
-"""The providers that are reached from the daemon; ollama runs on a caller's own machine."""
-MAX_MODEL_CHARS = 200
 
 
 class FailureKind(enum.StrEnum):
@@ -91,8 +88,8 @@ def parse_route(entry: str) -> Route:
     except ValueError:
         provider, model = None, ""
     is_plain = 0 < len(model) <= MAX_MODEL_CHARS and model.isascii() and model.isprintable()
-    if provider not in ROUTED or not is_plain or " " in model:
-        known = ", ".join(ROUTED)
+    if provider is None or provider not in HOSTED or not is_plain or " " in model:
+        known = ", ".join(HOSTED)
         raise NoRouteError(
             "model_not_found",
             f"the model's provider is not known: write provider/model (providers: {known}), or {DEFAULT}",

@@ -11,8 +11,8 @@ from typing import Any
 
 from runtime.llm.plan.budget import Usage
 from runtime.llm.plan.chain import Route
+from runtime.model.llm_providers import HOSTED
 
-_PROVIDER_IDS = {"openai": "openai", "anthropic": "anthropic", "gemini": "google"}
 _MILLIONTH = Decimal("0.000001")
 
 
@@ -32,8 +32,9 @@ def price(route: Route, usage: Usage) -> Decimal | None:
     amounts = prices.Usage(
         input_tokens=usage.tokens_in, cache_read_tokens=cached or None, output_tokens=usage.tokens_out
     )
+    listed_as = HOSTED[route.provider].price_list or route.provider
     try:
-        found = prices.calc_price(amounts, route.model, provider_id=_PROVIDER_IDS[route.provider]).total_price
+        found = prices.calc_price(amounts, route.model, provider_id=listed_as).total_price
     except (LookupError, ValueError):  # an unknown model; a usage that the model's price does not cover
         return None
     cost: Decimal = found.quantize(_MILLIONTH, rounding="ROUND_CEILING")

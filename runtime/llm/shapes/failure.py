@@ -15,6 +15,7 @@ from typing import NamedTuple
 from proxy.policy.reasons import ReasonCode
 from proxy.policy.refusal import RefusedError
 from runtime.llm.plan.chain import FailureKind, is_retryable
+from runtime.model.llm_providers import HOSTED
 
 MAX_TEXT_CHARS = 500
 
@@ -44,7 +45,8 @@ _CONNECTION = {"OSError", "ConnectionError", "TransportError", "APIConnectionErr
 _NOT_SENT = {"InvalidRequestError", "UnsupportedParameterError", "UnsupportedRequestError"}
 """any-llm refuses, before anything is sent, what a provider does not have."""
 _PARAMETERS = {"CompletionParams", "ResponsesParams"}
-_KEY_LIKE = re.compile(r"\b(sk-|AIza|Bearer )[^\s\"',;]{6,}")
+_KEY_STARTS = (*(re.escape(row.key_start) for row in HOSTED.values()), "Bearer ")
+_KEY_LIKE = re.compile(rf"\b({'|'.join(_KEY_STARTS)})[^\s\"',;]{{6,}}")
 
 
 class Failure(NamedTuple):

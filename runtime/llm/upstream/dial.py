@@ -30,8 +30,6 @@ _SENT = frozenset(
     (
         "accept",
         "accept-encoding",
-        "anthropic-beta",
-        "anthropic-version",
         "connection",
         "content-length",
         "content-type",
@@ -60,6 +58,8 @@ class Dial:
     credential: Credential
     context: ssl.SSLContext
     timeouts: Timeouts
+    own_headers: frozenset[str] = frozenset()
+    """Headers of this provider's dialect that go out beside the common ones; in lower case."""
     lookup: Lookup = lookup_ipv4
 
     async def prepare(self, request: Any) -> None:
@@ -76,7 +76,7 @@ class Dial:
             raise RefusedError(decision)
         address = await vetted_address(self.policy, self.host, own_addresses=set(), lookup=self.lookup)
         for name in list(request.headers):
-            if name.lower() not in _SENT:
+            if name.lower() not in _SENT | self.own_headers:
                 del request.headers[name]
         request.headers[self.credential.header] = self.credential.prefix + self.credential.secret.reveal()
         request.url = url.copy_with(host=address)

@@ -25,33 +25,38 @@ from runtime.llm.shapes.openai import (
     LlmRequest,
 )
 from runtime.llm.upstream.timeouts import Timeouts
+from runtime.model.llm_provider import Dialect, Endpoint
+from runtime.model.llm_providers import HOSTED
 from runtime.model.secret import Secret
 
-
-class Endpoint(NamedTuple):
-    """Where a provider answers."""
-
-    host: str
-    port: int = 443
-    path: str = ""
-
-    @property
-    def url(self) -> str:
-        """The base URL, as the provider's SDK wants it."""
-        return f"https://{self.host}{'' if self.port == 443 else f':{self.port}'}{self.path}"
+ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType({name: row.endpoint for name, row in HOSTED.items()})
 
 
-ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
-    {
-        "openai": Endpoint("api.openai.com", path="/v1"),
-        "anthropic": Endpoint("api.anthropic.com"),
-        "gemini": Endpoint("generativelanguage.googleapis.com", path="/v1beta/openai"),
-    }
-)
-_CREDENTIALS = {
-    "openai": ("authorization", "Bearer "),
-    "anthropic": ("x-api-key", ""),
-    "gemini": ("authorization", "Bearer "),
+class _Speech(NamedTuple):
+    """How a dialect is spoken."""
+
+    sdk: str | None
+    """any-llm's name for what speaks it; None for its client of OpenAI-compatible endpoints."""
+    key_header: str
+    key_prefix: str
+    own_headers: frozenset[str] = frozenset()
+    """Headers of its own that go out, in lower case."""
+    is_httpx2: bool = True
+    """Whether its SDK is built on httpx2, not on httpx."""
+    is_openai: bool = False
+    """Whether it takes OpenAI's responses, hints, and parameters that any-llm has no name for."""
+
+
+_SPEECH = {
+    Dialect.OPENAI: _Speech("openai", "authorization", "Bearer ", is_openai=True),
+    Dialect.OPENAI_COMPATIBLE: _Speech(None, "authorization", "Bearer "),
+    Dialect.ANTHROPIC: _Speech(
+        "anthropic",
+        "x-api-key",
+        "",
+        own_headers=frozenset(("anthropic-beta", "anthropic-version")),
+        is_httpx2=False,
+    ),
 }
 _NO_KEY = "set-by-the-dial"
 """What the SDKs hold in place of the key: `dial` sets the true one as a request goes out."""
@@ -76,7 +81,7 @@ class Provider(Protocol):
 
 
 async def open_provider(name: str, key: Secret, policy: Policy, outside: Outside) -> Provider:
-    """A provider of `ENDPOINTS`; importing its SDK and reading the roots is done in a thread."""
+    """A provider of `llm_providers.HOSTED`; importing its SDK and reading the roots is done in a thread."""
     return await asyncio.to_thread(_open, name, key, policy, outside)
 
 
@@ -87,17 +92,18 @@ def _open(name: str, key: Secret, policy: Policy, outside: Outside) -> Provider:
 
     logging.getLogger("any_llm").setLevel(logging.CRITICAL)  # it warns with what was sent
     endpoint = outside.endpoints[name]
-    header, prefix = _CREDENTIALS[name]
+    speech = _SPEECH[HOSTED[name].dialect]
     way = dial.Dial(
         policy=policy,
         host=endpoint.host,
         port=endpoint.port,
-        credential=dial.Credential(header, prefix, key),
+        credential=dial.Credential(speech.key_header, speech.key_prefix, key),
         context=dial.trust(policy),
         timeouts=outside.timeouts,
+        own_headers=speech.own_headers,
         lookup=outside.lookup,
     )
-    client = dial.httpx_client(way) if name == "anthropic" else dial.httpx2_client(way)
+    client = dial.httpx2_client(way) if speech.is_httpx2 else dial.httpx_client(way)
     options: dict[str, Any] = {
         "api_key": _NO_KEY,
         "api_base": endpoint.url,
@@ -106,18 +112,19 @@ def _open(name: str, key: Secret, policy: Policy, outside: Outside) -> Provider:
         "timeout": outside.timeouts.answer_s,
         "http_client": client,
     }
-    if name == "gemini":
+    if speech.sdk is None:
         llm = AnyLLM.create_openai_compatible(name, **options)
     else:
-        llm = AnyLLM.create(name, **options)
-    return _AnyLlmProvider(name, llm, client)
+        llm = AnyLLM.create(speech.sdk, **options)
+    return _AnyLlmProvider(name, llm, client, is_openai=speech.is_openai)
 
 
 class _AnyLlmProvider:
     """Implements `Provider`."""
 
-    def __init__(self, name: str, llm: Any, client: Any) -> None:
+    def __init__(self, name: str, llm: Any, client: Any, *, is_openai: bool) -> None:
         self._name = name
+        self._is_openai = is_openai
         self._llm = llm
         self._client = client
 
@@ -127,7 +134,7 @@ class _AnyLlmProvider:
     async def send(self, request: LlmRequest, model: str) -> Json | AsyncIterator[Json]:
         if request.shape == "chat":
             return await self._chat(request.body, model, is_stream=request.is_stream)
-        if self._name == "openai":
+        if self._is_openai:
             return await self._responses(request, model)
         chat = bridge.to_chat(request.body)
         answer = await self._chat(chat, model, is_stream=request.is_stream)
@@ -138,7 +145,7 @@ class _AnyLlmProvider:
     async def _chat(self, body: Json, model: str, *, is_stream: bool) -> Json | AsyncIterator[Json]:
         given = {name: value for name, value in body.items() if value is not None and name != "messages"}
         named, other = _split(given, CHAT_PARAMETERS)
-        if self._name == "openai":
+        if self._is_openai:
             extra = {"extra_body": other} if other else {}
         else:
             extra = {name: value for name, value in other.items() if name not in NEUTRAL}

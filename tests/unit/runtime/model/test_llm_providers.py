@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from runtime.model.llm_providers import KEY_NAMES, expand, known_model, split_model
+from runtime.model.llm_providers import (
+    HOSTED,
+    KEY_NAMES,
+    PROVIDERS,
+    TABLE,
+    check_provider,
+    check_supported,
+    expand,
+    known_model,
+    provider_with_key_shape,
+    split_model,
+)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +70,41 @@ def test_any_is_tried_in_the_platforms_order():
     assert expand(["any"], is_local=False) == tuple(KEY_NAMES) == ("openai", "anthropic", "gemini")
     assert expand(["gemini", "any", "gemini"], is_local=False) == ("gemini", "openai", "anthropic")
     assert expand(["ollama"], is_local=False) == ()
+
+
+def test_no_two_rows_share_what_must_tell_them_apart():
+    """Names, keys and hosts; and a row's default model is of its own family."""
+    rows = tuple(HOSTED.values())
+
+    assert sorted(PROVIDERS) == sorted({row.name for row in TABLE})
+    assert len({row.key_name for row in rows}) == len({row.endpoint.host for row in rows}) == len(rows)
+    assert [split_model(row.default_model)[0] for row in rows] == [row.name for row in rows]
+
+
+def test_every_model_belongs_to_one_family_at_most():
+    """A bare model's provider does not depend on the order of the rows."""
+    for row in HOSTED.values():
+        owners = [other.name for other in HOSTED.values() if re.fullmatch(other.family, row.default_model)]
+        assert owners == [row.name]
+
+
+@pytest.mark.parametrize("name", ["acme", "", "OpenAI"])
+def test_an_unknown_name_is_refused_and_not_repeated(name: str):
+    """The names that there are come with it."""
+    for check in (check_provider, check_supported):
+        with pytest.raises(ValueError, match="none of openai, anthropic, gemini, ollama"):
+            check(name)
+
+
+def test_any_is_an_entry_and_no_provider():
+    """`--provider any` would choose nothing."""
+    assert (check_supported("any"), check_provider("ollama")) == ("any", "ollama")
+    with pytest.raises(ValueError, match="none of"):
+        check_provider("any")
+
+
+def test_other_secrets_that_hold_a_providers_key_have_its_shape():
+    """Google's own clients read a second name."""
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY"):
+        assert provider_with_key_shape(name) is HOSTED["gemini"]
+    assert provider_with_key_shape("DATABASE_URL") is None
