@@ -8,13 +8,15 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from runtime.cli.console.context import daemon_client
 from runtime.cli.console.notes import note_of
 from runtime.cli.console.output import emit, emit_line, is_json, json_option, printable, write_log
 
+RUN_ID_CHARS = 36
+"""A UUID as text."""
 LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "policy_violation")
 
 
@@ -29,8 +31,9 @@ def runs(*, limit: int) -> None:
 
 
 def run_table(found: list[dict[str, Any]]) -> Table:
-    """Lay runs out as a table for a person."""
-    table = Table("run", "agent", "policy", "state", "started", "error")
+    """Lay runs out as a table for a person; a run's id is never cut, since other commands take it."""
+    run_id = Column("run", no_wrap=True, min_width=RUN_ID_CHARS)
+    table = Table(run_id, "agent", "policy", "state", "started", "error")
     for run in found:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))
         error = (run["error"] or {}).get("code", "")

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from runtime.cli import main as cli
+from runtime.cli.commands.runs import run_table
 from runtime.client.connection import Client
 from runtime.runs.ports import Check
 from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
@@ -100,3 +102,22 @@ def test_no_daemon_names_the_command(
     assert status != 0
     assert "orch up" in json.loads(out)["hint"]
     gc.collect()  # httpx 0.28 leaks the socket of a connection that failed
+
+
+def test_a_narrow_terminal_shows_the_whole_id_of_a_run():
+    """The id is what `orch logs`, `egress` and `cancel` take: at 60 columns it can still be copied."""
+    run_id = "0d46046a-2cdc-4a3e-9b1c-5d0f6a7b8c9d"
+    run = {
+        "id": run_id,
+        "agent_ref": "a-summarizer-with-a-long-name",
+        "policy_name": "llm-only",
+        "state": "completed",
+        "created_at": 0.0,
+        "error": {"code": "SANDBOX_ERROR"},
+    }
+    console = Console(width=60)
+
+    with console.capture() as shown:
+        console.print(run_table([run]))
+
+    assert run_id in shown.get()
