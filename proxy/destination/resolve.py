@@ -14,7 +14,7 @@ from proxy.policy.decide import is_dialable
 from proxy.policy.hosts import is_ip_literal
 from proxy.policy.model import Decision, Policy, Verdict
 from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import RefusedError
+from proxy.policy.refusal import RefusedError, deny
 
 RESOLVE_TIMEOUT_S = 5.0
 MAX_ANSWERS = 64
@@ -58,15 +58,9 @@ async def vetted_address(
         if decision.verdict is not Verdict.ALLOW:
             raise NotDialableError(decision)
         if address in own_addresses:
-            raise NotDialableError(
-                Decision(
-                    verdict=Verdict.DENY,
-                    reason_code=ReasonCode.PRIVATE_ADDRESS,
-                    detail=f"{host} resolves to the proxy itself",
-                )
-            )
+            raise NotDialableError(deny(ReasonCode.PRIVATE_ADDRESS, f"{host} resolves to the proxy itself"))
     return answers[0]
 
 
 def _dns_failure(detail: str) -> Decision:
-    return Decision(verdict=Verdict.DENY, reason_code=ReasonCode.DNS_FAILURE, detail=detail)
+    return deny(ReasonCode.DNS_FAILURE, detail)

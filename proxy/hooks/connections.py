@@ -15,7 +15,7 @@ from proxy.layers.routes import Checks, choose_layer
 from proxy.policy.limits import NAME_PEER_S, SILENCE_S, limits_of
 from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import NO_GRANT
+from proxy.policy.refusal import NO_GRANT, RefusedError, deny
 
 
 class ConnectionHooks(SharedState):
@@ -121,5 +121,5 @@ class ConnectionHooks(SharedState):
         peer = data.server.peername
         session = self.sessions[data.client.id]
         if peer is None or peer[0] != session.pins[name]:
-            raise RuntimeError("the peer is not the address that was checked")
+            raise RefusedError(deny(ReasonCode.DNS_REBIND, "the peer is not the address that was checked"))
         data.server.__dict__["address"] = name

@@ -1,4 +1,4 @@
-"""Decision -> problem+json (RFC 9457): the proxy's only status table.
+"""Decision -> problem+json (RFC 9457); the status is the reason code's own (`reasons`).
 
 The body is written for an agent to read: what was refused, by which rule, whether asking again
 helps, and what its operator could run. It holds nothing of the host or of other sandboxes.
@@ -10,7 +10,7 @@ import json
 from typing import NamedTuple
 
 from proxy.policy.model import Decision
-from proxy.policy.reasons import _OPERATOR_CAN_ALLOW, _RETRY_HELPS, _STATUS, ReasonCode
+from proxy.policy.reasons import ReasonCode
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:orchbox:refused:"
@@ -36,10 +36,10 @@ def problem_for(
 ) -> Problem:
     """The answer to a refused request; a decision without a reason counts as an internal error.
 
-    `status` replaces the table's for a malformed request (414, 417, 431).
+    `status` replaces the reason's for a malformed request (414, 417, 431).
     """
     reason = decision.reason_code or ReasonCode.INTERNAL_ERROR
-    status = status or _STATUS.get(reason, 403)
+    status = status or reason.status
     title = f"Refused by the egress policy ({reason.value})"
     body: dict[str, object] = {
         "type": TYPE_PREFIX + reason.value,
@@ -51,11 +51,11 @@ def problem_for(
         "rule_id": decision.rule_id,
         "host": host,
         "port": port,
-        "retry": "may help" if reason in _RETRY_HELPS else "will not help",
+        "retry": "may help" if reason.may_retry else "will not help",
         "request_id": request_id,
         "error": _error(title, decision.detail, reason.value),
     }
-    if reason in _OPERATOR_CAN_ALLOW and host:
+    if reason.operator_can_allow and host:
         body["operator"] = f"orch policy explain https://{host}/ --policy {policy_name}"
     return Problem(status, title, json.dumps(body, separators=(",", ":")).encode() + b"\n", reason.value)
 

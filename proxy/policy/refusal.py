@@ -6,17 +6,13 @@ from proxy.policy.model import Decision, Verdict
 from proxy.policy.reasons import ReasonCode
 
 
-def deny(reason: ReasonCode, detail: str) -> Decision:
-    """A refusal that no rule made."""
-    return Decision(verdict=Verdict.DENY, reason_code=reason, detail=detail)
+def deny(reason: ReasonCode, detail: str, rule_id: str | None = None) -> Decision:
+    """A refusal; `rule_id` is the rule that made it, None where none did."""
+    return Decision(verdict=Verdict.DENY, reason_code=reason, rule_id=rule_id, detail=detail)
 
 
 EXPIRED = deny(ReasonCode.EXPIRED, "this sandbox's time is over")
-
-
 NO_GRANT = deny(ReasonCode.NO_GRANT, "this connection belongs to no sandbox that is allowed out")
-
-
 INTERNAL_ERROR = deny(ReasonCode.INTERNAL_ERROR, "the proxy failed to decide, so it refused")
 
 

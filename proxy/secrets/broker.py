@@ -15,8 +15,9 @@ from urllib.parse import quote
 
 from proxy.contract.grant import GrantSecret
 from proxy.policy.bindings import Binding
-from proxy.policy.model import Decision, Verdict
+from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 from proxy.secrets import positions
 from proxy.secrets.forms import SecretForms, find_form
 
@@ -62,7 +63,7 @@ def leak_decision(found: SecretForms, *, host: str, rule_id: str | None) -> Deci
         )
     else:
         detail = f"the value of {found.name} may not be sent to {host}"
-    return Decision(Verdict.DENY, found.reason, rule_id, detail=detail)
+    return deny(found.reason, detail, rule_id)
 
 
 def broker(
@@ -90,10 +91,10 @@ def broker(
         swap.foreign = f"carries none of {', '.join(sorted(held))}, which this sandbox was given for it"
     if swap.foreign is not None and binding.pinned:
         detail = f"{host} takes this sandbox's own credential only: the request {swap.foreign}"
-        return Decision(Verdict.DENY, ReasonCode.FOREIGN_CREDENTIAL, rule_id, detail=detail)
+        return deny(ReasonCode.FOREIGN_CREDENTIAL, detail, rule_id)
     if swap.is_ambiguous:
         detail = "the placeholder is given more than once in the same place"
-        return Decision(Verdict.DENY, ReasonCode.CREDENTIAL_HOST, rule_id, detail=detail)
+        return deny(ReasonCode.CREDENTIAL_HOST, detail, rule_id)
     return Brokered(brokered, frozenset(swap.used), bool(binding.hosted))
 
 

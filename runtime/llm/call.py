@@ -16,10 +16,6 @@ from runtime.llm.shapes.errors import RouterError
 from runtime.llm.shapes.failure import Failure, classify
 from runtime.llm.shapes.openai import Json, LlmRequest, text_bytes, usage_of
 
-_TOLD = {
-    ReasonCode.BUDGET_TOKENS: "this run's LLM tokens are used up (budget llm_tokens)",
-    ReasonCode.BUDGET_COST: "this run's money for LLM calls is used up (budget llm_usd)",
-}
 _BILLED = {FailureKind.TIMEOUT}
 """Failures before the first byte that a provider may have worked on, so their input counts."""
 
@@ -46,7 +42,7 @@ class Call:
         held = session.hold(route, request.wanted_tokens, request.input_tokens)
         if isinstance(held, ReasonCode):
             session.on_event("policy_violation", {"reason_code": held.value, "model": str(route)})
-            raise RouterError(429, held.value, _TOLD[held], is_final=not session.spending.held)
+            raise RouterError(held.status, held.value, held.meaning, is_final=not session.spending.held)
         self._hold: Hold | None = held
 
     async def open(self) -> Json | AsyncIterator[Json]:

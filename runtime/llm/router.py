@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
+from proxy.policy.reasons import ReasonCode
 from runtime.llm.call import Call, CallFailedError
 from runtime.llm.plan import prices
 from runtime.llm.plan.chain import NoRouteError, Plan, Route
@@ -14,7 +15,11 @@ from runtime.llm.shapes.errors import RouterError, all_failed
 from runtime.llm.shapes.failure import Failure
 from runtime.llm.shapes.openai import Json, LlmRequest
 
-_STATUS = {"model_not_found": 404, "llm_key_required": 400, "budget_cost": 403}
+_STATUS = {
+    "model_not_found": 404,
+    "llm_key_required": 400,
+    ReasonCode.NO_PRICE.value: ReasonCode.NO_PRICE.status,
+}
 
 
 class Answer(NamedTuple):

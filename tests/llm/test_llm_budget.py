@@ -96,7 +96,7 @@ async def test_without_a_price_a_dollar_budget_refuses(rig: Rig) -> None:
     with pytest.raises(openai.PermissionDeniedError) as caught:
         await chat(rig, model="openai/gpt-unheard-of")
 
-    assert caught.value.code == "budget_cost"
+    assert caught.value.code == "no_price"
     assert rig.asked() == ["anthropic"]
     assert rig.transitions() == [("openai", "anthropic", "no_price"), ("openai", None, "no_price")]
 

@@ -9,6 +9,7 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
+from proxy.policy.reasons import ReasonCode
 from runtime.model.llm_providers import HOSTED, MAX_MODEL_CHARS, split_model
 
 DEFAULT = "default"
@@ -131,5 +132,5 @@ def _nothing_left(skipped: tuple[Skipped, ...]) -> NoRouteError:
     if any(skip.reason == "no_key" for skip in skipped):
         return NoRouteError("llm_key_required", f"no key for any model that was asked ({listed})", skipped)
     return NoRouteError(
-        "budget_cost", f"a budget in dollars is set and no price is known ({listed})", skipped
+        ReasonCode.NO_PRICE, f"a budget in dollars is set and no price is known ({listed})", skipped
     )

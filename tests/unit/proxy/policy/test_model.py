@@ -33,6 +33,7 @@ REASONS = {
     "budget_connections",
     "budget_tokens",
     "budget_cost",
+    "no_price",
     "agent_not_allowed",
     "no_grant",
     "expired",

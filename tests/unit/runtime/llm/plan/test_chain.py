@@ -101,7 +101,7 @@ def test_a_plan(asked: str, unusable: str, attempts: tuple, skipped: list) -> No
     [
         ("default", (), None, "model_not_found"),
         ("default", (A, B), "no_key", "llm_key_required"),
-        ("default", (A, B), "no_price", "budget_cost"),
+        ("default", (A, B), "no_price", "no_price"),
         ("claude-b", (A,), "no_key", "llm_key_required"),
         ("x", (A,), None, "model_not_found"),
     ],
