@@ -14,15 +14,13 @@ from pathlib import Path
 
 import structlog
 
-from proxy.admission.session import EXPLICIT_PORT
+from proxy.contract.messages import CONTROL_FOLDER, CONTROL_SOCKET, EXPLICIT_PORT
 from proxy.server import ProxyServer, ProxySettings
-
-CONTROL_SOCKET = "/run/orchbox/control/proxy.sock"
 
 
 def main(argv: list[str]) -> int:
     """Exit status: 0 after an orderly stop, 1 where the proxy is not there (--check) or cannot start."""
-    control = Path(os.environ.get("ORCHBOX_CONTROL_SOCKET", CONTROL_SOCKET))
+    control = Path(os.environ.get("ORCHBOX_CONTROL_SOCKET", f"{CONTROL_FOLDER}/{CONTROL_SOCKET}"))
     if argv == ["--check"]:
         return _check(control)
     structlog.configure(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.admission.grants import GrantRefusedError, GrantRegistry
-from proxy.admission.session import EXPLICIT_PORT, HOST_PORT, SNI_PORT, Entry
+from proxy.admission.session import HOST_PORT, SNI_PORT, Entry
 from proxy.contract.grant import Grant
+from proxy.contract.messages import EXPLICIT_PORT, LLM_SOCKET
 from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
 from proxy.control.server import ControlServer, sweep_forever
@@ -21,8 +22,6 @@ from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import SYSTEM_ROOTS, build_master, close_listeners
 
 DNS_PORT = 53
-LLM_SOCKET = "llm.sock"
-"""The daemon's LLM router, beside the control socket."""
 
 
 @dataclass(frozen=True, slots=True)

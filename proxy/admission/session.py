@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from proxy.admission.meters import Meter
+from proxy.contract.messages import EXPLICIT_PORT
 from proxy.policy import limits
 from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode
@@ -93,13 +94,6 @@ class Session:
         return self.origin.entry
 
 
-EXPLICIT_PORT = 8080
-
-
 SNI_PORT = 443
-
-
 HOST_PORT = 80
-
-
 ENTRIES = {EXPLICIT_PORT: Entry.EXPLICIT, SNI_PORT: Entry.SNI, HOST_PORT: Entry.HOST}

@@ -1,7 +1,4 @@
-"""The canonical decision line: one per request, the same object on stderr and to the daemon.
-
-Field names are constants here. No header, body, query string or credential is ever a field.
-"""
+"""Where each decision line (`proxy.contract.decision_line`) goes: to stderr, and to the daemon."""
 
 from __future__ import annotations
 

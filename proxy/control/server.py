@@ -1,11 +1,4 @@
-"""The control socket: grants in, acknowledgements and decisions out. JSON, one object a line.
-
-daemon -> proxy   {"op": "hello", "ca_cert_pem", "ca_key_pem"}
-                  {"op": "grant", "grant": {...}}        {"op": "revoke", "sandbox_id"}
-proxy -> daemon   {"event": "ready"}
-                  {"event": "applied", "sandbox_id", "revision"}
-                  {"event": "refused", "sandbox_id", "revision", "error"}
-                  {"event": "revoked", "sandbox_id"}     {"event": "decision", "decision": {...}}
+"""The control socket: grants in, acknowledgements and decisions out (`proxy.contract.messages`).
 
 Grants live as long as the connection that gave them: when the daemon goes, nobody reads the audit, so
 nothing is allowed. A new connection replaces the old one and starts from nothing.
@@ -14,19 +7,32 @@ nothing is allowed. A new connection replaces the old one and starts from nothin
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 
 from proxy.admission.grants import GrantRefusedError, GrantRegistry
 from proxy.contract.decision_line import DecisionLine
 from proxy.contract.grant import Grant, grant_from_wire
+from proxy.contract.messages import (
+    MAX_LINE_BYTES,
+    Applied,
+    Decided,
+    Event,
+    GiveGrant,
+    Hello,
+    Op,
+    Ready,
+    Refused,
+    Revoke,
+    Revoked,
+    encode,
+    read_op,
+)
 from proxy.control.audit import Audit
 
-MAX_LINE_BYTES = 4 << 20
 MAX_BACKLOG_BYTES = 8 << 20
 """Of decisions the daemon has not read; beyond it the connection, and with it every grant, is dropped."""
 
@@ -81,11 +87,11 @@ class ControlServer:
             self._writer.close()
         self._drop_all()
         self._writer = writer
-        self._send({"event": "ready"})
+        self._send(Ready())
         try:
             while line := await reader.readline():
-                self._handle(json.loads(line))
-        except (ValueError, KeyError, TypeError, OSError) as exc:
+                self._handle(read_op(line))
+        except (ValueError, OSError) as exc:
             self._log.error("control-connection-failed", error=type(exc).__name__)
         finally:
             writer.close()
@@ -93,38 +99,34 @@ class ControlServer:
                 self._writer = None
                 self._drop_all()
 
-    def _handle(self, message: dict[str, Any]) -> None:
-        match message["op"]:
-            case "hello":
-                self._enforcer.set_ca(message["ca_cert_pem"], message["ca_key_pem"])
-            case "grant":
-                self._grant(message["grant"])
-            case "revoke":
-                self._grants.drop(message["sandbox_id"])
-                self._enforcer.drop_sandbox(message["sandbox_id"])
-                self._send({"event": "revoked", "sandbox_id": message["sandbox_id"]})
-            case _:
-                raise ValueError("unknown op")
+    def _handle(self, op: Op) -> None:
+        match op:
+            case Hello():
+                self._enforcer.set_ca(op.ca_cert_pem, op.ca_key_pem)
+            case GiveGrant():
+                self._send(self._apply(op))
+            case Revoke():
+                self._grants.drop(op.sandbox_id)
+                self._enforcer.drop_sandbox(op.sandbox_id)
+                self._send(Revoked(op.sandbox_id))
 
-    def _grant(self, wire: dict[str, Any]) -> None:
-        reply = {"sandbox_id": str(wire.get("sandbox_id")), "revision": wire.get("revision")}
+    def _apply(self, op: GiveGrant) -> Applied | Refused:
         try:
-            grant = grant_from_wire(wire)
+            grant = grant_from_wire(op.grant)
             self._enforcer.check(grant)
             self._grants.put(grant)
         except (GrantRefusedError, ValueError) as exc:
-            self._send({"event": "refused", **reply, "error": str(exc)})
-        else:
-            self._send({"event": "applied", **reply})
+            return Refused(op.sandbox_id, op.revision, str(exc))
+        return Applied(grant.sandbox_id, grant.revision)
 
     def _on_decision(self, line: DecisionLine) -> None:
-        self._send({"event": "decision", "decision": line})
+        self._send(Decided(line))
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, event: Event) -> None:
         writer = self._writer
         if writer is None or writer.is_closing():
             return
-        writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        writer.write(encode(event))
         if writer.transport.get_write_buffer_size() > MAX_BACKLOG_BYTES:
             self._log.error("control-backlog-full")
             writer.transport.abort()

@@ -151,6 +151,7 @@ class SharedState:
         self._audit.record(
             decision_line(
                 judged.decision,
+                at=time.time(),
                 sandbox_id=sandbox_id,
                 policy_name=grant.policy.name if grant else None,
                 entry=origin.entry.value,

@@ -17,6 +17,7 @@ from mitmproxy import http
 
 from proxy.admission.session import Origin, Session
 from proxy.contract.grant import Grant, GrantSecret
+from proxy.contract.messages import OWN_HEADERS, SANDBOX_HEADER
 from proxy.control.llm_relay import LOOPBACK
 from proxy.destination.judge import Judged
 from proxy.hooks.dns import NameHooks
@@ -40,9 +41,6 @@ from proxy.secrets.scrub import Reflection, StreamScrub
 MAX_UPLOADS = 256
 """Upload sessions remembered for a sandbox; the oldest is forgotten."""
 MASK = "***"
-OWN_HEADERS = "x-orchbox-"
-SANDBOX_HEADER = "x-orchbox-sandbox"
-"""Whose request it is: the proxy's word to the LLM router."""
 _EXCHANGE = "orchbox_exchange"
 _UPLOAD_HEADER = "x-goog-upload-url"
 """Not Location: a redirect may be of the sandbox's own making."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.contract.messages import CONTROL_FOLDER, CONTROL_SOCKET
 from runtime.containers.restrictions import security_options
 from runtime.engine.protocol import ContainerConfig
 
@@ -31,13 +32,13 @@ def proxy_config(spec: ProxySpec) -> ContainerConfig:
         "Image": spec.image,
         "Hostname": "proxy",
         "User": f"{spec.uid}:{spec.uid}",
-        "Env": ["ORCHBOX_CONTROL_SOCKET=/run/orchbox/control/proxy.sock"],
+        "Env": [f"ORCHBOX_CONTROL_SOCKET={CONTROL_FOLDER}/{CONTROL_SOCKET}"],
         "Labels": dict(spec.labels),
         "HostConfig": {
             "NetworkMode": spec.network,
             "ReadonlyRootfs": True,
             "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - in the container
-            "Binds": [f"{spec.control_dir}:/run/orchbox/control:rw"],
+            "Binds": [f"{spec.control_dir}:{CONTROL_FOLDER}:rw"],
             "CapDrop": ["ALL"],
             "SecurityOpt": security_options(),
             "PidsLimit": 128,

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from proxy.contract.messages import CONTROL_SOCKET, LLM_SOCKET
 from runtime.daemon.settings import Settings
 from runtime.database.connection import open_database
 from runtime.egress.link import ProxyLink
@@ -25,8 +26,6 @@ from runtime.runs.store import Store
 from runtime.sandbox.maker import SandboxMaker
 from runtime.vault.service import Vault
 
-LLM_SOCKET = "llm.sock"
-"""Beside the proxy's control socket (`proxy.server` knows it by this name)."""
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
 PREPARE_RETRY_S = 5.0
@@ -45,7 +44,7 @@ class Daemon:
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
         self._store = Store(self._database)
         self.vault = Vault(self._database, settings.vault_keys)
-        self._link = ProxyLink(settings.control_dir / "proxy.sock")
+        self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
             engine,

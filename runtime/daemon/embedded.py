@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from proxy.contract.messages import CONTROL_SOCKET
 from runtime.containers import labels
 from runtime.containers.sweep import PROXY_ROLE, sweep
 from runtime.daemon.daemon import Daemon
@@ -24,7 +25,6 @@ from runtime.engine.protocol import Engine
 from runtime.errors import NotReadyError
 
 READY_TIMEOUT_S = 60.0
-SOCKET = "proxy.sock"
 MAX_SOCKET_PATH = 103
 """macOS; Linux takes 107."""
 _INSTANCE = re.compile(r"[a-z]+-[0-9a-f]{6}")
@@ -73,7 +73,7 @@ class OwnDaemon:
 
     async def start(self) -> None:
         """Start, and wait until runs may start. Raises NotReadyError and what the engine raises."""
-        if len(str(self.settings.control_dir / SOCKET)) > MAX_SOCKET_PATH:
+        if len(str(self.settings.control_dir / CONTROL_SOCKET)) > MAX_SOCKET_PATH:
             raise NotReadyError(
                 f"{self.settings.control_dir}: too long for a socket's path",
                 hint="set TMPDIR to a shorter one",

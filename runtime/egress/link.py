@@ -1,4 +1,4 @@
-"""The daemon's end of the proxy's control socket (`proxy.control.server` holds the protocol).
+"""The daemon's end of the proxy's control socket (`proxy.contract.messages` holds the protocol).
 
 Connects and reconnects; hands over the interception CA, made here in memory and never on a disk; a
 grant counts as given only once the proxy has acknowledged its revision.
@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 
+from proxy.contract.decision_line import DecisionLine
 from proxy.contract.grant import Grant
+from proxy.contract.messages import (
+    MAX_LINE_BYTES,
+    Applied,
+    Decided,
+    Event,
+    GiveGrant,
+    Hello,
+    Op,
+    ProtocolError,
+    Ready,
+    Refused,
+    Revoke,
+    Revoked,
+    encode,
+    read_event,
+)
 from runtime.egress.ca import make_ca
 from runtime.errors import InvalidInputError, NotReadyError
 
 RECONNECT_S = 0.2
 ANSWER_TIMEOUT_S = 5.0
-MAX_LINE_BYTES = 4 << 20
+_REVOKED = "revoked"
+"""Waited for in a revision's place."""
 
 
 class ProxyLink:
@@ -36,8 +52,8 @@ class ProxyLink:
         self._is_closing = False
         self._waiting: dict[tuple[str, object], asyncio.Future[None]] = {}
         self._log = structlog.get_logger()
-        self.on_decision: Callable[[dict[str, Any]], None] = lambda _line: None
-        """Called with every decision line; it holds `sandbox_id`."""
+        self.on_decision: Callable[[DecisionLine], None] = lambda _line: None
+        """Called with every decision line."""
         self.on_lost: Callable[[], None] = lambda: None
         """Called when the connection, and with it every grant, is gone."""
 
@@ -77,31 +93,31 @@ class ProxyLink:
 
         Raises NotReadyError without a proxy, InvalidInputError where the proxy cannot enforce it.
         """
-        await self._ask({"op": "grant", "grant": grant.to_wire()}, (grant.sandbox_id, grant.revision))
+        await self._ask(GiveGrant(grant.to_wire()), (grant.sandbox_id, grant.revision))
 
     async def revoke(self, sandbox_id: str) -> None:
         """Take the grant back and cut the sandbox's connections. Without a proxy there is no grant."""
         if self.is_connected:
             with contextlib.suppress(NotReadyError):
-                await self._ask({"op": "revoke", "sandbox_id": sandbox_id}, (sandbox_id, "revoked"))
+                await self._ask(Revoke(sandbox_id), (sandbox_id, _REVOKED))
 
-    async def _ask(self, message: dict[str, Any], key: tuple[str, object]) -> None:
+    async def _ask(self, op: Op, key: tuple[str, object]) -> None:
         if not self.is_connected:
             raise NotReadyError("the egress proxy is not connected", hint="orch doctor")
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key] = future
         try:
-            self._send(message)
+            self._send(op)
             await asyncio.wait_for(future, ANSWER_TIMEOUT_S)
         except TimeoutError:
             raise NotReadyError("the egress proxy did not acknowledge in time", hint="orch doctor") from None
         finally:
             self._waiting.pop(key, None)
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, op: Op) -> None:
         if self._writer is None:
             raise NotReadyError("the egress proxy is not connected", hint="orch doctor")
-        self._writer.write(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+        self._writer.write(encode(op))
 
     async def _keep_connected(self) -> None:
         while True:
@@ -114,7 +130,9 @@ class ProxyLink:
         self._writer = writer
         try:
             while line := await reader.readline():
-                self._handle(json.loads(line))
+                self._handle(read_event(line))
+        except ProtocolError as exc:  # whoever it is, what it says is nobody's record: start anew
+            self._log.error("proxy-protocol-error", error=str(exc))
         finally:
             writer.close()
             was_connected = self.is_connected
@@ -127,20 +145,20 @@ class ProxyLink:
                 self._log.error("proxy-lost")
                 self.on_lost()
 
-    def _handle(self, message: dict[str, Any]) -> None:
-        match message["event"]:
-            case "ready":
-                self._send({"op": "hello", "ca_cert_pem": self._ca.cert_pem, "ca_key_pem": self._ca.key_pem})
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Ready():
+                self._send(Hello(self._ca.cert_pem, self._ca.key_pem))
                 self._connected.set()
-            case "applied":
-                self._settle((message["sandbox_id"], message["revision"]), None)
-            case "refused":
-                error = InvalidInputError(f"the proxy cannot enforce this policy: {message['error']}")
-                self._settle((message["sandbox_id"], message["revision"]), error)
-            case "revoked":
-                self._settle((message["sandbox_id"], "revoked"), None)
-            case "decision":
-                self.on_decision(message["decision"])
+            case Applied():
+                self._settle((event.sandbox_id, event.revision), None)
+            case Refused():
+                error = InvalidInputError(f"the proxy cannot enforce this policy: {event.error}")
+                self._settle((event.sandbox_id, event.revision), error)
+            case Revoked():
+                self._settle((event.sandbox_id, _REVOKED), None)
+            case Decided():
+                self.on_decision(event.decision)
 
     def _settle(self, key: tuple[str, object], error: Exception | None) -> None:
         future = self._waiting.get(key)

@@ -10,7 +10,7 @@ from proxy.contract.grant import Grant
 
 
 class LinkPort(Protocol):
-    """The way to the proxy (`proxy_link.ProxyLink`)."""
+    """The way to the proxy (`egress.link.ProxyLink`)."""
 
     on_decision: Callable[[DecisionLine], None]
     on_lost: Callable[[], None]

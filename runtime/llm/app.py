@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Path
 from starlette.types import Receive, Scope, Send
 
+from proxy.contract.messages import OWN_HEADERS, SANDBOX_HEADER
 from runtime.ascii_json import AsciiJson
 from runtime.errors import frames_of
 from runtime.llm import router
@@ -25,9 +26,9 @@ from runtime.llm.shapes.errors import RouterError
 from runtime.llm.shapes.openai import LlmRequest, Shape, read_request
 from runtime.llm.sse import EventStream
 from runtime.llm.until_gone import until_gone
+from runtime.model.sandbox_id import run_id_of
 
-SANDBOX_HEADER = "x-orchbox-sandbox"
-MODEL_HEADER = "x-orchbox-model"
+MODEL_HEADER = OWN_HEADERS + "model"
 """On an answer: which entry of the chain gave it."""
 MAX_BODY_BYTES = 16 << 20
 MAX_RUN_BYTES = 64 << 20
@@ -77,7 +78,7 @@ class _Endpoint:
 
     def _session(self, request: Request) -> LlmSession:
         named = request.headers.getlist(SANDBOX_HEADER)
-        session = self._sessions.get(named[0]) if len(named) == 1 else None
+        session = self._sessions.get(run_id_of(named[0])) if len(named) == 1 else None
         if session is None:
             raise RouterError(403, "no_session", "this sandbox may not ask for models", is_final=True)
         return session

@@ -1,6 +1,6 @@
 """Serves the router on its unix socket, in the daemon's own loop.
 
-server = LlmServer(settings.control_dir / "llm.sock", sessions)
+server = LlmServer(settings.control_dir / LLM_SOCKET, sessions)
 await server.start()
 ...
 await server.close()

@@ -21,6 +21,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from proxy.contract.messages import EXPLICIT_PORT
 from runtime.containers import labels
 from runtime.containers.helper import helper_config, run_helper, started
 from runtime.engine.protocol import Attached, ContainerConfig, Engine, has_isolated_gateways
@@ -58,7 +59,7 @@ class HostGuard:
         self._watch: GuardWatch | None = None
         self._log = structlog.get_logger()
 
-    async def establish(self, proxy: str, proxy_port: int = 8080) -> GuardStatus:
+    async def establish(self, proxy: str, proxy_port: int = EXPLICIT_PORT) -> GuardStatus:
         """Install, watch, prove. Never raises: a failure is a status that keeps runs from starting."""
         self.status = GuardStatus(detail="the guard is being proved")
         self.lost.clear()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
 from runtime.canary.seen import Record
 from runtime.daemon.settings import Settings
@@ -164,7 +165,7 @@ def _inside(line: str) -> tuple[str, Inside] | None:
         return None
 
 
-def _view(case: Case, plan: Plan, inside: Inside, lines: list[dict[str, Any]], world: Record) -> Outside:
+def _view(case: Case, plan: Plan, inside: Inside, lines: list[DecisionLine], world: Record) -> Outside:
     marker, address = plan.markers[case.id], plan.addresses.get(case.id)
     own = [
         line

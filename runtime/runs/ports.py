@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
 from runtime.model.run import Event, Run, RunRequest
 from runtime.model.secret import Secret
-
-DecisionLine = dict[str, Any]
 
 
 class StorePort(Protocol):

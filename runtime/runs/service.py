@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from proxy.contract.decision_line import DecisionLine
 from proxy.policy.bindings import brokered_names
 from proxy.policy.model import Policy
 from runtime.containers import labels
@@ -24,10 +25,11 @@ from runtime.keys.placeholders import deliver
 from runtime.keys.redactor import Redactor
 from runtime.keys.settle import settle, wanted
 from runtime.model.run import Event, Run, RunError, RunRequest, RunState
+from runtime.model.sandbox_id import run_id_of
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
 from runtime.runs.journal import Journal, Journals
-from runtime.runs.ports import Check, DecisionLine, LlmPort, StorePort, VaultPort
+from runtime.runs.ports import Check, LlmPort, StorePort, VaultPort
 from runtime.sandbox.conversation import converse, init_message
 from runtime.sandbox.maker import Sandbox, SandboxMaker
 from runtime.sandbox.outcome import classify_exit, parse_result
@@ -380,11 +382,12 @@ class RunService:
             self._end(run_id, error)
 
     def _on_decision(self, line: DecisionLine) -> None:
-        run_id = line.get("sandbox_id")
-        journal = self._journals.get(str(run_id))
-        if run_id is None or journal is None:
+        if line["sandbox_id"] is None:  # of a connection that belonged to no sandbox
             return
-        self._write(self._record(str(run_id), line, journal))
+        run_id = run_id_of(line["sandbox_id"])
+        journal = self._journals.get(run_id)
+        if journal is not None:
+            self._write(self._record(run_id, line, journal))
 
     def _write(self, writing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(writing)
@@ -394,4 +397,4 @@ class RunService:
     async def _record(self, run_id: str, line: DecisionLine, journal: Journal) -> None:
         await self._store.add_decision(run_id, line)
         if not journal.is_closed:
-            await journal.add("decision", line)
+            await journal.add("decision", dict(line))

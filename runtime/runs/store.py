@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 
+from proxy.contract.decision_line import DecisionLine
 from runtime.database.connection import Database
 from runtime.model.json_value import writable
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
-from runtime.runs.ports import DecisionLine
 
 MAX_DECISIONS_PER_RUN = 10_000
 """Kept of one run; the proxy's own log has them all."""
@@ -81,7 +81,7 @@ class Store:
     async def decisions(self, run_id: str) -> list[DecisionLine]:
         """A run's decisions in order."""
         query = sa.select(_decisions.c.line).where(_decisions.c.run_id == run_id).order_by(_decisions.c.seq)
-        return [dict(row["line"]) for row in await self._rows(query)]
+        return [cast("DecisionLine", row["line"]) for row in await self._rows(query)]
 
     async def _execute(self, statement: sa.Executable) -> int:
         return await self._database.write(lambda connection: int(connection.execute(statement).rowcount))

@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from proxy.contract.grant import Grant
+from proxy.contract.messages import EXPLICIT_PORT
 from proxy.policy.bindings import brokered_names
 from proxy.policy.model import Policy
 from runtime.containers import labels
@@ -23,6 +24,7 @@ from runtime.engine.uninterrupted import uninterrupted
 from runtime.keys.placeholders import deliver, environment_of
 from runtime.model.limits import Isolation
 from runtime.model.run import RunRequest
+from runtime.model.sandbox_id import sandbox_id_of
 from runtime.model.secret import Secret
 from runtime.network.slots import NetworkSlots, Slot
 
@@ -78,7 +80,7 @@ class SandboxMaker:
         try:
             await self._engine.connect(slot.network, self.proxy_container, slot.proxy_address)
             grant = Grant(
-                sandbox_id=run_id,
+                sandbox_id=sandbox_id_of(run_id),
                 revision=1,
                 policy=policy,
                 proxy_address=slot.proxy_address,
@@ -116,7 +118,7 @@ class SandboxMaker:
             )
         finally:
             steps: list[Callable[[], Awaitable[None]]] = [
-                partial(self._link.revoke, run_id),
+                partial(self._link.revoke, sandbox_id_of(run_id)),
                 *([attached.close] if attached is not None else []),
                 partial(self._engine.remove, name),  # by name: creating it may have been interrupted
                 partial(self._engine.disconnect, slot.network, self.proxy_container),
@@ -138,6 +140,6 @@ def proxy_environment(slot: Slot, token: str) -> dict[str, str]:
 
     The user name asks the proxy for refusals that clients can show (docs/adr/0001).
     """
-    url = f"http://explain:{token}@{slot.proxy_address}:8080"
+    url = f"http://explain:{token}@{slot.proxy_address}:{EXPLICIT_PORT}"
     values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "localhost,127.0.0.1"}
     return {**values, **{name.lower(): value for name, value in values.items()}}

@@ -20,12 +20,13 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from proxy.contract.messages import SANDBOX_HEADER
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, Policy
 from runtime.canary.certificates import Authority
 from runtime.canary.seen import Exchange
 from runtime.canary.world import Failure, World
-from runtime.llm.app import SANDBOX_HEADER, make_llm_app
+from runtime.llm.app import make_llm_app
 from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
 from runtime.llm.upstream.providers import ENDPOINTS, Outside

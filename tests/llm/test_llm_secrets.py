@@ -9,9 +9,9 @@ import os
 import openai
 import pytest
 
+from proxy.contract.messages import SANDBOX_HEADER
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import DenyRule
-from runtime.llm.app import SANDBOX_HEADER
 from runtime.llm.upstream.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, KEYS, MESSAGES, Rig, chat
 

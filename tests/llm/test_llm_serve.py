@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from proxy.contract.messages import SANDBOX_HEADER
 from runtime.errors import NotReadyError
-from runtime.llm.app import SANDBOX_HEADER
 from runtime.llm.serve import LlmServer
 from tests.llm.conftest import CHAIN, Rig
 

@@ -108,6 +108,7 @@ async def test_server_connected_denies(rig: Rig, monkeypatch):
             await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
     assert rig.upstream.heads == []
+    assert rig.lines[-1]["reason_code"] == "dns_rebind"
 
 
 class _OtherPeer(dict):

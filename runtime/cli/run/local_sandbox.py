@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import click
 
+from proxy.contract.decision_line import DecisionLine
 from runtime.agents.bundle import bundle_of
 from runtime.api.run_body import run_to_json
 from runtime.cli.console.notes import is_talkative
@@ -26,7 +27,7 @@ from runtime.errors import ConflictError, InterruptedRunError
 from runtime.keys.settle import settle
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import Run, RunRequest
-from runtime.runs.ports import DecisionLine, RunServicePort
+from runtime.runs.ports import RunServicePort
 
 
 def run_sandboxed(asked: Asked, found: Settings, options: Mapping[str, Any]) -> int:

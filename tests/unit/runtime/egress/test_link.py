@@ -16,6 +16,7 @@ from proxy.policy.model import Policy
 from runtime.egress.ca import make_ca
 from runtime.egress.link import ProxyLink
 from runtime.errors import InvalidInputError, NotReadyError
+from tests.unit.proxy.contract.test_decision_line import LINE
 
 GRANT = Grant("run-1", 1, Policy("p"), "10.0.0.2", "10.0.0.3", 60.0, "token")
 
@@ -138,8 +139,23 @@ async def test_decisions_are_handed_on(link: ProxyLink, proxy: FakeProxy):
     found: list[dict[str, Any]] = []
     link.on_decision = found.append
 
-    proxy.say({"event": "decision", "decision": {"host": "x"}})
+    proxy.say({"event": "decision", "decision": LINE})
 
     while not found:
         await asyncio.sleep(0.01)
-    assert found == [{"host": "x"}]
+    assert found == [LINE]
+
+
+@pytest.mark.parametrize(
+    "said", [{"event": "decision", "decision": {"sandbox_id": "run-1"}}, {"event": "news"}, {}]
+)
+async def test_what_is_no_event_is_nobodys_record(link: ProxyLink, proxy: FakeProxy, said: dict[str, Any]):
+    """A line that the contract does not know costs the connection, and with it every grant."""
+    found: list[Any] = []
+    lost = asyncio.Event()
+    link.on_decision, link.on_lost = found.append, lost.set
+
+    proxy.say(said)
+
+    await asyncio.wait_for(lost.wait(), 5)
+    assert found == []

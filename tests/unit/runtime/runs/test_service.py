@@ -648,7 +648,7 @@ async def test_decisions_are_events_and_are_kept(world: World):
         (sandbox_id,) = world.link.grants
         world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
         world.link.on_decision({"sandbox_id": "somebody-else", "verdict": "allow"})
-        world.link.on_decision({"verdict": "allow"})
+        world.link.on_decision({"sandbox_id": None, "verdict": "allow"})
         return 0
 
     world.agent = ask
