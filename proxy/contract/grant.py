@@ -6,12 +6,11 @@ import re
 from dataclasses import dataclass, field
 
 from proxy.contract.policy_wire import policy_from_wire, policy_to_wire
+from proxy.contract.secret_rules import is_secret_name, value_problem
 from proxy.policy.model import Policy
 
 MAX_EXPIRES_IN_S = 366 * 24 * 3600.0
 MAX_SECRETS = 256
-MAX_SECRET_BYTES = 16 << 10
-"""The tripwire's window, which is searched with each piece of a body, grows with the longest value."""
 MAX_SECRETS_CHARS = 512 << 10
 """In all: a grant has to fit into one line of the control socket, whatever JSON makes of the characters."""
 MIN_PLACEHOLDER_CHARS = 20
@@ -30,15 +29,15 @@ class GrantSecret:
     def __post_init__(self) -> None:
         problem = _secret_problem(self)
         if problem is not None:
-            raise ValueError(f"grant secret {self.name if _NAME.fullmatch(self.name) else '?'}: {problem}")
+            raise ValueError(f"grant secret {self.name if is_secret_name(self.name) else '?'}: {problem}")
 
 
 def _secret_problem(secret: GrantSecret) -> str | None:
     """What is wrong with it, in words that hold nothing of its value."""
-    if not _NAME.fullmatch(secret.name):
+    if not is_secret_name(secret.name):
         return "its name is not of A-Z, 0-9 and _"
-    if not secret.value or len(secret.value.encode(errors="replace")) > MAX_SECRET_BYTES:
-        return "its value is empty or longer than 16 KiB"
+    if (problem := value_problem(secret.value)) is not None:
+        return f"its value cannot be used: {problem.what}"
     if secret.placeholder is None:
         return None
     if not _HEADER_VALUE.fullmatch(secret.value):
@@ -136,7 +135,6 @@ def _secrets_from_wire(data: object) -> tuple[GrantSecret, ...]:
     return tuple(GrantSecret(item["name"], item["value"], item["placeholder"]) for item in data)
 
 
-_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _PLACEHOLDER = re.compile(r"[A-Za-z0-9_-]*")
 _FIELDS: dict[str, tuple[type, ...]] = {

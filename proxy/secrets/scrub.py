@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from proxy.contract.grant import GrantSecret
-from proxy.policy.reasons import ReasonCode
-from proxy.secrets.forms import SecretForms, open_length
+from proxy.secrets.forms import MIN_WATCHED_BYTES, Use, open_length, spelled
 
 _FILLER = b"*"
 
@@ -32,11 +31,10 @@ class Reflection:
         """
         found: dict[bytes, bytes] = {}
         for secret in secrets:
-            forms = SecretForms.of(secret.name, secret.value, ReasonCode.SECRET_LEAK)
-            if forms is None or secret.placeholder is None:
+            value = secret.value.strip()
+            if secret.placeholder is None or len(value.encode()) < MIN_WATCHED_BYTES:
                 continue
-            hexed = forms.hexed
-            for shape in (*forms.plain, *forms.base64, *map(_url_safe, forms.base64), hexed, hexed.upper()):
+            for shape in (form.encode() for form in spelled(value, Use.SCRUB)):
                 found.setdefault(shape, _FILLER * len(shape))
             if len(secret.placeholder) == len(secret.value):
                 found[secret.value.encode()] = secret.placeholder.encode()
@@ -71,7 +69,3 @@ class StreamScrub:
         """The end of the body, held back until no value could begin in it."""
         rest, self._held = self._held, b""
         return rest
-
-
-def _url_safe(letters: bytes) -> bytes:
-    return letters.translate(bytes.maketrans(b"+/", b"-_"))

@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from proxy.contract.secret_rules import is_secret_name
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.model.llm_providers import (
     ANY,
@@ -36,7 +37,6 @@ from runtime.model.needs import LlmChain, Needs
 from runtime.plain_file import read_text
 
 MANIFEST = "orchagent.json"
-SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 MAX_TIMEOUT_S = 900
 MAX_MODELS = 8
 """Of an `llm` section, its primary among them."""
@@ -145,7 +145,7 @@ class Manifest(_Strict):
     @classmethod
     def _secret_names(cls, value: list[str]) -> list[str]:
         for number, name in enumerate(value, 1):
-            if not SECRET_NAME.fullmatch(name):  # not repeated here: it may be a key put in the wrong place
+            if not is_secret_name(name):  # not repeated here: it may be a key put in the wrong place
                 raise ValueError(f"entry {number} is no secret name (letters A-Z, digits, underscores)")
             if name == SERVICE_KEY:
                 raise ValueError(f"{SERVICE_KEY} is given by the gateway, never by the caller: remove it")

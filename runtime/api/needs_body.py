@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from runtime.agents.manifest import SECRET_NAME, LlmSection, Provider, SupportedProvider
+from proxy.contract.secret_rules import is_secret_name
+from runtime.agents.manifest import LlmSection, Provider, SupportedProvider
 from runtime.keys.llm_credentials import is_model
 from runtime.model.needs import Needs
 
@@ -15,7 +16,7 @@ MAX_NAMES = 200
 
 
 def _secret_name(value: str) -> str:
-    if not SECRET_NAME.fullmatch(value):  # not repeated: it may be a key put in the wrong place
+    if not is_secret_name(value):  # not repeated: it may be a key put in the wrong place
         raise ValueError("letters A-Z, digits and underscores in names")
     return value
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from runtime.agents.manifest import SECRET_NAME
+from proxy.contract.secret_rules import is_secret_name
 from runtime.api.json_body import parse_body
 from runtime.api.needs_body import NeedsBody
 from runtime.errors import InvalidInputError
@@ -65,7 +65,7 @@ class CreateRun(BaseModel):
     @classmethod
     def _secrets(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name, secret in value.items():
-            if not SECRET_NAME.fullmatch(name) or "\0" in secret.get_secret_value():
+            if not is_secret_name(name) or "\0" in secret.get_secret_value():
                 raise ValueError("letters A-Z, digits and underscores in names, no NUL in values")
         return value
 

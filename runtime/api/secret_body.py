@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from proxy.contract.secret_rules import MAX_SECRET_BYTES, TOO_LONG
 from runtime.api.json_body import parse_body
 from runtime.errors import InvalidInputError
-from runtime.vault.entry import MAX_DESCRIPTION_CHARS, MAX_VALUE_BYTES
+from runtime.vault.entry import MAX_DESCRIPTION_CHARS
 
-MAX_BODY_BYTES = 6 * MAX_VALUE_BYTES + (16 << 10)
+MAX_BODY_BYTES = 6 * MAX_SECRET_BYTES + (16 << 10)
 """A value whose every byte is written as a JSON escape still fits."""
 Description = Annotated[str, Field(max_length=MAX_DESCRIPTION_CHARS)]
 
@@ -55,5 +56,5 @@ async def _bounded(request: Request) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise InvalidInputError("value: more than 64 KiB", hint="keep only the key itself")
+            raise InvalidInputError(f"value: {TOO_LONG.what}", hint=TOO_LONG.remedy)
     return bytes(body)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from urllib.parse import quote
 
-from proxy.policy.reasons import ReasonCode
-from proxy.secrets.forms import SecretForms
+from proxy.secrets.forms import Use, spelled
 
 MASK = "***"
-
-
 MIN_SECRET_CHARS = 4
 """Shorter values would mask ordinary text."""
 
@@ -25,13 +20,13 @@ class Redactor:
             self.add(value)
 
     def add(self, value: str) -> None:
-        """Mask this value too: as it is, each of its lines, and as JSON, URLs, base64 and hex write it.
+        """Mask this value too, in every spelling of `proxy.secrets.forms`.
 
         Longest first: a value that holds another is masked whole.
         """
-        forms = {value, json.dumps(value)[1:-1], quote(value, safe=""), *value.splitlines()}
+        forms = (*spelled(value, Use.MASK), *spelled(value.strip(), Use.MASK))
         known = {form for form in forms if len(form) >= MIN_SECRET_CHARS}
-        self._values = sorted(known.union(self._values, _encoded(value)), key=len, reverse=True)
+        self._values = sorted(known.union(self._values), key=len, reverse=True)
 
     @property
     def open_chars(self) -> int:
@@ -43,13 +38,3 @@ class Redactor:
         for value in self._values:
             text = text.replace(value, MASK)
         return text
-
-
-def _encoded(value: str) -> set[str]:
-    """In base64 of either alphabet, at each alignment, and in hex of either case; none for a short value."""
-    forms = SecretForms.of("VALUE", value, ReasonCode.SECRET_LEAK)
-    if forms is None:
-        return set()
-    base64 = {form.decode() for form in forms.base64}
-    hexed = forms.hexed.decode()
-    return {*base64, *(form.replace("+", "-").replace("/", "_") for form in base64), hexed, hexed.upper()}

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from proxy.contract.policy_wire import USD
+from proxy.contract.secret_rules import is_secret_name
 from proxy.policy.addresses import AddressClass, classify
 from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, normalize_host
 from proxy.policy.model import NEVER_CARRIED
@@ -22,7 +23,6 @@ ANY_HOST = "*"
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _METHOD = re.compile(r"[A-Z][A-Z-]*")
-_SECRET_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _NOT_CREDENTIAL_HEADERS = frozenset(
     {"connection", "content-encoding", "content-length", "expect", "host", "proxy-authorization", "te"}
@@ -100,8 +100,8 @@ def _method(text: str) -> str:
 
 
 def _secret_name(text: str) -> str:
-    if not _SECRET_NAME.fullmatch(text):
-        raise ValueError("not a secret's name: use A-Z, 0-9 and _, as in OPENAI_API_KEY")
+    if not is_secret_name(text):
+        raise ValueError("not a secret's name: use at most 128 of A-Z, 0-9 and _, as in OPENAI_API_KEY")
     return text
 
 

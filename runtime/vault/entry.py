@@ -6,14 +6,13 @@ import re
 import uuid
 from dataclasses import dataclass
 
+from proxy.contract.secret_rules import is_secret_name, value_problem
 from runtime.errors import InvalidInputError
 from runtime.model.llm_providers import PROVIDER_OF_KEY
 from runtime.model.secret import Secret
 
-MAX_VALUE_BYTES = 64 << 10
 MAX_DESCRIPTION_CHARS = 500
 TYPES = ("custom", "llm_key")
-_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -58,14 +57,9 @@ def provider_of_name(name: str) -> str | None:
     return PROVIDER_OF_KEY.get(name)
 
 
-def is_name(text: str) -> bool:
-    """Whether this can be a secret's name."""
-    return _NAME.fullmatch(text) is not None
-
-
 def check_name(name: str) -> None:
     """Raises InvalidInputError, which does not repeat the name: it may be a value in the wrong place."""
-    if not is_name(name):
+    if not is_secret_name(name):
         raise InvalidInputError(
             "name: a secret's name is 1 to 128 of A-Z, 0-9 and _, and begins with a letter",
             hint="as in MY_API_KEY",
@@ -74,17 +68,9 @@ def check_name(name: str) -> None:
 
 def check_value(value: Secret) -> None:
     """Raises InvalidInputError, without the value."""
-    text = value.reveal()
-    if not text:
-        raise InvalidInputError("value: it is empty", hint="give a value, or delete the secret")
-    if "\0" in text:
-        raise InvalidInputError("value: it holds a NUL", hint="encode it, for example as base64")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        raise InvalidInputError("value: not UTF-8 text", hint="encode it, for example as base64") from None
-    if size > MAX_VALUE_BYTES:
-        raise InvalidInputError("value: more than 64 KiB", hint="keep only the key itself")
+    problem = value_problem(value.reveal())
+    if problem is not None:
+        raise InvalidInputError(f"value: {problem.what}", hint=problem.remedy)
 
 
 def check_description(text: str | None) -> None:

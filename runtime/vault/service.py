@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from proxy.contract.secret_rules import is_secret_name
 from runtime.database.connection import Database
 from runtime.errors import ConflictError, NotFoundError, VaultKeyError
 from runtime.model.secret import Secret
@@ -235,7 +236,7 @@ def _existing(connection: sa.Connection, workspace: str, ref: str) -> tuple[Work
     if known is None:
         # A name is repeated, anything else is not: it may be a value in the wrong place.
         raise NotFoundError(
-            f"no secret {ref}" if entry.is_name(ref) else "no such secret", hint="orch secrets list"
+            f"no secret {ref}" if is_secret_name(ref) else "no such secret", hint="orch secrets list"
         )
     return where, known
 

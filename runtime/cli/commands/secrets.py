@@ -11,13 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from proxy.contract.secret_rules import MAX_SECRET_BYTES
 from runtime.cli.commands.workspaces import DEFAULT
 from runtime.cli.console.context import daemon_client, settings
 from runtime.cli.console.output import emit, json_option, local_time, printable
 from runtime.client.secrets import SecretsClient
 from runtime.errors import InvalidInputError
 from runtime.model.secret import Secret
-from runtime.vault.entry import MAX_VALUE_BYTES, check_name, check_value
+from runtime.vault.entry import check_name, check_value
 from runtime.vault.source import EnvKey
 
 
@@ -153,7 +154,7 @@ def _typed() -> str:
 
 def _piped() -> str:
     """All of stdin, without the newline that `echo` or a here-document puts behind it."""
-    content = sys.stdin.buffer.read(MAX_VALUE_BYTES + 3)
+    content = sys.stdin.buffer.read(MAX_SECRET_BYTES + 3)
     try:
         text = content.decode()
     except UnicodeDecodeError:

@@ -94,10 +94,13 @@ DEFECTS = {
         "grant field secrets: name, value and placeholder",
     ),
     "a name in lower case": (secrets(secret(name=VALUE)), "grant secret ?: its name"),
-    "an empty value": (secrets(secret(value="")), "grant secret OPENAI_API_KEY: its value is empty"),
+    "an empty value": (
+        secrets(secret(value="")),
+        "grant secret OPENAI_API_KEY: its value cannot be used: it is empty",
+    ),
     "a value that is too long": (
         secrets(secret(value=VALUE * 9999)),
-        "grant secret OPENAI_API_KEY: its value is",
+        "grant secret OPENAI_API_KEY: its value cannot be used: it is longer than 16 KiB",
     ),
     "a value that would end the header": (
         secrets(secret(value=VALUE + "\r\nHost: evil")),

@@ -8,8 +8,24 @@ from urllib.parse import quote
 
 import pytest
 
+from proxy.contract.grant import GrantSecret
+from proxy.policy.bindings import Binding
+from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode
-from proxy.secrets.forms import SecretForms, find_form, find_in_name, open_length, unescape
+from proxy.secrets.broker import Head, broker, forms_of
+from proxy.secrets.forms import (
+    SPELLINGS,
+    SecretForms,
+    Spelling,
+    Use,
+    find_form,
+    find_in_name,
+    open_length,
+    spelled,
+    unescape,
+)
+from proxy.secrets.leak_scan import LeakError, LeakScan
+from proxy.secrets.scrub import Reflection, StreamScrub
 
 VALUE = 'sk_live_aB3/+x="q Z9\\'
 FORMS = SecretForms.of("STRIPE_KEY", VALUE, ReasonCode.SECRET_LEAK)
@@ -109,3 +125,74 @@ def test_escapes_are_undone_once(text: bytes, plain: bytes) -> None:
 def test_open_length_is_the_longest_beginning_at_the_end(text: bytes, length: int) -> None:
     """A whole match is no beginning of one."""
     assert length == open_length(text, b"abcabcd")
+
+
+# -- the table -------------------------------------------------------------------------------------
+
+WORST = "k-1/+ \"é\\<&=%2f'`~0123456789abcdef"
+PLAIN = "sk-live_0123456789.abcdef~"
+
+
+UNBOUND = Binding(*[frozenset()] * 5)
+
+
+def pour(scan: LeakScan | StreamScrub, raw: bytes) -> bytes:
+    """What comes out of it in pieces."""
+    return b"".join(scan.feed(raw[at : at + 5]) for at in range(0, len(raw), 5)) + scan.finish()
+
+
+def rows(use: Use) -> list[Spelling]:
+    """Those that a user is to find."""
+    return [row for row in SPELLINGS if use in row.uses]
+
+
+@pytest.mark.parametrize("value", [WORST, PLAIN], ids=["worst", "plain"])
+@pytest.mark.parametrize("row", rows(Use.FIND), ids=lambda row: row.name)
+def test_every_spelling_of_the_table_is_found_in_a_request(row: Spelling, value: str) -> None:
+    """By the search itself, by the tripwire in pieces of a body, and by the broker in a header."""
+    secret = GrantSecret("DB", value)
+    forms = forms_of([secret])
+    for form in row.spell(value):
+        raw = form.encode()
+        assert find_form(forms, b"a=" + raw + b";") is forms[0]
+        with pytest.raises(LeakError):
+            pour(LeakScan(forms), raw)
+        head = Head("/", (("x-note", raw.decode("latin-1")),))
+        refusal = broker(head, UNBOUND, [secret], forms=forms, host="a.test", rule_id=None)
+        assert isinstance(refusal, Decision)
+        assert refusal.reason_code is ReasonCode.SECRET_LEAK
+
+
+@pytest.mark.parametrize("value", [WORST.replace("é", "e"), PLAIN], ids=["worst", "plain"])
+@pytest.mark.parametrize("row", rows(Use.SCRUB), ids=lambda row: row.name)
+def test_every_spelling_of_the_table_is_scrubbed_from_an_answer(row: Spelling, value: str) -> None:
+    """At its length, in pieces too; a brokered value has no letter beyond ASCII."""
+    reflection = Reflection.of([GrantSecret("KEY", value, "placeholder-0123456789-0123456789")])
+    for form in row.spell(value):
+        raw = form.encode()
+        assert pour(StreamScrub(reflection), raw) == b"*" * len(raw)
+
+
+@pytest.mark.parametrize("row", [row for row in SPELLINGS if row.is_escape], ids=lambda row: row.name)
+def test_a_spelling_that_escapes_leaves_letters_and_digits_as_they_are(row: Spelling) -> None:
+    """So most keys have few forms, and an answer is searched for few."""
+    assert {*row.spell(PLAIN)} == {PLAIN}
+
+
+def test_a_value_of_letters_and_digits_has_few_forms() -> None:
+    """What is searched for in each piece of a body stays as little as it was."""
+    forms = SecretForms.of("K", PLAIN, ReasonCode.SECRET_LEAK)
+    assert (forms.plain, forms.longest) == ((PLAIN.encode(),), 6 * 2 * len(PLAIN))
+    assert len(spelled(PLAIN, Use.SCRUB)) <= 1 + 6 + 2
+
+
+def test_the_window_does_not_grow_with_escapes() -> None:
+    """A value that any writer would escape is searched for in no more bytes than its hex needs."""
+    forms = SecretForms.of("K", "&<>\"'" * 10, ReasonCode.SECRET_LEAK)
+    assert forms.longest == 6 * 2 * 50
+
+
+def test_every_spelling_has_a_user_and_a_name_of_its_own() -> None:
+    """A row that nobody looks for would be for nothing."""
+    assert all(row.uses for row in SPELLINGS)
+    assert len({row.name for row in SPELLINGS}) == len(SPELLINGS)

@@ -105,7 +105,7 @@ BAD = {
     "the value as the type": {**ASKED, "secret_type": VALUE},
     "an empty value": {**ASKED, "value": ""},
     "a NUL": {**ASKED, "value": VALUE + "\0"},
-    "more than 64 KiB": {**ASKED, "value": VALUE * 4000},
+    "more than 16 KiB": {**ASKED, "value": VALUE * 1000},
     "far more": {**ASKED, "value": VALUE * 40_000},
     "a value in a list": {**ASKED, "value": [VALUE]},
     "no value": {"name": "A_KEY"},

@@ -24,13 +24,13 @@ def test_bad_names_are_refused_unseen(name: str):
     assert len(name) < 3 or name not in told.value.message + str(told.value.hint)
 
 
-@pytest.mark.parametrize("value", ["x", "é" * 32_768, " ", "\n", "x" * 65_536])
+@pytest.mark.parametrize("value", ["x", "é" * 8192, " ", "\n", "x" * 16_384])
 def test_good_values(value: str):
-    """Any UTF-8 text up to 64 KiB."""
+    """Any UTF-8 text up to 16 KiB."""
     entry.check_value(Secret(value))
 
 
-@pytest.mark.parametrize("value", ["", "\0", "é" * 32_769, "\udcff"], ids=["empty", "NUL", "long", "bytes"])
+@pytest.mark.parametrize("value", ["", "\0", "é" * 8193, "\udcff"], ids=["empty", "NUL", "long", "bytes"])
 def test_bad_values(value: str):
     """Empty, NUL, longer, or not UTF-8."""
     with pytest.raises(InvalidInputError, match=r"^value: "):
