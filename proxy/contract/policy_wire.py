@@ -18,25 +18,10 @@ def policy_to_wire(policy: Policy) -> dict[str, object]:
     """JSON-able; `policy_from_wire` gives back an equal policy."""
     return {
         "name": policy.name,
-        "allow": [
-            {
-                "id": rule.id,
-                "host": str(rule.host),
-                "ports": sorted(rule.ports),
-                "methods": None if rule.methods is None else sorted(rule.methods),
-                "paths": None if rule.paths is None else list(rule.paths),
-                "tls": rule.tls.value,
-                "credential": rule.credential,
-                "pin_credential": rule.pin_credential,
-                "credential_headers": sorted(rule.credential_headers),
-                "secrets": sorted(rule.secrets),
-                "is_tls_chosen": rule.is_tls_chosen,
-            }
-            for rule in policy.allow
-        ],
+        "allow": [rule_to_json(rule) for rule in policy.allow],
         "deny": [{"id": rule.id, "host": str(rule.host)} for rule in policy.deny],
         "agents": list(policy.agents),
-        "budgets": _budgets_to_wire(policy.budgets),
+        "budgets": budgets_to_json(policy.budgets),
         "allow_any_public": policy.allow_any_public,
         "resolve": {host: list(addresses) for host, addresses in policy.resolve.items()},
         "allow_private": [str(network) for network in policy.allow_private],
@@ -45,7 +30,25 @@ def policy_to_wire(policy: Policy) -> dict[str, object]:
     }
 
 
-def _budgets_to_wire(budgets: Budgets) -> dict[str, object]:
+def rule_to_json(rule: AllowRule) -> dict[str, object]:
+    """One allow rule, every field of it: for the proxy, and for whoever asks what a policy allows."""
+    return {
+        "id": rule.id,
+        "host": str(rule.host),
+        "ports": sorted(rule.ports),
+        "methods": None if rule.methods is None else sorted(rule.methods),
+        "paths": None if rule.paths is None else list(rule.paths),
+        "tls": rule.tls.value,
+        "credential": rule.credential,
+        "pin_credential": rule.pin_credential,
+        "credential_headers": sorted(rule.credential_headers),
+        "secrets": sorted(rule.secrets),
+        "is_tls_chosen": rule.is_tls_chosen,
+    }
+
+
+def budgets_to_json(budgets: Budgets) -> dict[str, object]:
+    """Every budget; None where the policy sets none. Dollars are a text."""
     usd = budgets.llm_usd
     counts = {name: getattr(budgets, name) for name in _COUNTS}
     return {**counts, "llm_usd": None if usd is None else format(usd, "f")}

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
+from proxy.contract.policy_wire import budgets_to_json, rule_to_json
 from proxy.policy.decide import decide, is_dialable
 from proxy.policy.hosts import BadHostError, is_ip_literal, split_authority
-from proxy.policy.model import AllowRule, Decision, Policy, Request, TlsMode, Verdict
+from proxy.policy.model import Decision, Policy, Request, TlsMode, Verdict
 from proxy.policy.reasons import ReasonCode
 from runtime.errors import InvalidInputError
 
 NOT_YET_ENFORCED = ("agents",)
 """Sections and keys that are read and handed to the proxy, which does not enforce them in this version."""
-
-
-_BUDGETS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens", "llm_usd")
 
 
 class Explanation(NamedTuple):
@@ -71,29 +68,14 @@ def _explain_addresses(
 
 
 def describe(loaded: Policy) -> dict[str, Any]:
-    """A loaded policy for people and scripts; no certificate, no pin."""
-    budgets = {name: getattr(loaded.budgets, name) for name in _BUDGETS}
+    """A loaded policy for people and scripts: its rules as the proxy gets them, without addresses."""
+    budgets = budgets_to_json(loaded.budgets)
     return {
         "name": loaded.name,
-        "allow": [_describe_rule(rule) for rule in loaded.allow],
+        "allow": [rule_to_json(rule) for rule in loaded.allow],
         "deny": [{"id": rule.id, "host": str(rule.host)} for rule in loaded.deny],
         "allow_any_public": loaded.allow_any_public,
         "agents": list(loaded.agents),
-        "budgets": {
-            name: format(value, "f") if isinstance(value, Decimal) else value
-            for name, value in budgets.items()
-            if value is not None
-        },
+        "budgets": {name: value for name, value in budgets.items() if value is not None},
         "not_yet_enforced": list(NOT_YET_ENFORCED),
-    }
-
-
-def _describe_rule(rule: AllowRule) -> dict[str, Any]:
-    return {
-        "id": rule.id,
-        "host": str(rule.host),
-        "ports": sorted(rule.ports),
-        "methods": None if rule.methods is None else sorted(rule.methods),
-        "paths": None if rule.paths is None else list(rule.paths),
-        "tls": rule.tls.value,
     }

@@ -6,7 +6,8 @@ orch policy explain https://api.openai.com/v1/files --policy llm-only --method D
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from runtime.errors import InvalidInputError, NotFoundError
 from runtime.policies.explain import describe, explain_request
 from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy, load_policy_file
 from runtime.policies.registries import LocalRegistries
+
+WIDTH = 100
+"""Columns of a terminal that sentences are wrapped for."""
 
 
 @click.group("policy")
@@ -85,10 +89,23 @@ def _print_policy(data: dict[str, Any]) -> None:
         methods = ",".join(rule["methods"] or ["any method"])
         paths = " ".join(rule["paths"] or ["any path"])
         click.echo(f"  allow {rule['host']}:{ports}  {methods}  {paths}  ({rule['tls']}, {rule['id']})")
+        for line in _keys_of(rule):
+            click.echo(textwrap.fill(line, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 10))
     if data["allow_any_public"]:
         click.echo("  allow any public host on https/443 and http/80")
     for rule in data["deny"]:
         click.echo(f"  deny  {rule['host']}  ({rule['id']})")
+
+
+def _keys_of(rule: dict[str, Any]) -> Iterator[str]:
+    """What of a run's secrets may go to this host, in sentences."""
+    if rule["credential"]:
+        pinned = ", and no other credential (pinned)" if rule["pin_credential"] else ""
+        yield f"key {rule['credential']} is put in here{pinned}"
+    if rule["credential_headers"]:
+        yield f"also in these headers: {', '.join(rule['credential_headers'])}"
+    if rule["secrets"]:
+        yield f"may be sent as they are: {', '.join(rule['secrets'])}"
 
 
 def _print_explanation(data: dict[str, Any]) -> None:

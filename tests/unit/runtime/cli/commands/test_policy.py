@@ -125,6 +125,11 @@ def test_check_describes_a_file(policies: Path) -> None:
         "methods": None,
         "paths": ["/x"],
         "tls": "inspect",
+        "credential": None,
+        "pin_credential": False,
+        "credential_headers": [],
+        "secrets": [],
+        "is_tls_chosen": True,
     }
     assert [rule] == data["allow"]
     assert data["deny"][0]["id"] == "base.deny[0]"
@@ -196,3 +201,42 @@ def test_people_get_sentences(
     monkeypatch.setattr("runtime.cli.console.output.is_json", lambda: False)
     monkeypatch.chdir(policies)
     assert run(*arguments).stdout.startswith(expected)
+
+
+KEYED = """version: 1
+name: keyed
+egress:
+  allow:
+    - host: api.test
+      credential: MY_API_KEY
+      pin_credential: true
+      credential_headers: [X-Auth-Key, X-Other-Key]
+    - host: db.test
+      secrets: [DB_PASSWORD, DB_USER]
+    - host: open.test
+"""
+
+
+def test_check_shows_where_keys_go(policies: Path) -> None:
+    """Scripts get every field of a rule, as the proxy does."""
+    (policies / "keyed.yaml").write_text(KEYED)
+    keyed, given, bare = json.loads(run("check", str(policies / "keyed.yaml"), "--json").stdout)["allow"]
+    assert (keyed["credential"], keyed["pin_credential"]) == ("MY_API_KEY", True)
+    assert keyed["credential_headers"] == ["x-auth-key", "x-other-key"]
+    assert given["secrets"] == ["DB_PASSWORD", "DB_USER"]
+    assert (bare["credential"], bare["secrets"]) == (None, [])
+
+
+def test_people_read_where_keys_go(policies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each below its rule, none for a rule that gets none, and none longer than a terminal."""
+    monkeypatch.setattr("runtime.cli.console.output.is_json", lambda: False)
+    many = ", ".join(f"SECRET_NUMBER_{number}" for number in range(9))
+    (policies / "keyed.yaml").write_text(KEYED.replace("DB_PASSWORD, DB_USER", many))
+    shown = run("check", str(policies / "keyed.yaml")).stdout.splitlines()
+    assert shown[2:4] == [
+        "        key MY_API_KEY is put in here, and no other credential (pinned)",
+        "        also in these headers: x-auth-key, x-other-key",
+    ]
+    assert shown[5].startswith("        may be sent as they are: SECRET_NUMBER_0, SECRET_NUMBER_1,")
+    assert shown[7].startswith("  allow open.test:443 ")
+    assert max(map(len, shown)) <= 100
