@@ -98,3 +98,14 @@ def test_every_image_stands_on_a_layer(build: ModuleType) -> None:
         assert image.layer in layers.LAYERS
         assert (ROOT / "images" / image.name / "Dockerfile").exists()
         assert all((ROOT / source).exists() for source in image.sources)
+
+
+def test_the_proxys_image_holds_no_reader_of_policies(build: ModuleType) -> None:
+    """Policies arrive as grants: the sources are the proxy's alone, and nothing brings YAML or pydantic in."""
+    (proxy,) = (image for image in build.IMAGES if image.name == "proxy")
+    pins = (build.ROOT / "requirements" / proxy.requirements).read_text().splitlines()
+    packages = {line.partition("==")[0] for line in pins if "==" in line and line[0].isalpha()}
+
+    assert proxy.sources == ("proxy",)
+    assert "mitmproxy" in packages
+    assert packages.isdisjoint({"docker", "fastapi", "pydantic", "pydantic-core", "pyyaml"})
