@@ -153,6 +153,7 @@ SPELLINGS = (
 
 
 _WITH_ESCAPES = re.compile(r"[^A-Za-z0-9._~-]")
+_ESCAPES = tuple(row for row in SPELLINGS if row.is_escape and Use.FIND in row.uses)
 _WITHOUT_ESCAPES = tuple(row for row in SPELLINGS if not row.is_escape)
 """All that there is for most keys, of which an answer is searched for each form."""
 
@@ -219,7 +220,8 @@ class SecretForms:
 
         So the window of a scan does not grow with them, nor its work for a value of letters and digits.
         """
-        for form in map(_raw, spelled(value, Use.FIND)):
+        rows = _ESCAPES if _WITH_ESCAPES.search(value) else ()
+        for form in dict.fromkeys(_raw(form) for row in rows for form in row.spell(value)):
             if len(form) <= len(self.hexed) and find_form((self,), form) is None:
                 yield form
 
