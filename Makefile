@@ -11,14 +11,15 @@ setup:
 images: setup
 	@$(PY) images/build.py
 
-# The clients of `orch probe --trust`; big, and nothing else needs it.
+# The clients of `orch probe --trust` and of its tests; big, and nothing else needs it.
 trust-image: setup
 	@$(PY) images/build.py agent-polyglot
 
 demo: images
 	@$(PY) scripts/demo.py
 
-test: images lint node-sdks
+# Lint comes first: it takes seconds, and the images of a fresh machine take minutes.
+test: lint images trust-image node-sdks
 	@bash scripts/test.sh
 
 # The npm packages that the integration tests run in a sandbox.

@@ -74,7 +74,7 @@ async def _open(kind: str) -> Engine:
         _give_up(exc.message)
     if image is None:
         await engine.close()
-        _give_up(f"the image {IMAGE} is not built")
+        _give_up(f"the image {IMAGE} is not built: make images")
     return engine
 
 

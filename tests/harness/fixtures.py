@@ -64,7 +64,7 @@ def _why_not(image: str) -> str | None:
     try:
         client.images.get(image)
     except docker.errors.ImageNotFound:
-        return f"the image {image} is not built"
+        return f"the image {image} is not built: make images"
     finally:
         client.close()
     return None

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +49,7 @@ async def open_engine(image: str = IMAGE, isolation: Isolation = Isolation.RUNC)
     """The real engine; without it, the image or the runtime, the test is skipped, and fails in CI."""
     engine = DockerEngine()
     try:
-        reason = None if await engine.image_id(image) else f"the image {image} is not built"
+        reason = None if await engine.image_id(image) else f"the image {image} is not built: make images"
         if isolation.value not in (await engine.info()).runtimes:
             reason = f"the engine has no runtime {isolation.value}"
     except OrchError as exc:
@@ -67,8 +68,9 @@ async def see(
     limits: Limits = LIMITS,
     secrets: dict[str, str] | None = None,
     isolation: Isolation = Isolation.RUNC,
+    on_output: Callable[[], None] = lambda: None,
 ) -> Seen:
-    """Run Python code as an agent in a sandbox; everything is removed."""
+    """Run Python code as an agent in a sandbox, and tell when it writes; everything is removed."""
     engine = await open_engine(isolation=isolation)
     instance = f"hardening-{uuid.uuid4().hex[:8]}"
     slots = NetworkSlots(engine, instance=instance, pool=POOL)
@@ -93,6 +95,7 @@ async def see(
         await attached.close_stdin()
         out, err = b"", b""
         async for stream, data in attached.output():
+            on_output()
             out, err = (out + data, err) if stream == STDOUT else (out, err + data)
         status = await engine.wait(container)
         await attached.close()

@@ -57,6 +57,8 @@ SDKS = {
 
 def agent_with_modules(lab: Lab, code: str) -> Path:
     """An agent that brings its node_modules along."""
+    if not MODULES.is_dir():
+        pytest.fail(f"{MODULES.relative_to(ROOT)} is not there: make node-sdks")
     more = {"entrypoint": "main.mjs", "bundle": {"include": ["node_modules"]}, **PROVIDERS}
     folder = lab.agent("node", code, entry="main.mjs", **more)
     shutil.copytree(MODULES, folder / "node_modules", ignore=shutil.ignore_patterns("*.map", "*.ts", "src"))

@@ -11,19 +11,25 @@ import pytest
 
 from runtime.daemon.settings import Settings
 
-TEST_IMAGE = "orchbox/agent-python:local"
+TEST_IMAGES = {
+    "agent-python": "make images",
+    "agent-polyglot": "make trust-image",
+}
+"""Image that a test needs -> the command that builds it; `make test` runs both."""
 
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
     """The settings of a developer who has set nothing."""
-    reason = _why_not()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    own = {k: v for k, v in os.environ.items() if not k.startswith("ORCHBOX_")}
-    return Settings.from_env(own)
+    _need("agent-python")
+    return Settings.from_env({k: v for k, v in os.environ.items() if not k.startswith("ORCHBOX_")})
+
+
+@pytest.fixture(scope="session")
+def trust_image(settings: Settings) -> str:
+    """The image with every client of `orch probe --trust`."""
+    _need("agent-polyglot")
+    return settings.image("agent-polyglot")
 
 
 @pytest.fixture
@@ -34,15 +40,24 @@ def matrix() -> Path:
     return folder / "sabotage.txt"
 
 
-def _why_not() -> str | None:
+def _need(image: str) -> None:
+    """Skip the test where the image cannot be had, and say how it can; in CI that is a failure."""
+    reason = _why_not(f"orchbox/{image}:local", TEST_IMAGES[image])
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+
+
+def _why_not(reference: str, command: str) -> str | None:
     try:
         client = docker.from_env()
     except docker.errors.DockerException:
         return "no Docker engine answers"
     try:
-        client.images.get(TEST_IMAGE)
+        client.images.get(reference)
     except docker.errors.ImageNotFound:
-        return f"the image {TEST_IMAGE} is not built"
+        return f"the image {reference} is not built: {command}"
     finally:
         client.close()
     return None

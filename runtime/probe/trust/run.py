@@ -9,7 +9,7 @@ from runtime.canary.upstreams.application import APT, CARGO, GIT, NPM, PIP
 from runtime.canary.upstreams.git_repo import README
 from runtime.canary.upstreams.packages import MESSAGE
 from runtime.daemon.settings import Settings
-from runtime.engine.protocol import Engine
+from runtime.engine.docker import DockerEngine
 from runtime.errors import NotFoundError, OrchError
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import RunRequest, RunState
@@ -42,13 +42,13 @@ async def prove_trust(settings: Settings, *, isolation: Isolation) -> tuple[list
     Raises NotFoundError without the image, CanaryError, NotReadyError and what the engine raises.
     """
     problems: list[str] = []
+    image = settings.image(IMAGE)
+    await _require_image(image)
 
     def zone(_held: object) -> dict[str, list[list[str]]]:
         return {**{host: [[UPSTREAM]] for host in HOSTS}, "*.test": [[PUBLIC]]}
 
     async with probe_lab(settings, policy=POLICY, zone=zone, problems=problems) as lab:
-        image = settings.image(IMAGE)
-        await _require_image(lab.engine, image)
         results = await _run(lab, image, isolation)
         seen = (await lab.canaries.record())["world"]
         problems += [f"a packet to {p.address}" for p in seen.packets if p.address == PUBLIC]
@@ -57,9 +57,14 @@ async def prove_trust(settings: Settings, *, isolation: Isolation) -> tuple[list
     return rows, problems
 
 
-async def _require_image(engine: Engine, image: str) -> None:
-    if await engine.image_id(image) is None:
-        raise NotFoundError(f"no such image: {image}", hint="make trust-image")
+async def _require_image(image: str) -> None:
+    """Before the lab is set up, which takes seconds that would be for nothing."""
+    engine = DockerEngine()
+    try:
+        if await engine.image_id(image) is None:
+            raise NotFoundError(f"no such image: {image}", hint="make trust-image")
+    finally:
+        await engine.close()
 
 
 async def _run(lab: ProbeLab, image: str, isolation: Isolation) -> dict[str, Any]:

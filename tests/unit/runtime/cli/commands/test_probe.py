@@ -7,6 +7,7 @@ import json
 import pytest
 
 from runtime.cli import main as cli
+from runtime.engine.fake import FakeEngine
 
 
 def orch(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -42,3 +43,22 @@ def test_a_wrong_choice_is_refused(capsys: pytest.CaptureFixture[str], arguments
 
     assert status != 0
     assert json.loads(out)["error"] is True
+
+
+def test_trust_without_its_image_names_the_command_that_builds_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """One error that names image and command, before anything is set up."""
+    monkeypatch.setattr("runtime.probe.trust.run.DockerEngine", lambda: FakeEngine({}))
+    monkeypatch.setattr("runtime.probe.trust.run.probe_lab", None)
+
+    status, out = orch(capsys, "probe", "--trust", "--json")
+
+    assert status == 4
+    assert json.loads(out) == {
+        "error": True,
+        "code": "NOT_FOUND",
+        "message": "no such image: orchbox/agent-polyglot:local",
+        "hint": "make trust-image",
+        "exit_code": 4,
+    }
