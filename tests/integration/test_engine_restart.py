@@ -15,7 +15,7 @@ from runtime.client.connection import Client
 from tests.harness.private_host import PrivateHost
 from tests.integration.conftest import Lab
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.own_engine]
 
 HANG = "import time; time.sleep(100)"
 RESTARTS: dict[str, Callable[[PrivateHost], None]] = {

@@ -16,7 +16,7 @@ import pytest
 from tests.harness.private_host import PrivateHost
 from tests.integration.conftest import Lab
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.own_engine]
 
 ASK = """
 import json, socket, struct, sys

@@ -20,7 +20,7 @@ from tests.harness.private_host import PrivateHost
 from tests.integration.conftest import Lab
 from tests.integration.test_engine_restart import until_ready
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.own_engine]
 
 HANG = "import time; time.sleep(100)"
 SERVE = (
@@ -57,6 +57,14 @@ class Scene:
         """Which of them answer inside the network namespace of this process."""
         said = self.host.run(f"nsenter -t {pid} -n python3 -c '{TRY}' '{json.dumps(targets)}'")
         return [(address, port) for address, port in json.loads(said)]
+
+    def until_addresses_are_usable(self) -> None:
+        """Wait for the end of duplicate address detection in the sandbox, which takes a second or two."""
+        until = time.monotonic() + 10
+        command = f"nsenter -t {self.pid} -n ip -6 -oneline address show dev eth0 scope link"
+        while not (said := self.host.run(command)) or "tentative" in said:
+            assert time.monotonic() < until, said
+            time.sleep(0.1)
 
     def of_the_host(self) -> list[Target]:
         """Port 9000 of the host at each of its addresses, link-local ones by way of the sandbox's interface."""
@@ -127,7 +135,7 @@ def _scene(
 def test_no_way_leads_past_the_proxy(scene: Scene):
     """Host services, published ports, containers behind the host or the proxy: reached by no route, old or new."""
     scene.host.run(f"nsenter -t {scene.pid} -n sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0")
-    time.sleep(3)  # duplicate address detection
+    scene.until_addresses_are_usable()
     host = scene.of_the_host()
     behind = [(scene.neighbour, 9000), (scene.gateway, 9001), ("10.207.0.1", 9001)]
     assert len(host) >= 4
