@@ -184,6 +184,7 @@ def test_abstract_sockets_of_the_host_are_out_of_sight():
 
 FORK_BOMB = """
 import os, sys, time
+print("forking", flush=True)
 started = time.monotonic()
 def bomb():
     while time.monotonic() - started < 4:
@@ -202,8 +203,10 @@ def test_fork_bomb_ends_in_its_own_cgroup(isolation: Isolation):
     limits = dataclasses.replace(LIMITS, memory_bytes=1 << 30)
 
     async def both() -> tuple[Seen, Seen]:
-        bomb = asyncio.create_task(see(FORK_BOMB, isolation=isolation, limits=limits))
-        await asyncio.sleep(2)
+        forking = asyncio.Event()
+        bomb = asyncio.create_task(see(FORK_BOMB, isolation=isolation, limits=limits, on_output=forking.set))
+        async with asyncio.timeout(60):
+            await forking.wait()
         neighbour = await see("print('[1]')")
         return await bomb, neighbour
 

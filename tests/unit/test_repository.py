@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PINNED = ("agent-polyglot", "agent-python", "daemon", "dev", "proxy")
 EXTRAS = {"daemon": ("daemon",), "proxy": ("proxy",), "dev": ("daemon", "proxy", "dev")}
+
+LONGEST_SLEEP_S = 1.0
+"""A test waits for what is to happen; one that sleeps is slow where that was quick, and fails where it was not."""
+MAY_SLEEP = {
+    "never": "an answer that does not come while the test looks; nobody waits for its end",
+    "stop_here": "a step of the engine's that hangs until it is cancelled",
+}
+"""Function in a test -> why it may sleep for so long."""
 
 # The well-known registries, in pieces: this file must not name one either.
 REGISTRY_DOMAINS = [
@@ -175,3 +185,72 @@ def test_scripts_stop_at_the_first_error() -> None:
         if path.suffix == ".sh" and not is_bash and "set -eu" not in text:
             weak.append(path.name)
     assert weak == []
+
+
+def sleeps(tree: ast.AST, within: str = "") -> Iterator[tuple[int, str]]:
+    """Line and function of each call of a `sleep` that lasts a second, or does not say how long as a number."""
+    for node in ast.iter_child_nodes(tree):
+        name = node.name if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) else within
+        match node:
+            case ast.Call(func=ast.Attribute(attr="sleep") | ast.Name(id="sleep"), args=[length, *_]):
+                is_short = (
+                    isinstance(length, ast.Constant)
+                    and isinstance(length.value, (int, float))
+                    and length.value < LONGEST_SLEEP_S
+                )
+                if not is_short:
+                    yield node.lineno, name
+        yield from sleeps(node, name)
+
+
+def test_no_test_sleeps() -> None:
+    """Nothing below tests/ sleeps for a second or more: it waits for the event, and polls where there is none."""
+    slept = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in tracked()
+        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] == "tests"
+        for line, function in sleeps(ast.parse(path.read_text()))
+        if function not in MAY_SLEEP
+    ]
+    assert slept == []
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("time.sleep(1)", [(1, "")]),
+        ("def wait():\n    sleep(2.5)", [(2, "wait")]),
+        ("async def wait():\n    await asyncio.sleep(delay)", [(2, "wait")]),
+        ("while not done():\n    time.sleep(0.05)", []),
+        ("program = 'time.sleep(60)'", []),
+    ],
+)
+def test_a_sleep_is_seen(code: str, found: list[tuple[int, str]]) -> None:
+    """Long sleeps and those of an unknown length are found; polls and the programs of sandboxes are not."""
+    assert list(sleeps(ast.parse(code))) == found
+
+
+def test_ci_runs_the_command_of_the_readme() -> None:
+    """`.ci/run` calls `make test` and no other target: what the tests need, a newcomer's command makes too."""
+    called = re.findall(r"(?m)^\s*make\s+(.*?)\s*(?:2>|\||$)", (ROOT / ".ci/run").read_text())
+
+    assert called == ["test"]
+    assert "make test" in (ROOT / "README.md").read_text()
+
+
+def test_make_test_builds_every_image() -> None:
+    """`make test` has images that are built on demand for prerequisites, and those that are always built."""
+    makefile = (ROOT / "Makefile").read_text()
+    [prerequisites] = re.findall(r"(?m)^test:(.*)$", makefile)
+    on_demand = {
+        node.args[0].value
+        for node in ast.walk(ast.parse((ROOT / "images/build.py").read_text()))
+        if isinstance(node, ast.Call) and any(keyword.arg == "is_on_demand" for keyword in node.keywords)
+    }
+    makers = {
+        name: target
+        for target, name in re.findall(r"(?m)^([\w-]+):.*\n\t@\$\(PY\) images/build\.py (\S+)$", makefile)
+    }
+
+    assert on_demand == makers.keys()
+    assert {"images", *makers.values()} <= set(prerequisites.split())
