@@ -1,7 +1,8 @@
 # Every target works from a fresh clone on a bare machine; V=1 shows what set-up does.
 
 PY := .venv/bin/python
-export PYTHONDONTWRITEBYTECODE := 1
+# Bytecode is kept, and out of the source tree: without it each `orch` of the tests compiles all it imports.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 .NOTPARALLEL:
 .PHONY: setup images trust-image node-sdks demo test test-unit lint clean
 

@@ -188,7 +188,7 @@ def lab_environment(
         "ORCHBOX_SITE_POLICY": str(site),
         "ORCHBOX_PROXY_DNS": dns,
         "PYTHONPATH": str(ROOT),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPYCACHEPREFIX": str(ROOT / "build/pycache"),
     }
 
 

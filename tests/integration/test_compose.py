@@ -100,7 +100,7 @@ def docker_cleanup() -> list[str]:
 def orch(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`orch` on the host, as its user calls it."""
     command = [sys.executable, "-m", "runtime.cli.main", *arguments]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(ROOT / "build/pycache")}
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
 
 
