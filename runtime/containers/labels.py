@@ -9,9 +9,6 @@ SLOT = "io.orchbox.slot"
 OWNER = "io.orchbox.owner"
 """Process (`runtime.daemon.owner`) whose end makes a thing a leftover (`runtime.daemon.embedded`)."""
 
-REAPED_ROLES = ("sandbox", "probe", "helper", "network")
-"""Of a dead daemon; the proxy is kept or replaced by the supervisor."""
-
 
 def labels(instance: str, role: str, **more: str) -> dict[str, str]:
     """The labels of one thing."""

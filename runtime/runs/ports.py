@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
-from dataclasses import dataclass
 from typing import Protocol
 
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
 from runtime.model.run import Event, Run, RunRequest
 from runtime.model.secret import Secret
+from runtime.runs.readiness import Check
 
 
 class StorePort(Protocol):
@@ -38,7 +38,7 @@ class StorePort(Protocol):
 
 
 class VaultPort(Protocol):
-    """Where the secrets of workspaces are kept (`vault.service.Vault`)."""
+    """Where the secrets of workspaces are kept (`runtime.vault.service.Vault`)."""
 
     async def read(
         self, workspace: str, names: Collection[str], *, run_id: str, reader: str
@@ -50,7 +50,7 @@ class VaultPort(Protocol):
 
 
 class LlmPort(Protocol):
-    """The LLM router's side of a run (`llm_routes.LlmRoutes`)."""
+    """The LLM router's side of a run (`runtime.llm.door.LlmRoutes`)."""
 
     def open(
         self,
@@ -66,16 +66,6 @@ class LlmPort(Protocol):
 
     async def close(self, run_id: str) -> None:
         """The run is over: no call of it goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that has to be right before an agent may start."""
-
-    name: str
-    is_ok: bool
-    detail: str
-    remedy: str | None = None
 
 
 class RunServicePort(Protocol):

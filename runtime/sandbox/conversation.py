@@ -11,8 +11,8 @@ from runtime.containers.isolation import start_isolated
 from runtime.engine.protocol import Attached, Engine, ExitStatus
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
-from runtime.sandbox.maker import Sandbox
 from runtime.sandbox.output import Output
+from runtime.sandbox.sandbox import Sandbox
 
 
 def init_message(

@@ -4,53 +4,29 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from proxy.contract.grant import Grant
 from proxy.contract.messages import EXPLICIT_PORT
-from proxy.policy.bindings import brokered_names
-from proxy.policy.model import Policy
 from runtime.containers import labels
 from runtime.containers.sandbox import SandboxSpec, sandbox_config
 from runtime.egress.live_grant import LiveGrant
 from runtime.egress.port import LinkPort
-from runtime.engine.protocol import Attached, Engine
+from runtime.engine.protocol import Engine
 from runtime.engine.uninterrupted import uninterrupted
-from runtime.keys.placeholders import deliver, environment_of
-from runtime.model.limits import Isolation
-from runtime.model.run import RunRequest
+from runtime.keys.placeholders import environment_of
 from runtime.model.sandbox_id import sandbox_id_of
 from runtime.model.secret import Secret
 from runtime.network.slots import NetworkSlots, Slot
+from runtime.sandbox.sandbox import Sandbox, SandboxOrder
 
 GRANT_MARGIN_S = 60.0
 """A grant outlives its run's limits by this; the revocation at the end is what ends it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sandbox:
-    """A sandbox that has been created and attached to, not yet started."""
-
-    container: str
-    network: str
-    """The only one it belongs on."""
-    isolation: Isolation
-    attached: Attached
-    proxy_token: Secret
-    ca_pem: str
-    """What its clients trust beside the system's roots: the proxy's CA, and the operator's upstream CA
-    where a connection is passed through to an upstream that has its certificate from it."""
-    secrets: dict[str, Secret]
-    """What its env file holds: placeholders for what is brokered, the values of the rest."""
-    granted: LiveGrant
-    """For secrets that change while it runs."""
-    environment: dict[str, str]
-    """How its clients find the proxy; not in the container's configuration, since it holds the token."""
 
 
 class SandboxMaker:
@@ -67,52 +43,31 @@ class SandboxMaker:
         self._log = structlog.get_logger()
 
     @asynccontextmanager
-    async def sandbox(self, run_id: str, request: RunRequest, policy: Policy) -> AsyncIterator[Sandbox]:
+    async def sandbox(self, order: SandboxOrder) -> AsyncIterator[Sandbox]:
         """Network, grant (acknowledged), container; all gone on the way out."""
+        run_id = order.run_id
         token = secrets.token_urlsafe(24)
-        delivered = deliver(request.secrets, brokered_names(policy))
-        # What nobody chose to pass through unseen is inspected where a value could leave that way.
-        policy = replace(policy, has_tripwire=any(secret.placeholder is None for secret in delivered))
-        limits = request.limits
         slot = await self._slots.acquire(run_id)
         name = f"orchbox-{self._instance}-{run_id}"
         attached = None
         try:
             await self._engine.connect(slot.network, self.proxy_container, slot.proxy_address)
-            grant = Grant(
-                sandbox_id=sandbox_id_of(run_id),
-                revision=1,
-                policy=policy,
-                proxy_address=slot.proxy_address,
-                sandbox_address=slot.sandbox_address,
-                expires_in_s=limits.timeout_s + limits.grace_s + GRANT_MARGIN_S,
-                token=token,
-                secrets=delivered,
-            )
+            grant = _grant(order, slot, token)
             await self._link.grant(grant)
             granted = LiveGrant(self._link, grant, time.monotonic)
-            info = await self._engine.info()
-            spec = SandboxSpec(
-                image=request.image,
-                network=slot.network,
-                address=slot.sandbox_address,
-                dns=slot.proxy_address,
-                isolation=request.isolation,
-                limits=limits,
-                labels=labels.labels(self._instance, "sandbox", **{labels.RUN: run_id}),
-                has_apparmor=info.has_apparmor,
-            )
+            marks = labels.labels(self._instance, "sandbox", **{labels.RUN: run_id})
+            spec = _spec(order, slot, marks)
             container = await self._engine.create(name, sandbox_config(spec))
             attached = await self._engine.attach(container)
-            ca_pem = self._link.ca_pem + (policy.upstream_ca_pem or "")
+            ca_pem = self._link.ca_pem + (order.policy.upstream_ca_pem or "")
             yield Sandbox(
                 container=container,
                 network=slot.network,
-                isolation=request.isolation,
+                isolation=order.request.isolation,
                 attached=attached,
                 proxy_token=Secret(token),
                 ca_pem=ca_pem,
-                secrets=environment_of(delivered),
+                secrets=environment_of(order.secrets),
                 granted=granted,
                 environment=proxy_environment(slot, token),
             )
@@ -133,6 +88,35 @@ class SandboxMaker:
                 await step()
             except Exception as exc:  # noqa: BLE001 - the steps behind it still have to be done
                 self._log.error("clean-up-failed", run=run_id, error=type(exc).__name__)
+
+
+def _grant(order: SandboxOrder, slot: Slot, token: str) -> Grant:
+    limits = order.request.limits
+    # What nobody chose to pass through unseen is inspected where a value could leave that way.
+    has_tripwire = any(secret.placeholder is None for secret in order.secrets)
+    return Grant(
+        sandbox_id=sandbox_id_of(order.run_id),
+        revision=1,
+        policy=replace(order.policy, has_tripwire=has_tripwire),
+        proxy_address=slot.proxy_address,
+        sandbox_address=slot.sandbox_address,
+        expires_in_s=limits.timeout_s + limits.grace_s + GRANT_MARGIN_S,
+        token=token,
+        secrets=order.secrets,
+    )
+
+
+def _spec(order: SandboxOrder, slot: Slot, marks: Mapping[str, str]) -> SandboxSpec:
+    return SandboxSpec(
+        image=order.request.image,
+        network=slot.network,
+        address=slot.sandbox_address,
+        dns=slot.proxy_address,
+        isolation=order.request.isolation,
+        limits=order.request.limits,
+        labels=marks,
+        has_apparmor=order.engine.has_apparmor,
+    )
 
 
 def proxy_environment(slot: Slot, token: str) -> dict[str, str]:

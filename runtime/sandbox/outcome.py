@@ -1,18 +1,47 @@
-"""Was it the agent, its set-up, its limits or us? Pure: from how a sandbox ended to a RunError."""
+"""Was it the agent, its set-up, its limits or us? Pure: from how a process ended to a run's outcome."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from runtime.engine.protocol import ExitStatus
 from runtime.model.limits import Limits
-from runtime.model.run import RunError
+from runtime.model.run import RunError, RunState
+from runtime.sandbox.output import Output
 from runtime.sandbox.sandbox_init import BAD_MESSAGE, SETUP_FAILED
 
 OUT_OF_MEMORY = "of memory and was killed"
 """Ends the sentence of a run that met its memory limit."""
 ERROR_TEXT_CHARS = 500
 """Of the agent's stderr shown to the caller (orchagent's own bound)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended. Raises ValueError for a state that is none of an end."""
+
+    state: RunState
+    error: RunError | None = None
+    result: object | None = None
+
+    def __post_init__(self) -> None:
+        """A run that goes on has no outcome."""
+        if not self.state.is_final:
+            raise ValueError(f"{self.state.value} is no end of a run")
+
+
+def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
+    """The outcome of an agent that exited with this status; None where it was stopped at its time limit."""
+    if status is None:
+        error = RunError("SANDBOX_TIMEOUT", f"the agent was stopped after its {limits.timeout_s:g} s")
+        return Outcome(RunState.TIMEOUT, error)
+    result = None if output.is_stdout_too_long else parse_result(output.stdout)
+    failure = classify_exit(status, result=result, stderr=output.stderr, limits=limits)
+    if failure is None and output.is_stdout_too_long:
+        text = f"the agent's result is longer than {limits.output_bytes} bytes"
+        failure = RunError("SANDBOX_ERROR", text, "code_error", status.code)
+    return Outcome(RunState.COMPLETED if failure is None else RunState.FAILED, failure, result)
 
 
 def parse_result(stdout: str) -> object:

@@ -17,7 +17,7 @@ from runtime.access.caller import PeerProtocol
 from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
 from runtime.model.run import Event, Run, RunError, RunRequest, RunState
-from runtime.runs.ports import Check
+from runtime.runs.readiness import Check
 from runtime.vault.service import Vault
 
 RUN_ID = "0b0e0000-0000-4000-8000-000000000001"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from runtime.runs.ports import Check
+from runtime.runs.readiness import Check
 from tests.unit.runtime.fake_service import FakeService
 
 

@@ -17,7 +17,7 @@ from runtime.errors import (
     NotReadyError,
     OrchError,
 )
-from runtime.runs.ports import Check
+from runtime.runs.readiness import Check
 from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
 
 REQUEST = {"agent_ref": "a", "image": "i", "argv": ["true"], "input": "{}"}

@@ -381,7 +381,7 @@ CALLS = ["create_network", "connect", "create", "attach", "start"]
 @pytest.mark.parametrize("call", CALLS)
 async def test_cancel_while_it_starts(world: World, call: str, monkeypatch: pytest.MonkeyPatch):
     """Cancelling at any step of the start removes what has been made until then."""
-    monkeypatch.setattr("runtime.runs.service.KILLED_S", 0.05)
+    monkeypatch.setattr("runtime.runs.driver.KILLED_S", 0.05)
     reached = asyncio.Event()
 
     async def stop_here(name: str) -> None:
@@ -616,7 +616,7 @@ async def test_a_guard_lost_while_a_run_is_made_keeps_its_agent_from_starting(wo
 
 async def test_a_second_network_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch):
     """`docker network connect` on a sandbox: there the guard has no rule for it."""
-    monkeypatch.setattr("runtime.runs.service.NETWORK_CHECK_S", 0.01)
+    monkeypatch.setattr("runtime.runs.driver.NETWORK_CHECK_S", 0.01)
     world.agent = hang
     run = await world.service.create(request())
     await world.until_running(run)

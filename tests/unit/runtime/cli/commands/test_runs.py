@@ -13,7 +13,7 @@ from rich.console import Console
 from runtime.cli import main as cli
 from runtime.cli.commands.runs import run_table
 from runtime.client.connection import Client
-from runtime.runs.ports import Check
+from runtime.runs.readiness import Check
 from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
 
 

@@ -1,0 +1,172 @@
+"""What is told of runs: each one's record in the store, its events and decisions, and its end.
+
+A run becomes final in one place, `RunRecord.finish`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+import structlog
+
+from proxy.contract.decision_line import DecisionLine
+from runtime.errors import NotFoundError
+from runtime.model.run import Event, Run, RunState
+from runtime.model.sandbox_id import run_id_of
+from runtime.runs.journal import Journal, Journals
+from runtime.runs.ports import StorePort
+from runtime.sandbox.outcome import Outcome
+
+RETRY_WAITS_S = (0.1, 0.5, 2.0, 5.0)
+"""Before each further attempt to write a run's end, where the store has failed."""
+
+
+class Records:
+    """The records of all runs, over a store that may fail."""
+
+    def __init__(self, store: StorePort) -> None:
+        self._store = store
+        self._journals = Journals()
+        self._unwritten: dict[str, Run] = {}
+        """Runs that have ended, and whose end the store did not take."""
+        self._writes: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger()
+
+    async def start(self) -> None:
+        """Fail the runs that an earlier daemon left unfinished."""
+        await self._store.fail_unfinished("the daemon ended while the agent ran")
+
+    async def close(self) -> None:
+        """Wait for what is still being written, and try once more what could not be."""
+        await self._settle_writes()
+        for run in self._unwritten.values():
+            with contextlib.suppress(Exception):  # the next start marks it as failed
+                await self._store.update(run)
+
+    async def open(self, run: Run) -> RunRecord:
+        """Record a new run and begin its events. Raises what the store raises."""
+        await self._store.create(run)
+        record = RunRecord(self, run, self._journals.open(run.id))
+        await record.tell("state", {"state": run.state.value})
+        return record
+
+    async def get(self, run_id: str) -> Run:
+        """A run's record, with its end also where the store has not taken it. Raises NotFoundError."""
+        run = self._unwritten.get(run_id) or await self._store.get(run_id)
+        if run is None:
+            raise NotFoundError(f"no run {run_id}", hint="orch runs")
+        return run
+
+    async def recent(self, limit: int) -> list[Run]:
+        """The newest runs first."""
+        return [self._unwritten.get(run.id, run) for run in await self._store.recent(limit)]
+
+    async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
+        """Replay and follow; a run whose events are no longer kept gives its end only."""
+        journal = self._journals.get(run_id)
+        if journal is not None:
+            async for event in journal.follow(after):
+                yield event
+            return
+        run = await self.get(run_id)
+        yield Event(1, "state", {"state": run.state.value}, run.finished_at or run.created_at)
+
+    async def decisions(self, run_id: str) -> list[DecisionLine]:
+        """The proxy's decisions on a run, in order. Raises NotFoundError."""
+        await self.get(run_id)
+        return await self._store.decisions(run_id)
+
+    def on_decision(self, line: DecisionLine) -> None:
+        """Keep a decision on a run of this daemon; any other is none of ours."""
+        if line["sandbox_id"] is None:  # of a connection that belonged to no sandbox
+            return
+        run_id = run_id_of(line["sandbox_id"])
+        journal = self._journals.get(run_id)
+        if journal is not None:
+            self.write_later(self._add_decision(run_id, line, journal))
+
+    def write_later(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write in the background. All that was begun before a run's end is written before its end is."""
+        task = asyncio.create_task(writing)
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def update(self, run: Run) -> None:
+        """Record the state of a run that goes on. Raises what the store raises."""
+        await self._store.update(run)
+
+    async def write_end(self, run: Run) -> None:
+        """Record a run's end, with further attempts where the store fails. Never raises.
+
+        What it does not take in the end is kept here, so that no answer calls the run unfinished.
+        """
+        await self._settle_writes()
+        for wait_s in (*RETRY_WAITS_S, None):
+            try:
+                await self._store.update(run)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the run has ended
+                self._log.error("end-not-recorded", run=run.id, error=type(exc).__name__, retry_s=wait_s)
+            else:
+                return
+            if wait_s is not None:
+                await asyncio.sleep(wait_s)
+        self._unwritten[run.id] = run
+
+    async def _settle_writes(self) -> None:
+        await asyncio.gather(*self._writes, return_exceptions=True)
+
+    async def _add_decision(self, run_id: str, line: DecisionLine, journal: Journal) -> None:
+        await self._store.add_decision(run_id, line)
+        if not journal.is_closed:
+            await journal.add("decision", dict(line))
+
+
+class RunRecord:
+    """One run while it lives: its record and its events."""
+
+    def __init__(self, records: Records, run: Run, journal: Journal) -> None:
+        self.run = run
+        self._records = records
+        self._journal = journal
+
+    async def advance(self, state: RunState, *, started_at: float | None = None) -> None:
+        """Record that the run has come this far, which is never its end. Raises what the store raises."""
+        if state.is_final:
+            raise ValueError("a run ends by `finish` only")
+        self.run = dataclasses.replace(self.run, state=state, started_at=started_at)
+        await self._records.update(self.run)
+        await self.tell("state", {"state": state.value})
+
+    async def tell(self, kind: str, data: dict[str, object]) -> None:
+        """Add an event."""
+        await self._journal.add(kind, data)
+
+    def tell_later(self, kind: str, data: dict[str, object]) -> None:
+        """Add an event, for a caller that cannot wait."""
+        self._records.write_later(self._journal.add(kind, data))
+
+    async def finish(self, outcome: Outcome, *, stdout: str, stderr: str) -> None:
+        """Make the run final: its record, its last events, and no event after them."""
+        self.run = dataclasses.replace(
+            self.run,
+            state=outcome.state,
+            error=outcome.error,
+            result=outcome.result,
+            finished_at=time.time(),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        try:
+            await self._records.write_end(self.run)
+            if outcome.error is not None:
+                await self.tell("error", dataclasses.asdict(outcome.error))
+            if outcome.state is RunState.COMPLETED:
+                await self.tell("result", {"result": outcome.result})
+            await self.tell("state", {"state": outcome.state.value})
+        finally:
+            await self._journal.close()
