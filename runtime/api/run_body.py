@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from proxy.contract.secret_rules import is_secret_name
 from runtime.api.json_body import parse_body
-from runtime.api.needs_body import NeedsBody
+from runtime.api.needs_body import NeedsBody, needs_to_json
 from runtime.errors import InvalidInputError
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.model.json_value import writable
@@ -109,6 +109,29 @@ def to_run_request(body: CreateRun, bundle: bytes, uploads: dict[str, bytes]) ->
         needs=needs,
         workspace=body.workspace,
     )
+
+
+def request_to_json(request: RunRequest) -> dict[str, object]:
+    """The `request` part for `to_run_request`; the bundle and the uploads are parts of their own.
+
+    Raises ValueError for limits other than the time: the API takes no others, and none is dropped unsaid.
+    """
+    if request.limits != Limits(timeout_s=request.limits.timeout_s):
+        raise ValueError("only the time limit crosses the API")
+    return {
+        "agent_ref": request.agent_ref,
+        "image": request.image,
+        "argv": list(request.argv),
+        "setup_argv": list(request.setup_argv) if request.setup_argv else None,
+        "input": request.input.decode(),
+        "policy": request.policy_name,
+        "isolation": request.isolation.value,
+        "timeout_s": request.limits.timeout_s,
+        "env": dict(request.env),
+        "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
+        "needs": needs_to_json(request.needs),
+        "workspace": request.workspace,
+    }
 
 
 def run_to_json(run: Run) -> dict[str, object]:

@@ -52,8 +52,8 @@ def own_folder(instance: str) -> Path:
     return Path(tempfile.gettempdir()) / f"orchbox-{instance}"
 
 
-class OwnDaemon:
-    """One such daemon. `close` whatever became of `start`."""
+class EmbeddedDaemon:
+    """A daemon in this process. Call `close`, then `remove`, whatever became of `start`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -20,7 +20,7 @@ from runtime.canary.client import CanaryError
 from runtime.containers import labels
 from runtime.containers.sweep import sweep
 from runtime.daemon.daemon import Daemon
-from runtime.daemon.embedded import OwnDaemon, own_folder, own_settings, reap_dead
+from runtime.daemon.embedded import EmbeddedDaemon, own_folder, own_settings, reap_dead
 from runtime.daemon.owner import is_alive
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine
@@ -120,7 +120,7 @@ class ProbeLab:
             site_policy=folder / "site.yaml",
             proxy_dns=(DNS,),
         )
-        self._own = OwnDaemon(self.settings)
+        self._own = EmbeddedDaemon(self.settings)
         self.engine = self._own.engine
         self.canaries = Canaries(self.engine, instance=self.instance, image=settings.image("daemon"))
         self.planted = f"planted-{secrets.token_hex(12)}"

@@ -10,13 +10,11 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from runtime.agents.bundle import bundle_of
-from runtime.api.needs_body import needs_to_json
+from runtime.api.run_body import request_to_json
 from runtime.cli.console.context import settings
 from runtime.cli.console.output import json_option
 from runtime.cli.run.follow import Interrupts, follow
-from runtime.cli.run.input import document, stored_name
-from runtime.cli.run.plan import Asked, read_asked
+from runtime.cli.run.plan import RunPlan, read_plan
 from runtime.client.connection import Client
 from runtime.errors import InvalidInputError
 from runtime.model.limits import Isolation
@@ -51,16 +49,17 @@ def run(context: click.Context, /, agent: str, file: Path | None, **options: Any
     requirements.txt or package.json is set up in its sandbox: the policy has to allow the registry.
     """
     _check_place(context, options)
-    asked = read_asked(agent, file, options, os.environ)
+    plan = read_plan(agent, file, options, os.environ)
+    is_quiet: bool = options["is_quiet"]
     if not options["is_local"]:
-        return _run_on_daemon(asked, options)
+        return _run_on_daemon(plan, is_quiet=is_quiet)
     if not options["is_sandboxed"]:
         from runtime.cli.run.local import run_local  # noqa: PLC0415 - each way of running needs its own imports
 
-        return run_local(asked, os.environ, is_quiet=options["is_quiet"])
+        return run_local(plan, os.environ, is_quiet=is_quiet)
     from runtime.cli.run.local_sandbox import run_sandboxed  # noqa: PLC0415 - as above
 
-    return run_sandboxed(asked, settings(), options)
+    return run_sandboxed(plan, settings(), is_quiet=is_quiet)
 
 
 def _check_place(context: click.Context, options: dict[str, Any]) -> None:
@@ -73,24 +72,10 @@ def _check_place(context: click.Context, options: dict[str, Any]) -> None:
                 raise InvalidInputError(f"--{name}: --local runs without a sandbox", hint="add --sandbox")
 
 
-def _run_on_daemon(asked: Asked, options: dict[str, Any]) -> int:
+def _run_on_daemon(plan: RunPlan, *, is_quiet: bool) -> int:
     """The daemon adds what the workspace's vault has, and decides whether it is enough."""
-    launch = asked.launch
-    request = {
-        "agent_ref": asked.manifest.name,
-        "image": settings().image(launch.image),
-        "argv": list(launch.argv),
-        "setup_argv": list(launch.setup_argv) if launch.setup_argv else None,
-        "policy": options["policy"],
-        "isolation": options["isolation"],
-        "timeout_s": asked.timeout_s,
-        "secrets": {name: secret.reveal() for name, secret in asked.given.items()},
-        "needs": needs_to_json(asked.needs),
-        "workspace": options["workspace"],
-        "input": document(asked.data, asked.files),
-    }
-    bundle = bundle_of(asked.folder, rules=asked.manifest.bundle, entry=launch.entry)
-    uploads = {stored_name(name): content for name, content in asked.files.items()}
-    with closing(Client(settings().api_socket)) as client, Interrupts() as interrupts:
-        created = client.create_run(request, bundle, uploads)
-        return follow(client, created["id"], interrupts, is_quiet=options["is_quiet"])
+    own = settings()
+    request = plan.to_request(own)
+    with closing(Client(own.api_socket)) as client, Interrupts() as interrupts:
+        created = client.create_run(request_to_json(request), request.bundle, request.uploads)
+        return follow(client, created["id"], interrupts, is_quiet=is_quiet)

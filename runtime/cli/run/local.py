@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 import time
@@ -15,38 +16,36 @@ from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import write_log
 from runtime.cli.run.follow import Interrupts
 from runtime.cli.run.input import document, stored_name
-from runtime.cli.run.plan import Asked
+from runtime.cli.run.plan import RunPlan
 from runtime.cli.run.report import report
 from runtime.engine.protocol import ExitStatus
-from runtime.errors import InterruptedRunError, RunTimeoutError, SandboxFailedError
+from runtime.errors import InterruptedRunError
 from runtime.keys.redactor import Redactor
 from runtime.keys.settle import Settled, settle
 from runtime.local.environment import agent_environment, setup_environment
 from runtime.local.input import with_absolute_paths
 from runtime.local.process import Program, run_process
 from runtime.local.setup import pip_commands, with_venv
-from runtime.model.limits import Limits
 from runtime.model.llm_providers import LOCAL, PROVIDER_OF_KEY
 from runtime.model.run import RunState
-from runtime.sandbox.outcome import classify_exit, parse_result
+from runtime.sandbox.outcome import judge
 from runtime.sandbox.output import Output
 from runtime.sandbox.sandbox_init import SETUP_FAILED
 
 CANCELLED = {"code": InterruptedRunError.code, "message": "the run was cancelled"}
 
 
-def run_local(asked: Asked, environment: Mapping[str, str], *, is_quiet: bool) -> int:
+def run_local(plan: RunPlan, environment: Mapping[str, str], *, is_quiet: bool) -> int:
     """Run to the end; the exit status."""
-    asked = asked.without_credentials()
-    settled = settle(asked.needs, asked.given, {}, workspace=None, is_local=True)
+    settled = settle(plan.needs, plan.given, {}, workspace=None, is_local=True)
     _say_where(settled, environment)
     created_at = time.time()
-    limits = Limits(timeout_s=asked.timeout_s)
+    limits = plan.limits
     redact = Redactor(secret.reveal() for secret in settled.secrets.values())
     output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
     done: dict[str, Any] = {
         **dict.fromkeys(("id", "policy_name", "isolation", "result", "error")),
-        "agent_ref": asked.manifest.name,
+        "agent_ref": plan.manifest.name,
         "created_at": created_at,
     }
     try:
@@ -56,19 +55,19 @@ def run_local(asked: Asked, environment: Mapping[str, str], *, is_quiet: bool) -
         ):
             interrupts.release()
             on_log = (lambda _text: None) if is_quiet else _log
-            status = _run(asked, settled, environment, Path(place), limits, output, on_log)
+            status = _run(plan, settled, environment, Path(place), output, on_log)
     except KeyboardInterrupt:
         ended = {"state": RunState.CANCELLED.value, "error": CANCELLED}
         return report({**done, **ended, "finished_at": time.time()}, was_interrupted=True)
-    return report({**done, **_judge(status, output, limits), "finished_at": time.time()})
+    ended = dataclasses.asdict(judge(status, output, limits))
+    return report({**done, **ended, "finished_at": time.time()})
 
 
 def _run(
-    asked: Asked,
+    plan: RunPlan,
     settled: Settled,
     environment: Mapping[str, str],
     place: Path,
-    limits: Limits,
     output: Output,
     on_log: Callable[[str], None],
 ) -> ExitStatus | None:
@@ -76,24 +75,24 @@ def _run(
 
     def start(argv: list[str] | tuple[str, ...], env: Mapping[str, str], stdin: bytes) -> ExitStatus | None:
         return run_process(
-            Program(tuple(argv), asked.folder, env, stdin),
+            Program(tuple(argv), plan.folder, env, stdin),
             output=output,
             on_log=on_log,
-            timeout_s=limits.timeout_s,
-            grace_s=limits.grace_s,
+            timeout_s=plan.limits.timeout_s,
+            grace_s=plan.limits.grace_s,
         )
 
     now_ms = int(time.time() * 1000)
-    env = agent_environment(environment, asked.dotenv, settled, asked.manifest, now_ms=now_ms)
-    data = with_absolute_paths(asked.data, Path.cwd())
-    stdin = document(data, asked.files, uploads=str(place / "uploads"))
-    _save(asked.files, place / "uploads")
-    commands = pip_commands(asked.folder, place, asked.launch)
+    env = agent_environment(environment, plan.dotenv, settled, plan.manifest, now_ms=now_ms)
+    data = with_absolute_paths(plan.data, Path.cwd())
+    stdin = document(data, plan.files, uploads=str(place / "uploads"))
+    _save(plan.files, place / "uploads")
+    commands = pip_commands(plan.folder, place, plan.launch)
     for command in commands:
         status = start(command, setup_environment(env, settled), b"")
         if status is None or status.code != 0:
             return status and ExitStatus(SETUP_FAILED, is_oom_killed=False)
-    return start(asked.launch.argv, with_venv(env, place) if commands else env, stdin.encode())
+    return start(plan.launch.argv, with_venv(env, place) if commands else env, stdin.encode())
 
 
 def _save(files: Mapping[str, bytes], folder: Path) -> None:
@@ -101,25 +100,6 @@ def _save(files: Mapping[str, bytes], folder: Path) -> None:
     for name, content in files.items():
         folder.mkdir(exist_ok=True)
         (folder / stored_name(name)).write_bytes(content)
-
-
-def _judge(status: ExitStatus | None, output: Output, limits: Limits) -> dict[str, Any]:
-    """State, result and error, as a sandbox's run has them."""
-    if status is None:
-        error = {
-            "code": RunTimeoutError.code,
-            "message": f"the agent was stopped after its {limits.timeout_s:g} s",
-        }
-        return {"state": RunState.TIMEOUT.value, "error": error}
-    result = None if output.is_stdout_too_long else parse_result(output.stdout)
-    found = classify_exit(status, result=result, stderr=output.stderr, limits=limits)
-    if found is not None:
-        error = {"code": found.code, "message": found.message}
-        return {"state": RunState.FAILED.value, "error": error, "result": result}
-    if output.is_stdout_too_long:
-        text = f"the agent's result is longer than {limits.output_bytes} bytes"
-        return {"state": RunState.FAILED.value, "error": {"code": SandboxFailedError.code, "message": text}}
-    return {"state": RunState.COMPLETED.value, "result": result}
 
 
 def _say_where(settled: Settled, environment: Mapping[str, str]) -> None:

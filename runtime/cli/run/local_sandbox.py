@@ -3,68 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Self
+from typing import Self
 
 import click
 
 from proxy.contract.decision_line import DecisionLine
-from runtime.agents.bundle import bundle_of
 from runtime.api.run_body import run_to_json
 from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import printable, write_log
 from runtime.cli.console.quiet import be_quiet
 from runtime.cli.run.follow import SIGNALS
-from runtime.cli.run.input import document, stored_name
-from runtime.cli.run.plan import Asked
+from runtime.cli.run.plan import RunPlan
 from runtime.cli.run.report import report
-from runtime.daemon.embedded import OwnDaemon, own_settings, reap_dead
+from runtime.daemon.embedded import EmbeddedDaemon, own_settings, reap_dead
 from runtime.daemon.settings import Settings
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import ConflictError, InterruptedRunError
 from runtime.keys.settle import settle
-from runtime.model.limits import Isolation, Limits
+from runtime.model.needs import Needs
 from runtime.model.run import Run, RunRequest
 from runtime.runs.ports import RunServicePort
 
 
-def run_sandboxed(asked: Asked, found: Settings, options: Mapping[str, Any]) -> int:
+def run_sandboxed(plan: RunPlan, settings: Settings, *, is_quiet: bool) -> int:
     """Run to the end; the exit status. Keys are the caller's own: there is no vault."""
-    request = request_of(asked.without_credentials(), found, options)
+    request = settled(plan.to_request(settings))
     be_quiet()
     if is_talkative() and sys.stderr.isatty():
         click.echo("starting a sandbox and its proxy ...", err=True)
-    run, was_interrupted = asyncio.run(_run(found, request, is_quiet=options["is_quiet"]))
+    run, was_interrupted = asyncio.run(_run(settings, request, is_quiet=is_quiet))
     if run is None:
         raise InterruptedRunError("the run was cancelled")
     return report({**run_to_json(run), "id": None}, was_interrupted=was_interrupted)
 
 
-def request_of(asked: Asked, found: Settings, options: Mapping[str, Any]) -> RunRequest:
-    """The run as the service takes it, with nothing left to settle."""
-    settled = settle(asked.needs, asked.given, {}, workspace=None)
-    launch = asked.launch
-    return RunRequest(
-        agent_ref=asked.manifest.name,
-        image=found.image(launch.image),
-        argv=launch.argv,
-        setup_argv=launch.setup_argv,
-        bundle=bundle_of(asked.folder, rules=asked.manifest.bundle, entry=launch.entry),
-        input=document(asked.data, asked.files).encode(),
-        policy_name=options["policy"],
-        isolation=Isolation(options["isolation"]),
-        limits=Limits(timeout_s=asked.timeout_s),
-        env=settled.env,
-        secrets=settled.secrets,
-        uploads={stored_name(name): content for name, content in asked.files.items()},
-    )
+def settled(request: RunRequest) -> RunRequest:
+    """With nothing left for a daemon to settle. Raises MissingSecretsError, LlmKeyRequiredError."""
+    found = settle(request.needs, request.secrets, {}, workspace=None)
+    return dataclasses.replace(request, secrets=found.secrets, env=found.env, needs=Needs())
 
 
-async def _run(found: Settings, request: RunRequest, *, is_quiet: bool) -> tuple[Run | None, bool]:
+async def _run(settings: Settings, request: RunRequest, *, is_quiet: bool) -> tuple[Run | None, bool]:
     """The run's record, None where it was never made; and whether the caller ended it."""
-    own = OwnDaemon(own_settings(found, "local"))
+    own = EmbeddedDaemon(own_settings(settings, "local"))
     run: Run | None = None
     with _Interruption() as interruption:
         try:
@@ -81,7 +65,7 @@ async def _run(found: Settings, request: RunRequest, *, is_quiet: bool) -> tuple
         return run, interruption.has_come
 
 
-async def _remove(own: OwnDaemon) -> None:
+async def _remove(own: EmbeddedDaemon) -> None:
     try:
         await own.close()
     finally:

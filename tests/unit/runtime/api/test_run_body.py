@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -12,14 +13,16 @@ from runtime.api.run_body import (
     check_uploads,
     event_to_json,
     read_create_run,
+    request_to_json,
     run_to_json,
     run_to_summary,
     to_run_request,
 )
 from runtime.errors import InvalidInputError
-from runtime.model.limits import Isolation
+from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import LlmChain, Needs
-from runtime.model.run import Run, RunError, RunState
+from runtime.model.run import Run, RunError, RunRequest, RunState
+from runtime.model.secret import Secret
 
 MARKER = "marker-31c-value"
 GOOD = {"agent_ref": "a", "image": "i", "argv": ["x"], "input": "{}"}
@@ -200,3 +203,61 @@ def test_summary_is_without_output():
 def test_event_data_is_writable():
     """An event with NaN is sent as text."""
     assert event_to_json({"result": float("nan"), "x": 1}, 2.0) == {"result": "", "x": 1, "at": 2.0}
+
+
+WHOLE = RunRequest(
+    agent_ref="acme/agent",
+    image="orchbox/agent-node:local",
+    argv=("node", "main.js"),
+    bundle=b"<tar>",
+    input='{"q": "\u00fc"}'.encode(),
+    policy_name="lab",
+    isolation=Isolation.RUNSC,
+    limits=Limits(timeout_s=7.5),
+    env={"LLM_MODEL": "m"},
+    secrets={"A_KEY": Secret(MARKER)},
+    uploads={"a.txt": b"<upload>"},
+    setup_argv=("npm", "ci"),
+    needs=NEEDS,
+    workspace="team-1",
+)
+"""A request in which no field has its default."""
+
+
+def shown(request: RunRequest) -> dict[str, object]:
+    """Its fields by name, with the secrets' values, which no comparison of secrets sees."""
+    values = {field.name: getattr(request, field.name) for field in dataclasses.fields(RunRequest)}
+    return {**values, "secrets": {name: secret.reveal() for name, secret in request.secrets.items()}}
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(RunRequest), ids=lambda field: field.name)
+def test_every_field_of_a_request_crosses_the_wire(field: dataclasses.Field[object]):
+    """What the caller's side writes the daemon reads; a field that is added to one must be added to both."""
+    if field.default_factory is not dataclasses.MISSING:
+        default: object = field.default_factory()
+    else:
+        default = field.default
+    assert getattr(WHOLE, field.name) != default, "give it another value in WHOLE"
+
+    text = json.dumps(request_to_json(WHOLE))
+    read = to_run_request(read_create_run(text), WHOLE.bundle, WHOLE.uploads)
+
+    assert shown(read)[field.name] == shown(WHOLE)[field.name]
+
+
+def test_every_field_of_the_body_is_written():
+    """The reader knows nothing that the writer does not say."""
+    assert request_to_json(WHOLE).keys() == CreateRun.model_fields.keys()
+
+
+def test_a_request_with_its_defaults_crosses_too():
+    """What is absent on one side is absent on the other."""
+    plain = RunRequest("a", "i", ("x",), b"", b"{}", "llm-only")
+
+    assert to_run_request(read_create_run(json.dumps(request_to_json(plain))), b"", {}) == plain
+
+
+def test_a_limit_that_the_api_does_not_take_is_not_dropped():
+    """It is refused: a run would have had more than its caller allowed."""
+    with pytest.raises(ValueError, match="only the time limit"):
+        request_to_json(dataclasses.replace(WHOLE, limits=Limits(memory_bytes=1 << 20)))

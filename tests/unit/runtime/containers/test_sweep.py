@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from runtime.containers import labels
-from runtime.containers.sweep import sweep
+from runtime.containers.sweep import reap, sweep
 from runtime.engine.fake import FakeEngine
 from runtime.engine.protocol import NetworkSpec
 
@@ -45,3 +45,18 @@ async def test_proxy_of_compose_stays():
     await sweep(engine, "a", with_proxy=False)
 
     assert await left(engine, "a") == {"a-proxy", "a-net-proxy"}
+
+
+async def test_what_a_run_has_is_spared_while_it_lives():
+    """Sandboxes and networks of other runs go, and of no run; the proxy stays."""
+    engine = FakeEngine({"box": None})
+    await fill(engine, "a")
+    for run in ("lives", "ended"):
+        marks = labels.labels("a", "sandbox", **{labels.RUN: run})
+        await engine.create(run, {"Image": "box", "Entrypoint": ["true"], "Labels": marks})
+        marks = labels.labels("a", "network", **{labels.RUN: run})
+        spec = NetworkSpec(f"net-{run}", None, None, None, is_internal=True, labels=marks)
+        await engine.create_network(spec)
+
+    assert await reap(engine, "a", spare={"lives"}) == 6
+    assert await left(engine, "a") == {"lives", "net-lives", "a-proxy", "a-net-proxy"}

@@ -66,13 +66,13 @@ async def test_a_label_leads_to_nothing_that_is_not_an_own_daemon(temporary: Pat
 
 def test_own_settings_share_only_what_is_the_hosts(temporary: Path):
     """State and sockets are apart, the pool, the images and the policies the operator's."""
-    found = Settings.from_env({"HOME": "/x", "ORCHBOX_POOL": "10.9.0.0/16", "ORCHBOX_PROXY": "external"})
+    settings = Settings.from_env({"HOME": "/x", "ORCHBOX_POOL": "10.9.0.0/16", "ORCHBOX_PROXY": "external"})
 
-    own = own_settings(found, "local")
+    own = own_settings(settings, "local")
 
     assert own.instance.startswith("local-")
     assert own.home.parent == own.run_dir.parent == own_folder(own.instance)
     assert own.home.is_relative_to(temporary)
     assert (own.pool, own.proxy_mode) == (ipaddress.IPv4Network("10.9.0.0/16"), "managed")
-    assert own.policy_dirs == found.policy_dirs
-    assert own.instance != own_settings(found, "local").instance
+    assert own.policy_dirs == settings.policy_dirs
+    assert own.instance != own_settings(settings, "local").instance

@@ -14,9 +14,7 @@ from runtime.engine.protocol import STDOUT
 from runtime.model.needs import Needs
 from runtime.model.run import Run
 from runtime.model.secret import Secret
-from tests.unit.runtime.runs.test_service import World, request, world
-
-__all__ = ["world"]
+from tests.unit.runtime.run_world import World, request
 
 KEY = "OPENAI_API_KEY"
 RULE = AllowRule("p.allow[0]", HostPattern("api.openai.com"), credential=KEY, pin_credential=True)

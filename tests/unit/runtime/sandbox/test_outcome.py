@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.engine.protocol import ExitStatus
+from runtime.engine.protocol import STDOUT, ExitStatus
+from runtime.keys.redactor import Redactor
 from runtime.model.limits import Limits
-from runtime.model.run import RunError
-from runtime.sandbox.outcome import ERROR_TEXT_CHARS, classify_exit, parse_result
+from runtime.model.run import RunError, RunState
+from runtime.sandbox.outcome import ERROR_TEXT_CHARS, Outcome, classify_exit, judge, parse_result
+from runtime.sandbox.output import Output
 
 
 def classify(code: int, *, oom: bool = False, result: object = "", stderr: str = "") -> RunError | None:
@@ -84,3 +86,35 @@ def test_the_quoted_log_is_its_end_and_bounded():
 def test_parse_result(stdout: str, result: object):
     """JSON is parsed, anything else is kept as it is."""
     assert parse_result(stdout) == result
+
+
+@pytest.mark.parametrize("state", [state for state in RunState if not state.is_final])
+def test_a_run_that_goes_on_has_no_outcome(state: RunState):
+    """Only an end is an outcome."""
+    with pytest.raises(ValueError, match="no end of a run"):
+        Outcome(state)
+
+
+def output_of(stdout: bytes) -> Output:
+    """What was collected of an agent that printed this, up to 10 bytes of it."""
+    output = Output(Redactor(()), stdout_bytes=10, log_bytes=10)
+    output.feed(STDOUT, stdout)
+    return output
+
+
+def test_each_end_has_its_state():
+    """Done, failed with what it said, too long for a result, or stopped at its time limit."""
+    limits = Limits(timeout_s=2, output_bytes=10)
+    done, failed = (ExitStatus(code, is_oom_killed=False) for code in (0, 3))
+
+    assert judge(done, output_of(b"[1]"), limits) == Outcome(RunState.COMPLETED, None, [1])
+    assert judge(failed, output_of(b"[1]"), limits) == Outcome(
+        RunState.FAILED, RunError("SANDBOX_ERROR", "the agent exited with status 3", "code_error", 3), [1]
+    )
+    assert judge(done, output_of(b"x" * 11), limits) == Outcome(
+        RunState.FAILED,
+        RunError("SANDBOX_ERROR", "the agent's result is longer than 10 bytes", "code_error", 0),
+    )
+    assert judge(None, output_of(b"[1]"), limits) == Outcome(
+        RunState.TIMEOUT, RunError("SANDBOX_TIMEOUT", "the agent was stopped after its 2 s")
+    )

@@ -25,7 +25,7 @@ DENIED = {
 
 
 class FakeDaemon:
-    """An `own_daemon.OwnDaemon` that takes note."""
+    """An `EmbeddedDaemon` that takes note."""
 
     def __init__(self, service: FakeService) -> None:
         self.service = service
@@ -71,7 +71,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
         made.steps.append("reap")
         return []
 
-    monkeypatch.setattr(local_sandbox, "OwnDaemon", build)
+    monkeypatch.setattr(local_sandbox, "EmbeddedDaemon", build)
     monkeypatch.setattr(local_sandbox, "reap_dead", reap)
     monkeypatch.setattr(local_sandbox, "be_quiet", lambda: None)
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "ORCHAGENT_OUTPUT"):

@@ -1,0 +1,167 @@
+"""A run service on an engine in memory, with everything around it, for the tests of what a run goes through."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from proxy.policy.model import Policy
+from runtime.engine.fake import FakeEngine
+from runtime.engine.fake_programs import FakeProcess
+from runtime.engine.protocol import STDERR, STDOUT, NetworkSpec
+from runtime.errors import (
+    NotFoundError,
+)
+from runtime.model.limits import Limits
+from runtime.model.run import Run, RunRequest
+from runtime.network.proof import GuardStatus
+from runtime.network.slots import NetworkSlots
+from runtime.runs.service import RunService
+from runtime.sandbox.maker import SandboxMaker
+from tests.unit.runtime.fakes import FakeLink, FakeVault, MemoryStore
+
+IMAGE = "orchbox/agent-python:local"
+
+
+POOL = ipaddress.IPv4Network("10.231.0.0/24")
+
+
+Agent = Callable[[FakeProcess, dict[str, Any]], Awaitable[int]]
+
+
+class FakeGuard:
+    """A guard that holds, until told otherwise."""
+
+    def __init__(self) -> None:
+        self.status = GuardStatus(is_proved=True, detail="proved")
+        self.on_lost: Callable[[], None] = lambda: None
+
+    def lose(self) -> None:
+        """As the watcher finds it changed."""
+        self.status = GuardStatus(detail="the guard's rules were changed or removed")
+        self.on_lost()
+
+
+@dataclass
+class World:
+    """A service and everything around it."""
+
+    engine: FakeEngine
+    link: FakeLink
+    store: MemoryStore
+    guard: FakeGuard
+    service: RunService
+    vault: FakeVault
+    agent: Agent | None = None
+
+    async def play(self, process: FakeProcess) -> int:
+        """The sandbox's init, as the agent sees it."""
+        head = json.loads(await process.stdin.readline())
+        head["rest"] = await process.stdin.read()
+        assert self.agent is not None
+        return await self.agent(process, head)
+
+    async def run(self, **changes: Any) -> Run:
+        """Run to the end."""
+        run = await self.service.create(request(**changes))
+        return await self.end_of(run)
+
+    async def end_of(self, run: Run) -> Run:
+        """The run's final record, once its events have ended."""
+        async for _ in self.service.events(run.id):
+            pass
+        final = await self.service.get(run.id)
+        assert final.state.is_final
+        return final
+
+    async def until_running(self, run: Run) -> None:
+        """Wait for the agent's process."""
+        async for event in self.service.events(run.id):
+            if event.data.get("state") == "running":
+                return
+
+    def assert_nothing_left(self) -> None:
+        """Only the proxy and its egress network are there, and no grant."""
+        assert set(self.engine.by_name) == {"the-proxy"}
+        assert set(self.engine.by_network) == {"egress"}
+        assert self.link.grants == {}
+
+
+def request(**changes: Any) -> RunRequest:
+    """A run of one second at most."""
+    values: dict[str, Any] = {
+        "agent_ref": "acme/test",
+        "image": IMAGE,
+        "argv": ("python3", "main.py"),
+        "bundle": b"<tar>",
+        "input": b'{"q": 1}',
+        "policy_name": "llm-only",
+        "limits": Limits(timeout_s=5, grace_s=0.05),
+        **changes,
+    }
+    return RunRequest(**values)
+
+
+def policies(name: str) -> Policy:
+    """The policies there are."""
+    if name != "llm-only":
+        raise NotFoundError(f"no policy named {name}")
+    return Policy(name)
+
+
+def build(engine: FakeEngine) -> World:
+    """A service on this engine."""
+    link, store, guard, vault = FakeLink(), MemoryStore(), FakeGuard(), FakeVault()
+    slots = NetworkSlots(engine, instance="default", pool=POOL)
+    maker = SandboxMaker(engine, slots, link, instance="default", proxy_container="the-proxy")
+    service = RunService(
+        engine=engine,
+        link=link,
+        store=store,
+        guard=guard,
+        maker=maker,
+        policies=policies,
+        instance="default",
+        vault=vault,
+    )
+    return World(engine, link, store, guard, service, vault)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A started service on an engine with a proxy."""
+    engine = FakeEngine({"proxy": None})
+    world = build(engine)
+    engine.add_image(IMAGE, world.play)
+    await engine.create_network(NetworkSpec("egress", None, None, None, is_internal=False, labels={}))
+    await engine.create("the-proxy", {"Image": "proxy", "HostConfig": {"NetworkMode": "egress"}})
+    await world.service.start()
+    yield world
+    await world.service.close()
+    await engine.close()
+
+
+async def answer(process: FakeProcess, head: dict[str, Any]) -> int:
+    """An agent that works."""
+    process.write(STDERR, b"working\n")
+    process.write(STDOUT, b'{"answer": 42}')
+    return 0
+
+
+async def hang(process: FakeProcess, head: dict[str, Any]) -> int:
+    """An agent that never ends by itself."""
+    process.write(STDOUT, b'{"partial": true}')
+    await asyncio.Event().wait()
+    return 0
+
+
+async def stubborn(process: FakeProcess, head: dict[str, Any]) -> int:
+    """An agent that ignores SIGTERM."""
+    process.on_sigterm = lambda: None
+    return await hang(process, head)

@@ -1,0 +1,256 @@
+"""A run's whole life on an engine in memory: every end, and that nothing is left behind after any."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from proxy.policy.model import Policy
+from runtime.engine.fake_programs import FakeProcess
+from runtime.engine.protocol import STDERR, STDOUT
+from runtime.errors import (
+    EngineUnavailableError,
+)
+from runtime.model.limits import Limits
+from runtime.model.run import RunError, RunRequest, RunState
+from runtime.model.secret import Secret
+from runtime.network.proof import GuardStatus
+from tests.unit.runtime.run_world import Agent, World, answer, hang, request, stubborn
+
+
+async def test_a_run_completes(world: World):
+    """The result is the agent's JSON, the log its stderr, and everything is removed."""
+    world.agent = answer
+    run = await world.run()
+    assert (run.state, run.result, run.stderr, run.error) == (
+        RunState.COMPLETED,
+        {"answer": 42},
+        "working\n",
+        None,
+    )
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    assert run == world.store.runs[run.id]
+    world.assert_nothing_left()
+
+
+def exits(code: int, stdout: bytes = b"", stderr: bytes = b"") -> Agent:
+    """An agent that prints and exits."""
+
+    async def agent(process: FakeProcess, head: dict[str, Any]) -> int:
+        process.write(STDOUT, stdout)
+        process.write(STDERR, stderr)
+        return code
+
+    return agent
+
+
+async def out_of_memory(process: FakeProcess, head: dict[str, Any]) -> int:
+    """An agent that the kernel kills."""
+    raise MemoryError
+
+
+FAILURES: dict[str, tuple[Agent, str | None, str]] = {
+    "its own error": (exits(1, b'{"error": "no"}'), "code_error", "Agent error: no"),
+    "a crash": (exits(1, b"", b"Traceback\n"), "code_error", "status 1: Traceback"),
+    "its set-up": (exits(97, b"", b"pip failed\n"), "setup_error", "set-up failed: pip failed"),
+    "its message": (exits(98), "setup_error", "could not be started"),
+    "its memory": (out_of_memory, "code_error", "MiB of memory"),
+    "a result that is too long": (exits(0, b"x" * 101), "code_error", "longer than 100 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", FAILURES)
+async def test_an_agent_fails(world: World, case: str):
+    """Each failure of the agent has its class and sentence, and leaves nothing behind."""
+    world.agent, error_class, words = FAILURES[case]
+    run = await world.run(limits=Limits(timeout_s=5, output_bytes=100))
+    assert run.state is RunState.FAILED
+    assert run.error is not None
+    assert (run.error.code, run.error.error_class) == ("SANDBOX_ERROR", error_class)
+    assert words in run.error.message
+    world.assert_nothing_left()
+
+
+async def test_a_result_that_is_too_long_is_not_kept(world: World):
+    """Half a result is no result."""
+    world.agent = exits(0, b"x" * 101)
+    assert (await world.run(limits=Limits(timeout_s=5, output_bytes=100))).result is None
+
+
+@pytest.mark.parametrize(("agent", "signals"), [(hang, ["SIGTERM"]), (stubborn, ["SIGTERM", "SIGKILL"])])
+async def test_the_time_limit(world: World, agent: Agent, signals: list[str]):
+    """SIGTERM, a grace, SIGKILL for who ignores it; the run is a timeout."""
+    world.agent = agent
+    run = await world.run(limits=Limits(timeout_s=0.05, grace_s=0.05))
+    assert (run.state, run.error and run.error.code) == (RunState.TIMEOUT, "SANDBOX_TIMEOUT")
+    assert [c.split()[1] for c in world.engine.calls if c.startswith("signal")] == signals
+    assert run.stdout == '{"partial": true}'
+    world.assert_nothing_left()
+
+
+@pytest.mark.parametrize("agent", [hang, stubborn])
+async def test_cancel_while_it_runs(world: World, agent: Agent):
+    """Cancelling returns once everything is removed."""
+    world.agent = agent
+    run = await world.service.create(request())
+    await world.until_running(run)
+    cancelled = await world.service.cancel(run.id)
+    assert (cancelled.state, cancelled.error and cancelled.error.code) == (RunState.CANCELLED, "CANCELLED")
+    world.assert_nothing_left()
+
+
+CALLS = ["create_network", "connect", "create", "attach", "start"]
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_cancel_while_it_starts(world: World, call: str, monkeypatch: pytest.MonkeyPatch):
+    """Cancelling at any step of the start removes what has been made until then."""
+    monkeypatch.setattr("runtime.runs.driver.KILLED_S", 0.05)
+    reached = asyncio.Event()
+
+    async def stop_here(name: str) -> None:
+        if name == call:
+            reached.set()
+            await asyncio.sleep(60)
+
+    world.agent = answer
+    world.engine.before = stop_here
+    run = await world.service.create(request())
+    await reached.wait()
+    world.engine.before = None
+    assert (await world.service.cancel(run.id)).state is RunState.CANCELLED
+    world.assert_nothing_left()
+
+
+async def test_cancel_during_the_clean_up_waits_for_it(world: World):
+    """A run is never final while something of it is still being removed."""
+    removing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(name: str) -> None:
+        if name == "remove":
+            removing.set()
+            await go_on.wait()
+
+    world.agent = answer
+    world.engine.before = slow
+    run = await world.service.create(request())
+    await removing.wait()
+    cancelling = asyncio.create_task(world.service.cancel(run.id))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not cancelling.done()
+    go_on.set()
+    assert (await cancelling).state is RunState.CANCELLED
+    world.assert_nothing_left()
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_the_engine_fails_while_it_starts(world: World, call: str):
+    """An engine that fails at any step ends the run with its sentence and leaves nothing."""
+
+    async def fail(name: str) -> None:
+        if name == call:
+            raise EngineUnavailableError("the container engine does not answer")
+
+    world.agent = answer
+    world.engine.before = fail
+    run = await world.run()
+    world.engine.before = None
+    assert run.error == RunError("INTERNAL_ERROR", "the container engine does not answer")
+    world.assert_nothing_left()
+
+
+async def test_a_bug_ends_the_run_too(world: World):
+    """An exception that nobody thought of is no open run, and its text is not shown."""
+
+    async def fail(name: str) -> None:
+        if name == "connect":
+            raise RuntimeError("with a secret in it")
+
+    world.engine.before = fail
+    run = await world.run()
+    world.engine.before = None
+    assert run.state is RunState.FAILED
+    assert run.error is not None
+    assert "secret" not in run.error.message
+    world.assert_nothing_left()
+
+
+async def test_a_guard_lost_while_a_run_is_made_keeps_its_agent_from_starting(world: World):
+    """Between the check and the start the guard may go."""
+    world.agent = answer
+
+    async def lose() -> None:
+        world.guard.status = GuardStatus(detail="gone")
+
+    world.link.before_grant = lose
+    final = await world.run()
+
+    assert final.error is not None
+    assert final.error.code == "GUARD_LOST"
+    assert not [call for call in world.engine.calls if call.startswith("start ")]
+    world.assert_nothing_left()
+
+
+async def test_a_second_network_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch):
+    """`docker network connect` on a sandbox: there the guard has no rule for it."""
+    monkeypatch.setattr("runtime.runs.driver.NETWORK_CHECK_S", 0.01)
+    world.agent = hang
+    run = await world.service.create(request())
+    await world.until_running(run)
+
+    await world.engine.connect("egress", f"orchbox-default-{run.id}", "10.9.9.9")
+
+    final = await asyncio.wait_for(world.end_of(run), 10)
+    assert (final.state, final.error and final.error.code) == (RunState.FAILED, "NETWORK_CHANGED")
+    world.assert_nothing_left()
+
+
+async def test_a_secret_that_the_agent_prints_is_not_recorded(world: World):
+    """Neither the record nor an event holds a secret or the proxy's token, in result, log or error."""
+    tokens: list[str] = []
+
+    async def leak(process: FakeProcess, head: dict[str, Any]) -> int:
+        url = head["env"]["HTTPS_PROXY"]
+        tokens.append(url.partition("explain:")[2].partition("@")[0])
+        text = f"marker-secret {url}"
+        process.write(STDOUT, json.dumps({"error": text}).encode())
+        process.write(STDERR, text.encode())
+        return 1
+
+    world.agent = leak
+    run = await world.run(secrets={"API_KEY": Secret("marker-secret")})
+    events = [event async for event in world.service.events(run.id)]
+    for text in (repr(run), repr(events)):
+        assert "***" in text
+        assert "marker-secret" not in text
+        assert tokens[0] not in text
+
+
+class BrokenRouter:
+    """A `ports.LlmPort` that cannot be closed."""
+
+    def open(self, run_id: str, request: RunRequest, policy: Policy, on_event: object) -> Policy:
+        """Nothing is opened."""
+        return policy
+
+    def replace_secret(self, run_id: str, name: str, value: Secret | None) -> None:
+        """Nothing is kept."""
+
+    async def close(self, run_id: str) -> None:
+        """A bug."""
+        raise RuntimeError("with a secret in it")
+
+
+async def test_a_router_that_does_not_close_keeps_no_run_open(world: World):
+    """The run's end is recorded all the same, and its task is over."""
+    world.service._driver._llm = BrokenRouter()
+    world.agent = answer
+    run = await world.run()
+
+    assert run.state is RunState.COMPLETED
+    assert run.id not in world.service._ends

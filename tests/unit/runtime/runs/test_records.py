@@ -1,0 +1,184 @@
+"""What is told of runs, and that a run which has ended is never told as running."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from proxy.contract.decision_line import DecisionLine
+from runtime.engine.fake_programs import FakeProcess
+from runtime.errors import ConflictError, NotReadyError
+from runtime.model.limits import Isolation
+from runtime.model.run import Run, RunState
+from runtime.runs.records import RETRY_WAITS_S, Records
+from tests.unit.runtime.fakes import MemoryStore
+from tests.unit.runtime.run_world import World, answer
+
+
+async def test_events_tell_the_story_in_order(world: World):
+    """queued, starting, running, log, result, completed; numbered; replayed for who comes late."""
+    world.agent = answer
+    run = await world.run()
+    events = [event async for event in world.service.events(run.id)]
+    told = [event.data.get("state") or event.kind for event in events]
+    assert told == ["queued", "starting", "running", "log", "result", "completed"]
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6]
+    assert [e.seq async for e in world.service.events(run.id, after=4)] == [5, 6]
+
+
+async def test_decisions_are_events_and_are_kept(world: World):
+    """What the proxy decides about a run is in its story and in its record; nobody else's is."""
+
+    async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
+        (sandbox_id,) = world.link.grants
+        world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        world.link.on_decision({"sandbox_id": "somebody-else", "verdict": "allow"})
+        world.link.on_decision({"sandbox_id": None, "verdict": "allow"})
+        return 0
+
+    world.agent = ask
+    run = await world.run()
+    assert await world.service.decisions(run.id) == [{"sandbox_id": run.id, "verdict": "deny"}]
+    kinds = [event.kind async for event in world.service.events(run.id)]
+    assert kinds.count("decision") == 1
+    assert list(world.store.lines) == [run.id]
+
+
+async def test_events_of_a_run_of_an_earlier_daemon(world: World):
+    """A run whose events are gone still tells how it ended."""
+    await world.store.create(Run("old", "a", "p", Isolation.RUNC, RunState.COMPLETED, 1.0, finished_at=2.0))
+    (event,) = [event async for event in world.service.events("old")]
+    assert (event.kind, event.data, event.at) == ("state", {"state": "completed"}, 2.0)
+
+
+async def test_recent_runs_come_newest_first(world: World):
+    """The list starts with the last run."""
+    world.agent = answer
+    first, second = await world.run(), await world.run()
+    assert [run.id for run in await world.service.recent(10)] == [second.id, first.id]
+
+
+class FailingStore:
+    """Makes a world's store refuse the ends of runs, so many times."""
+
+    def __init__(self, world: World, times: float) -> None:
+        self.left = times
+        self.tried = 0
+        self._update = world.store.update
+
+    async def update(self, run: Run) -> None:
+        """Refuse what is final, then take it."""
+        if run.state.is_final:
+            self.tried += 1
+            if self.tried <= self.left:
+                raise NotReadyError("the database does not answer")
+        await self._update(run)
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing waits between attempts."""
+    monkeypatch.setattr("runtime.runs.records.RETRY_WAITS_S", (0.0,) * 4)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("times", [1, 4])
+async def test_an_end_that_the_store_refuses_is_written_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, times: int
+):
+    """A store that is away for a moment loses no run's end, and nobody is told of it before it is written."""
+    store = FailingStore(world, times)
+    monkeypatch.setattr(world.store, "update", store.update)
+    world.agent = answer
+
+    run = await world.run()
+
+    assert store.tried == times + 1
+    assert (run.state, run.result) == (RunState.COMPLETED, {"answer": 42})
+    assert world.store.runs[run.id] == run
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_store_that_never_takes_an_end_leaves_no_run_running(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """After a bounded number of attempts every answer is the end, from memory; nothing waits for ever."""
+    store = FailingStore(world, float("inf"))
+    monkeypatch.setattr(world.store, "update", store.update)
+    world.agent = answer
+
+    run = await asyncio.wait_for(world.run(), 10)
+
+    assert store.tried == 5
+    assert world.store.runs[run.id].state is RunState.RUNNING
+    assert (run.state, run.result, run.stderr) == (RunState.COMPLETED, {"answer": 42}, "working\n")
+    assert run.finished_at is not None
+    assert [found.state for found in await world.service.recent(10)] == [RunState.COMPLETED]
+    told = [event.data.get("state") async for event in world.service.events(run.id)]
+    assert told[-1] == "completed"
+    with pytest.raises(ConflictError, match="completed"):
+        await world.service.cancel(run.id)
+    world.assert_nothing_left()
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_daemon_that_stops_tries_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, is_back: bool
+):
+    """What the store takes by then is kept; a store that is still away does not keep the daemon from closing."""
+    store = FailingStore(world, 5 if is_back else float("inf"))
+    monkeypatch.setattr(world.store, "update", store.update)
+    world.agent = answer
+    run = await world.run()
+
+    await world.service.close()
+
+    assert store.tried == 6
+    assert world.store.runs[run.id].state is (RunState.COMPLETED if is_back else RunState.RUNNING)
+
+
+def test_the_waits_between_attempts_grow():
+    """And end within ten seconds."""
+    assert list(RETRY_WAITS_S) == sorted(set(RETRY_WAITS_S))
+    assert sum(RETRY_WAITS_S) < 10
+
+
+@pytest.mark.parametrize("state", [state for state in RunState if state.is_final])
+async def test_a_run_becomes_final_in_one_way_only(state: RunState):
+    """`advance` refuses every final state, and records nothing."""
+    store = MemoryStore()
+    record = await Records(store).open(Run("1", "a", "p", Isolation.RUNC, RunState.QUEUED, 0.0))
+
+    with pytest.raises(ValueError, match="finish"):
+        await record.advance(state)
+
+    assert store.runs["1"].state is RunState.QUEUED
+
+
+async def test_what_was_told_before_the_end_is_written_before_it(world: World):
+    """A decision that is still being written when the agent ends is in the record before the end is."""
+    order: list[str] = []
+    add_decision, update = world.store.add_decision, world.store.update
+
+    async def slow(run_id: str, line: DecisionLine) -> None:
+        await asyncio.sleep(0.05)
+        await add_decision(run_id, line)
+        order.append("decision")
+
+    async def note(run: Run) -> None:
+        await update(run)
+        order.append(run.state.value)
+
+    async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
+        (sandbox_id,) = world.link.grants
+        world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        return 0
+
+    world.store.add_decision, world.store.update = slow, note  # type: ignore[method-assign]
+    world.agent = ask
+    await world.run()
+
+    assert order == ["starting", "running", "decision", "completed"]
