@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from runtime.cli.console.context import settings
+from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option
 from runtime.client.connection import Client
 from runtime.daemon import pidfile
@@ -36,30 +36,30 @@ _PACKAGES = Path(__file__).resolve().parents[3]
 @json_option
 def up(*, detach: bool) -> None:
     """Start the daemon, its proxy and the host guard."""
-    found = settings()
+    settings = read_settings()
     if not detach:
         from runtime.daemon.serve import serve  # noqa: PLC0415 - its imports cost what other commands need not pay
 
-        serve(found)
+        serve(settings)
         return
-    pid = _start_detached(found)
-    shown = {"ready": True, "pid": pid, "socket": str(found.api_socket), "log": str(found.log_file)}
-    emit(shown, lambda: click.echo(f"ready (pid {pid}, log {found.log_file})"))
+    pid = _start_detached(settings)
+    shown = {"ready": True, "pid": pid, "socket": str(settings.api_socket), "log": str(settings.log_file)}
+    emit(shown, lambda: click.echo(f"ready (pid {pid}, log {settings.log_file})"))
 
 
-def _start_detached(found: Settings) -> int:
+def _start_detached(settings: Settings) -> int:
     """Start `orch up` in a session of its own and wait until it is ready; its pid.
 
     One that does not become ready is stopped. Raises ConflictError, NotReadyError.
     """
-    if running := pidfile.holder(found.pid_file):
+    if running := pidfile.holder(settings.pid_file):
         raise ConflictError(f"a daemon is already running (pid {running.pid})", hint="orch down")
     try:
-        found.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = os.open(found.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = os.open(settings.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise NotReadyError(
-            f"{found.log_file}: {exc.strerror}", hint="set ORCHBOX_HOME to a writable path"
+            f"{settings.log_file}: {exc.strerror}", hint="set ORCHBOX_HOME to a writable path"
         ) from None
     try:
         start = os.fstat(log).st_size
@@ -70,37 +70,37 @@ def _start_detached(found: Settings) -> int:
             stderr=log,
             start_new_session=True,
             cwd="/",
-            env=_daemon_environment(found),
+            env=_daemon_environment(settings),
         )
     finally:
         os.close(log)
     try:
-        _wait_ready(found, process, start)
+        _wait_ready(settings, process, start)
     except BaseException:
         _stop(process)
         raise
     return process.pid
 
 
-def _daemon_environment(found: Settings) -> dict[str, str]:
+def _daemon_environment(settings: Settings) -> dict[str, str]:
     """Ours, with the paths made absolute, since the daemon works in `/`."""
     own = {"PYTHONPATH": str(_PACKAGES), "ORCHAGENT_OUTPUT": "text"}
     if os.environ.get("ORCHBOX_POLICY_DIR"):
-        own["ORCHBOX_POLICY_DIR"] = str(found.policy_dirs[0].resolve())
-    if found.site_policy is not None:
-        own["ORCHBOX_SITE_POLICY"] = str(found.site_policy.resolve())
+        own["ORCHBOX_POLICY_DIR"] = str(settings.policy_dirs[0].resolve())
+    if settings.site_policy is not None:
+        own["ORCHBOX_SITE_POLICY"] = str(settings.site_policy.resolve())
     return {**os.environ, **own}
 
 
-def _wait_ready(found: Settings, process: subprocess.Popen[bytes], log_start: int) -> None:
+def _wait_ready(settings: Settings, process: subprocess.Popen[bytes], log_start: int) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     wrong = "it does not answer"
-    with closing(Client(found.api_socket)) as client:
+    with closing(Client(settings.api_socket)) as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
                 raise NotReadyError(
-                    f"the daemon ended: {_last_words(found.log_file, log_start)}",
-                    hint=f"correct that; the log is {found.log_file}",
+                    f"the daemon ended: {_last_words(settings.log_file, log_start)}",
+                    hint=f"correct that; the log is {settings.log_file}",
                 )
             try:
                 said = client.ready()
@@ -114,7 +114,7 @@ def _wait_ready(found: Settings, process: subprocess.Popen[bytes], log_start: in
             time.sleep(POLL_S)
     raise NotReadyError(
         f"the daemon was not ready after {START_TIMEOUT_S:g} s and was stopped: {wrong}",
-        hint=f"correct that; the log is {found.log_file}",
+        hint=f"correct that; the log is {settings.log_file}",
     )
 
 
@@ -140,21 +140,23 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @json_option
 def down() -> None:
     """Stop the daemon: ends its runs and removes the instance's containers and networks."""
-    found = settings()
-    running = pidfile.holder(found.pid_file)
+    settings = read_settings()
+    running = pidfile.holder(settings.pid_file)
     if running is not None:
-        _end(found, running)
-    removed = asyncio.run(_sweep(found))
+        _end(settings, running)
+    removed = asyncio.run(_sweep(settings))
     if running is None and not removed:
-        raise DaemonUnreachableError(f"no daemon runs for {found.run_dir}", hint="orch up --detach")
+        raise DaemonUnreachableError(f"no daemon runs for {settings.run_dir}", hint="orch up --detach")
     pid = running.pid if running else None
     what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things it had left"
     emit({"stopped": running is not None, "pid": pid, "removed": removed}, lambda: click.echo(what))
 
 
-def _end(found: Settings, running: pidfile.Holder) -> None:
+def _end(settings: Settings, running: pidfile.Holder) -> None:
     if not running.is_here:
-        raise NotReadyError(f"the daemon of {found.run_dir} runs in a container", hint="docker compose down")
+        raise NotReadyError(
+            f"the daemon of {settings.run_dir} runs in a container", hint="docker compose down"
+        )
     try:
         os.kill(running.pid, signal.SIGTERM)
     except ProcessLookupError:
@@ -181,12 +183,12 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def _sweep(found: Settings) -> int:
+async def _sweep(settings: Settings) -> int:
     from runtime.containers.sweep import sweep  # noqa: PLC0415
     from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
 
     engine = DockerEngine()
     try:
-        return await sweep(engine, found.instance, with_proxy=found.proxy_mode == "managed")
+        return await sweep(engine, settings.instance, with_proxy=settings.proxy_mode == "managed")
     finally:
         await engine.close()

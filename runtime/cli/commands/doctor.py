@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runtime.cli.console.context import settings
+from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option, printable
 from runtime.client.connection import Client
 from runtime.containers.isolation import gvisor_fault, how_to_register
@@ -27,10 +27,10 @@ START_ENGINE = "start Docker (dockerd)"
 @json_option
 def doctor() -> int:
     """Look at everything a run needs. Exit status 8 when something is missing."""
-    found = settings()
+    settings = read_settings()
     checks = [_check("version", f"orchbox {VERSION}, Python {platform.python_version()}")]
-    checks += asyncio.run(_ask_engine(found))
-    checks += _ask_daemon(found)
+    checks += asyncio.run(_ask_engine(settings))
+    checks += _ask_daemon(settings)
     is_ok = all(check["ok"] for check in checks)
 
     def show() -> None:
@@ -49,7 +49,7 @@ def _check(name: str, detail: str, *, remedy: str | None = None) -> dict[str, An
     return {"name": name, "ok": remedy is None, "detail": detail, "remedy": remedy}
 
 
-async def _ask_engine(found: Settings) -> list[dict[str, Any]]:
+async def _ask_engine(settings: Settings) -> list[dict[str, Any]]:
     from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
 
     try:
@@ -57,19 +57,19 @@ async def _ask_engine(found: Settings) -> list[dict[str, Any]]:
     except OrchError as exc:
         return [_check("engine", exc.message, remedy=START_ENGINE)]
     try:
-        return await engine_checks(engine, found)
+        return await engine_checks(engine, settings)
     finally:
         await engine.close()
 
 
-async def engine_checks(engine: Engine, found: Settings) -> list[dict[str, Any]]:
+async def engine_checks(engine: Engine, settings: Settings) -> list[dict[str, Any]]:
     """The engine's version and runtimes, and our images."""
     try:
         info = await engine.info()
         detail = f"Docker {info.version}, runtimes {', '.join(sorted(info.runtimes))}"
         checks = [_check("engine", detail)]
         for name in IMAGES:
-            reference = found.image(name)
+            reference = settings.image(name)
             identity = await engine.image_id(reference)
             if identity is None:
                 checks.append(_check(f"image {name}", f"{reference} is not here", remedy="make images"))
@@ -77,33 +77,33 @@ async def engine_checks(engine: Engine, found: Settings) -> list[dict[str, Any]]
                 checks.append(
                     _check(f"image {name}", f"{reference} ({identity.removeprefix('sha256:')[:12]})")
                 )
-        checks.append(await _gvisor_check(engine, info, found))
+        checks.append(await _gvisor_check(engine, info, settings))
     except OrchError as exc:
         return [_check("engine", exc.message, remedy=START_ENGINE)]
     return checks
 
 
-async def _gvisor_check(engine: Engine, info: EngineInfo, found: Settings) -> dict[str, Any]:
+async def _gvisor_check(engine: Engine, info: EngineInfo, settings: Settings) -> dict[str, Any]:
     """Whether `--isolation runsc` works, by running it. An engine without it is in order."""
     name = f"isolation {Isolation.RUNSC.value}"
     if Isolation.RUNSC.value not in info.runtimes:
         return _check(name, f"not there, runc only; to have it: install gVisor, add {how_to_register()}")
-    image = found.image(IMAGES[0])
+    image = settings.image(IMAGES[0])
     if await engine.image_id(image) is None:
         return _check(name, "listed by the engine; not tried without an image")
-    fault = await gvisor_fault(engine, image, instance=found.instance)
+    fault = await gvisor_fault(engine, image, instance=settings.instance)
     if fault:
         return _check(name, fault, remedy=f"install gVisor, check {how_to_register()}")
     return _check(name, "a container runs under gVisor")
 
 
-def _ask_daemon(found: Settings) -> list[dict[str, Any]]:
+def _ask_daemon(settings: Settings) -> list[dict[str, Any]]:
     """Proxy and guard, as the daemon sees them."""
-    with closing(Client(found.api_socket)) as client:
+    with closing(Client(settings.api_socket)) as client:
         try:
             said = client.ready()
         except OrchError as exc:
             remedy = (exc.hint or "orch up --detach").removeprefix("start one: ")
             return [_check("daemon", exc.message, remedy=remedy)]
-    daemon = _check("daemon", f"answers on {found.api_socket}")
+    daemon = _check("daemon", f"answers on {settings.api_socket}")
     return [daemon, *(check for check in said["checks"] if check["name"] != "engine")]

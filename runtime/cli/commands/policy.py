@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from proxy.policy.model import Policy
-from runtime.cli.console.context import settings
+from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option
 from runtime.errors import InvalidInputError, NotFoundError
 from runtime.policies.explain import describe, explain_request
@@ -37,7 +37,7 @@ def check(*, file: Path) -> None:
     """Load FILE as the daemon would, and say what it allows."""
     if not file.is_file():
         raise NotFoundError(f"there is no file {file}", hint="name a policy's YAML file")
-    own = settings()
+    own = read_settings()
     loaded = _loading(
         lambda: load_policy_file(file, own.policy_dirs, registries=LocalRegistries(), site=own.site_policy)
     )
@@ -52,7 +52,7 @@ def check(*, file: Path) -> None:
 @json_option
 def explain(*, url: str, name: str, method: str) -> None:
     """Say whether a request to URL would be allowed, by which rule, or why not."""
-    own = settings()
+    own = read_settings()
     loaded = _loading(
         lambda: load_policy(name, own.policy_dirs, registries=LocalRegistries(), site=own.site_policy)
     )

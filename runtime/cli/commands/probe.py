@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from runtime.canary.client import CanaryError
-from runtime.cli.console.context import settings
+from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, is_json, json_option, printable
 from runtime.cli.console.quiet import be_quiet
 from runtime.errors import InvalidInputError, NotReadyError
@@ -57,8 +57,8 @@ def probe(  # noqa: PLR0913 - one parameter an option
     from runtime.probe.attack import probe as attack  # noqa: PLC0415
     from runtime.probe.report import to_json, to_junit, to_sarif  # noqa: PLC0415
 
-    found = settings()
-    cases = cases_for(found, policy, Isolation(isolation))
+    settings = read_settings()
+    cases = cases_for(settings, policy, Isolation(isolation))
     if unknown := set(ids) - {case.id for case in cases}:
         raise InvalidInputError(f"no case {', '.join(sorted(unknown))}", hint="orch probe --list")
     chosen = tuple(case for case in cases if case.group in groups or case.id in ids or not (groups or ids))
@@ -72,7 +72,7 @@ def probe(  # noqa: PLR0913 - one parameter an option
     try:
         report = asyncio.run(
             attack(
-                found,
+                settings,
                 policy=policy,
                 isolation=Isolation(isolation),
                 cases=chosen,
@@ -99,7 +99,7 @@ def _trust(isolation: Isolation) -> int:
     if sys.stderr.isatty() and not is_json():
         click.echo("trying every client in a sandbox: about half a minute ...", err=True)
     try:
-        rows, problems = asyncio.run(prove_trust(settings(), isolation=isolation))
+        rows, problems = asyncio.run(prove_trust(read_settings(), isolation=isolation))
     except CanaryError as exc:
         raise NotReadyError(str(exc), hint="orch doctor") from exc
     is_ok = all(row.is_ok for row in rows) and not problems

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from proxy.contract.secret_rules import MAX_SECRET_BYTES
 from runtime.cli.commands.workspaces import DEFAULT
-from runtime.cli.console.context import daemon_client, settings
+from runtime.cli.console.context import daemon_client, read_settings
 from runtime.cli.console.output import emit, json_option, local_time, printable
 from runtime.client.secrets import SecretsClient
 from runtime.errors import InvalidInputError
@@ -105,7 +105,7 @@ def new_key() -> None:
     """
     from runtime.vault.keyset import Keyset  # noqa: PLC0415 - Tink costs what other commands need not pay
 
-    source = settings().vault_keys[0]
+    source = read_settings().vault_keys[0]
     value = source.value if isinstance(source, EnvKey) else None
     keys = Keyset.from_json(value.reveal()).with_new_primary() if value else Keyset.new()
     click.echo("".join(line.strip() for line in keys.to_json().splitlines()))

@@ -10,13 +10,13 @@ from runtime.client.connection import Client
 from runtime.daemon.settings import Settings
 
 
-def settings() -> Settings:
-    """The settings of this process's environment."""
+def read_settings() -> Settings:
+    """Read the settings of this process's environment. Raises InvalidInputError for one that is wrong."""
     return Settings.from_env(os.environ)
 
 
 @contextmanager
 def daemon_client() -> Iterator[Client]:
     """A client to this environment's daemon."""
-    with closing(Client(settings().api_socket)) as client:
+    with closing(Client(read_settings().api_socket)) as client:
         yield client

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from runtime.api.run_body import request_to_json
-from runtime.cli.console.context import settings
+from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import json_option
 from runtime.cli.run.follow import Interrupts, follow
 from runtime.cli.run.plan import RunPlan, read_plan
@@ -59,7 +59,7 @@ def run(context: click.Context, /, agent: str, file: Path | None, **options: Any
         return run_local(plan, os.environ, is_quiet=is_quiet)
     from runtime.cli.run.local_sandbox import run_sandboxed  # noqa: PLC0415 - as above
 
-    return run_sandboxed(plan, settings(), is_quiet=is_quiet)
+    return run_sandboxed(plan, read_settings(), is_quiet=is_quiet)
 
 
 def _check_place(context: click.Context, options: dict[str, Any]) -> None:
@@ -74,8 +74,8 @@ def _check_place(context: click.Context, options: dict[str, Any]) -> None:
 
 def _run_on_daemon(plan: RunPlan, *, is_quiet: bool) -> int:
     """The daemon adds what the workspace's vault has, and decides whether it is enough."""
-    own = settings()
-    request = plan.to_request(own)
-    with closing(Client(own.api_socket)) as client, Interrupts() as interrupts:
+    settings = read_settings()
+    request = plan.to_request(settings)
+    with closing(Client(settings.api_socket)) as client, Interrupts() as interrupts:
         created = client.create_run(request_to_json(request), request.bundle, request.uploads)
         return follow(client, created["id"], interrupts, is_quiet=is_quiet)
