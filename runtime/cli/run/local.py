@@ -19,7 +19,6 @@ from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import RunPlan
 from runtime.cli.run.report import report
 from runtime.engine.protocol import ExitStatus
-from runtime.errors import InterruptedRunError
 from runtime.keys.redactor import Redactor
 from runtime.keys.settle import Settled, settle
 from runtime.local.environment import agent_environment, setup_environment
@@ -28,11 +27,10 @@ from runtime.local.process import Program, run_process
 from runtime.local.setup import pip_commands, with_venv
 from runtime.model.llm_providers import LOCAL, PROVIDER_OF_KEY
 from runtime.model.run import RunState
-from runtime.sandbox.outcome import judge
+from runtime.runs.ends import CANCELLED
+from runtime.sandbox.outcome import Outcome, judge
 from runtime.sandbox.output import Output
 from runtime.sandbox.sandbox_init import SETUP_FAILED
-
-CANCELLED = {"code": InterruptedRunError.code, "message": "the run was cancelled"}
 
 
 def run_local(plan: RunPlan, environment: Mapping[str, str], *, is_quiet: bool) -> int:
@@ -43,11 +41,6 @@ def run_local(plan: RunPlan, environment: Mapping[str, str], *, is_quiet: bool) 
     limits = plan.limits
     redact = Redactor(secret.reveal() for secret in settled.secrets.values())
     output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
-    done: dict[str, Any] = {
-        **dict.fromkeys(("id", "policy_name", "isolation", "result", "error")),
-        "agent_ref": plan.manifest.name,
-        "created_at": created_at,
-    }
     try:
         with (
             Interrupts() as interrupts,
@@ -57,10 +50,22 @@ def run_local(plan: RunPlan, environment: Mapping[str, str], *, is_quiet: bool) 
             on_log = (lambda _text: None) if is_quiet else _log
             status = _run(plan, settled, environment, Path(place), output, on_log)
     except KeyboardInterrupt:
-        ended = {"state": RunState.CANCELLED.value, "error": CANCELLED}
-        return report({**done, **ended, "finished_at": time.time()}, was_interrupted=True)
-    ended = dataclasses.asdict(judge(status, output, limits))
-    return report({**done, **ended, "finished_at": time.time()})
+        cancelled = Outcome(RunState.CANCELLED, CANCELLED)
+        return report(_record(plan, created_at, cancelled), was_interrupted=True)
+    return report(_record(plan, created_at, judge(status, output, limits)))
+
+
+def _record(plan: RunPlan, created_at: float, outcome: Outcome) -> dict[str, Any]:
+    """As `run_body.run_to_json` has it, without what only a daemon's run has."""
+    return {
+        **dict.fromkeys(("id", "policy_name", "isolation")),
+        "agent_ref": plan.manifest.name,
+        "created_at": created_at,
+        "finished_at": time.time(),
+        "state": outcome.state.value,
+        "error": dataclasses.asdict(outcome.error) if outcome.error else None,
+        "result": outcome.result,
+    }
 
 
 def _run(

@@ -15,7 +15,7 @@ from runtime.llm.session import LlmSessions
 from runtime.model.needs import LlmChain, Needs
 from runtime.model.run import RunState
 from runtime.model.secret import Secret
-from tests.unit.runtime.runs.test_service import World, request, world
+from tests.unit.runtime.run_world import World, request, world
 
 __all__ = ["world"]
 
@@ -95,7 +95,7 @@ class Llm:
 
 async def test_the_routers_events_are_the_runs(world: World):
     """They come with the others, and the door is closed with the run."""
-    llm = world.service._llm = Llm()
+    llm = world.service._driver._llm = Llm()
 
     async def agent(_process: FakeProcess, _head: dict[str, Any]) -> int:
         await asyncio.sleep(0)
@@ -113,7 +113,7 @@ async def test_the_routers_events_are_the_runs(world: World):
 @pytest.mark.parametrize("error", [ValueError("no such model"), RuntimeError("broken")])
 async def test_a_door_that_cannot_be_opened_starts_no_agent(world: World, error: Exception):
     """The run fails, with nothing made and nothing left."""
-    llm = world.service._llm = Llm(error)
+    llm = world.service._driver._llm = Llm(error)
     final = await world.run()
 
     assert final.state is RunState.FAILED

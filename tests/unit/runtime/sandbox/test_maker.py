@@ -18,6 +18,7 @@ from runtime.errors import (
     InvalidInputError,
     NotReadyError,
 )
+from runtime.keys.placeholders import placeholder_for
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from tests.unit.runtime.run_world import IMAGE, World, answer, build, request
@@ -181,3 +182,28 @@ async def test_apparmor_is_named_where_the_engine_has_it():
         await world.service.close()
         await engine.close()
         assert ["apparmor=docker-default" in each for each in options] == [has_apparmor]
+
+
+async def test_a_placeholder_is_made_once_a_run(world: World, monkeypatch: pytest.MonkeyPatch):
+    """What was delivered when the run was accepted is what the grant and the sandbox have."""
+    made: list[str] = []
+
+    def note(name: str, value: Secret) -> str:
+        made.append(placeholder_for(name, value))
+        return made[-1]
+
+    monkeypatch.setattr("runtime.keys.placeholders.placeholder_for", note)
+    rule = AllowRule("t.allow[0]", HostPattern("llm.test"), credential="API_KEY")
+    monkeypatch.setattr(world.service, "_policies", lambda _name: Policy("llm-only", allow=(rule,)))
+    seen: list[str | None] = []
+
+    async def look(process: FakeProcess, head: dict[str, Any]) -> int:
+        (grant,) = world.link.grants.values()
+        seen.extend((head["secrets"]["API_KEY"], grant.secrets[0].placeholder))
+        return 0
+
+    world.agent = look
+    await world.run(secrets={"API_KEY": Secret("marker-secret")})
+
+    assert seen == made * 2
+    assert len(made) == 1
