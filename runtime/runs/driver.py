@@ -11,13 +11,13 @@ import structlog
 
 from runtime.engine.protocol import Engine, ExitStatus
 from runtime.engine.uninterrupted import uninterrupted
-from runtime.errors import NotFoundError, OrchError
+from runtime.errors import InternalError, NotFoundError, OrchError
 from runtime.keys.live import LiveSecrets
 from runtime.keys.redactor import Redactor
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
-from runtime.runs.ends import GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, Ends
+from runtime.runs.ends import CANCELLED, GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, Ends
 from runtime.runs.ports import LlmPort
 from runtime.runs.records import RunRecord
 from runtime.sandbox.conversation import converse, init_message
@@ -80,13 +80,13 @@ class RunDriver:
                 result = outcome.result
         except asyncio.CancelledError:
             error = self._ends.why(order.run_id)
-            state = RunState.CANCELLED if error.code == "CANCELLED" else RunState.FAILED
+            state = RunState.CANCELLED if error.code == CANCELLED.code else RunState.FAILED
             return Outcome(state, error, result)
         except OrchError as exc:
-            return Outcome(RunState.FAILED, RunError("INTERNAL_ERROR", output.redact(exc.message)), result)
+            return Outcome(RunState.FAILED, RunError(InternalError.code, output.redact(exc.message)), result)
         except Exception as exc:  # noqa: BLE001 - a run always reaches a final state
             self._log.error("run-failed", run=order.run_id, error=type(exc).__name__)
-            error = RunError("INTERNAL_ERROR", "the runner failed; its log names the run")
+            error = RunError(InternalError.code, "the runner failed; its log names the run")
             return Outcome(RunState.FAILED, error, result)
         return outcome
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
+from runtime.errors import GuardLostError, InterruptedRunError, NetworkChangedError, ProxyLostError
 from runtime.model.run import RunError
 
-CANCELLED = RunError("CANCELLED", "the run was cancelled")
-DAEMON_STOPPED = RunError("CANCELLED", "the daemon was stopped")
+CANCELLED = RunError(InterruptedRunError.code, "the run was cancelled")
+DAEMON_STOPPED = RunError(InterruptedRunError.code, "the daemon was stopped")
 PROXY_LOST = RunError(
-    "PROXY_LOST", "the egress proxy went away while the agent ran: it had no way out any more and was stopped"
+    ProxyLostError.code,
+    "the egress proxy went away while the agent ran: it had no way out any more and was stopped",
 )
 GUARD_LOST = RunError(
-    "GUARD_LOST", "the host guard was changed or removed while the agent ran, so the agent was stopped"
+    GuardLostError.code, "the host guard was changed or removed while the agent ran, so the agent was stopped"
 )
 NETWORK_CHANGED = RunError(
-    "NETWORK_CHANGED", "the sandbox was connected to another network while the agent ran, so it was stopped"
+    NetworkChangedError.code,
+    "the sandbox was connected to another network while the agent ran, so it was stopped",
 )
 NETWORK_UNKNOWN = RunError(
-    "NETWORK_CHANGED", "the engine did not say which networks the sandbox was on, so it was stopped"
+    NetworkChangedError.code, "the engine did not say which networks the sandbox was on, so it was stopped"
 )
 _WITHOUT_GRACE = (GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN)
 """The sandbox may reach what it must not: it is killed at once."""

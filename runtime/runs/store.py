@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.database.connection import Database
+from runtime.errors import InternalError
 from runtime.model.json_value import writable
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
@@ -68,7 +69,7 @@ class Store:
 
     async def fail_unfinished(self, reason: str) -> int:
         """Mark what a dead daemon left unfinished; how many."""
-        error = dataclasses.asdict(RunError("INTERNAL_ERROR", reason))
+        error = dataclasses.asdict(RunError(InternalError.code, reason))
         values = {"state": RunState.FAILED.value, "error": error, "finished_at": time.time()}
         return await self._execute(_runs.update().where(_runs.c.state.in_(_UNFINISHED)).values(**values))
 

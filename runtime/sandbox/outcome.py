@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from runtime.engine.protocol import ExitStatus
+from runtime.errors import RunTimeoutError, SandboxFailedError
 from runtime.model.limits import Limits
 from runtime.model.run import RunError, RunState
 from runtime.sandbox.output import Output
@@ -34,13 +35,13 @@ class Outcome:
 def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
     """The outcome of an agent that exited with this status; None where it was stopped at its time limit."""
     if status is None:
-        error = RunError("SANDBOX_TIMEOUT", f"the agent was stopped after its {limits.timeout_s:g} s")
+        error = RunError(RunTimeoutError.code, f"the agent was stopped after its {limits.timeout_s:g} s")
         return Outcome(RunState.TIMEOUT, error)
     result = None if output.is_stdout_too_long else parse_result(output.stdout)
     failure = classify_exit(status, result=result, stderr=output.stderr, limits=limits)
     if failure is None and output.is_stdout_too_long:
         text = f"the agent's result is longer than {limits.output_bytes} bytes"
-        failure = RunError("SANDBOX_ERROR", text, "code_error", status.code)
+        failure = RunError(SandboxFailedError.code, text, "code_error", status.code)
     return Outcome(RunState.COMPLETED if failure is None else RunState.FAILED, failure, result)
 
 
@@ -59,14 +60,16 @@ def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Li
     said = stderr.strip()[-ERROR_TEXT_CHARS:]
     if status.is_oom_killed:
         text = f"the agent used more than its {limits.memory_bytes >> 20} MiB {OUT_OF_MEMORY}"
-        return RunError("SANDBOX_ERROR", text, "code_error", status.code)
+        return RunError(SandboxFailedError.code, text, "code_error", status.code)
     if status.code == SETUP_FAILED:
-        return RunError("SANDBOX_ERROR", f"the agent's set-up failed: {said}", "setup_error", status.code)
+        return RunError(
+            SandboxFailedError.code, f"the agent's set-up failed: {said}", "setup_error", status.code
+        )
     if status.code == BAD_MESSAGE:
         return RunError(
-            "SANDBOX_ERROR", f"the agent could not be started: {said}", "setup_error", status.code
+            SandboxFailedError.code, f"the agent could not be started: {said}", "setup_error", status.code
         )
     if isinstance(result, dict) and isinstance(result.get("error"), str):
-        return RunError("SANDBOX_ERROR", f"Agent error: {result['error']}", "code_error", status.code)
+        return RunError(SandboxFailedError.code, f"Agent error: {result['error']}", "code_error", status.code)
     text = f"the agent exited with status {status.code}" + (f": {said}" if said else "")
-    return RunError("SANDBOX_ERROR", text, "code_error", status.code)
+    return RunError(SandboxFailedError.code, text, "code_error", status.code)
