@@ -11,11 +11,9 @@ import pytest
 from proxy.policy.model import Policy
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
-from runtime.errors import (
-    EngineUnavailableError,
-)
+from runtime.errors import EngineUnavailableError, NotReadyError
 from runtime.model.limits import Limits
-from runtime.model.run import RunError, RunRequest, RunState
+from runtime.model.run import Run, RunError, RunRequest, RunState
 from runtime.model.secret import Secret
 from runtime.network.proof import GuardStatus
 from tests.unit.runtime.run_world import Agent, World, answer, hang, request, stubborn
@@ -254,3 +252,27 @@ async def test_a_router_that_does_not_close_keeps_no_run_open(world: World):
 
     assert run.state is RunState.COMPLETED
     assert run.id not in world.service._ends
+
+
+@pytest.mark.parametrize("state", [RunState.STARTING, RunState.RUNNING])
+async def test_a_step_that_cannot_be_recorded_ends_the_run(
+    world: World, monkeypatch: pytest.MonkeyPatch, state: RunState
+):
+    """No agent runs that the record does not know of; what was made is removed."""
+    original = world.store.update
+
+    async def update(run: Run) -> None:
+        if run.state is state:
+            raise NotReadyError("the database does not answer")
+        await original(run)
+
+    monkeypatch.setattr(world.store, "update", update)
+    world.agent = answer
+    run = await world.run()
+
+    assert (run.state, run.error) == (
+        RunState.FAILED,
+        RunError("INTERNAL_ERROR", "the database does not answer"),
+    )
+    assert not [call for call in world.engine.calls if call.startswith("start ")]
+    world.assert_nothing_left()
