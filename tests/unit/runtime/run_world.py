@@ -15,9 +15,7 @@ from proxy.policy.model import Policy
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT, NetworkSpec
-from runtime.errors import (
-    NotFoundError,
-)
+from runtime.errors import NotFoundError
 from runtime.model.limits import Limits
 from runtime.model.run import Run, RunRequest
 from runtime.network.proof import GuardStatus

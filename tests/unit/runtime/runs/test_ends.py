@@ -6,9 +6,7 @@ import asyncio
 
 import pytest
 
-from runtime.errors import (
-    NotReadyError,
-)
+from runtime.errors import NotReadyError
 from runtime.model.limits import Limits
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs.ends import CANCELLED, GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, PROXY_LOST, Ends

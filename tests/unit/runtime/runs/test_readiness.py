@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runtime.errors import (
-    NotReadyError,
-)
+from runtime.errors import NotReadyError
 from runtime.network.proof import GuardStatus
 from tests.unit.runtime.run_world import World, answer, request
 
