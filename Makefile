@@ -3,7 +3,7 @@
 PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE := 1
 .NOTPARALLEL:
-.PHONY: setup images trust-image node-sdks demo test test-unit lint clean
+.PHONY: setup images trust-image node-sdks demo test test-unit lint picture clean
 
 setup:
 	@bash scripts/setup.sh
@@ -33,6 +33,10 @@ lint: setup
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+
+# docs/overview.svg, from docs/overview.toml.
+picture: setup
+	@$(PY) scripts/draw.py
 
 clean:
 	rm -rf build .venv .run
