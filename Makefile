@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # Bytecode is kept, and out of the source tree: without it each `orch` of the tests compiles all it imports.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 .NOTPARALLEL:
-.PHONY: setup images trust-image node-sdks demo test test-unit lint clean
+.PHONY: setup images trust-image node-sdks demo test test-unit lint picture clean
 
 setup:
 	@bash scripts/setup.sh
@@ -35,6 +35,10 @@ lint: setup
 	@.venv/bin/ruff format -q --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+
+# docs/overview.svg, from docs/overview.toml.
+picture: setup
+	@$(PY) scripts/draw.py
 
 clean:
 	rm -rf build .venv .run
