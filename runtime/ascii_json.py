@@ -15,5 +15,5 @@ class AsciiJson(JSONResponse):
     """
 
     def render(self, content: Any) -> bytes:
-        """The body."""
+        """Encode the content as ASCII JSON. Raises ValueError for NaN and infinities."""
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")

@@ -159,7 +159,7 @@ class ServerError(OrchError):
 
 
 class EngineUnavailableError(ServerError, ConnectionError):
-    """No container engine answers."""
+    """The container engine does not answer, or is not there."""
 
 
 class NotReadyError(ServerError):

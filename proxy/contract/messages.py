@@ -107,7 +107,7 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """One decision was made."""
+    """The proxy has made one decision; the daemon records it."""
 
     decision: DecisionLine
 

@@ -19,7 +19,7 @@ class Audit:
         self.listener: Callable[[DecisionLine], None] | None = None
 
     def record(self, line: DecisionLine) -> None:
-        """Write one decision."""
+        """Write one decision line to stderr, and hand it to the daemon."""
         self._log.info(EVENT, **line)
         if self.listener is not None:
             self.listener(line)

@@ -24,7 +24,7 @@ class LlmRelay:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
-        """Listen; the port."""
+        """Start listening; return the port. Raises OSError where none can be had."""
         self._server = await asyncio.start_server(self._accept, LOOPBACK, 0)
         port: int = self._server.sockets[0].getsockname()[1]
         return port

@@ -42,7 +42,7 @@ BODY_SCHEMA = {
 
 
 class Parts(NamedTuple):
-    """What was sent."""
+    """The parts of one multipart body: the request as text, the bundle and the uploads."""
 
     request: str
     bundle: bytes

@@ -32,7 +32,7 @@ Model = Annotated[str, AfterValidator(_model)]
 
 
 class NeedsBody(BaseModel):
-    """`model.Needs` on the wire."""
+    """What an agent needs (`runtime.model.needs.Needs`), as JSON."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 

@@ -41,7 +41,7 @@ class ChangedSecret(_Body):
 
 
 class NewWorkspace(_Body):
-    """POST of a workspace."""
+    """The body of `POST /v1/workspaces`."""
 
     name: str
 

@@ -27,4 +27,4 @@ class LinkPort(Protocol):
         """Give a grant; returns once it is enforced."""
 
     async def revoke(self, sandbox_id: str) -> None:
-        """Take it back."""
+        """Take a sandbox's grant back; its open connections are cut."""

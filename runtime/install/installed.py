@@ -21,7 +21,7 @@ LOCAL_VERSION = "local"
 
 
 class Installed:
-    """The record, read once."""
+    """What `orch install` has written and where, as the record on disk says it."""
 
     def __init__(self, home: Path) -> None:
         self._path = home / ".orchagent/installed.json"

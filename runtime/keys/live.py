@@ -43,7 +43,7 @@ class LiveSecrets:
             await apply(name, watched.waiting.pop(name))
 
     def forget(self, run_id: str) -> None:
-        """The run is over."""
+        """Renew nothing more for a run that is over."""
         self._runs.pop(run_id, None)
 
     async def changed(self, workspace: Collection[str], name: str, value: Secret | None) -> None:

@@ -16,7 +16,7 @@ OnEvent = Callable[[str, dict[str, object]], None]
 
 
 class LlmRoutes:
-    """Implements `ports.LlmPort`."""
+    """A run's door to the router, as the run service asks for it (`runs.ports.LlmPort`)."""
 
     def __init__(self, sessions: LlmSessions) -> None:
         self._sessions = sessions

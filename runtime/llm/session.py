@@ -125,6 +125,6 @@ class LlmSessions:
         return session.spending
 
     async def aclose(self) -> None:
-        """The daemon ends."""
+        """End every session with the daemon."""
         for run_id in list(self._by_run):
             await self.drop(run_id)

@@ -62,7 +62,7 @@ class Ends:
         self._lives[run_id].is_interruptible = False
 
     def forget(self, run_id: str) -> None:
-        """The run is over."""
+        """Keep nothing more of a run that is over."""
         self._lives.pop(run_id, None)
 
     def note(self, run_id: str, error: RunError) -> bool:

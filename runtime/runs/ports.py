@@ -13,10 +13,10 @@ from runtime.runs.readiness import Check
 
 
 class StorePort(Protocol):
-    """Where runs are recorded."""
+    """Where runs and their decisions are recorded (`runs.store.Store`)."""
 
     async def create(self, run: Run) -> None:
-        """Record a new run."""
+        """Record a run that has just been accepted."""
 
     async def update(self, run: Run) -> None:
         """Record a run's new state."""
@@ -25,7 +25,7 @@ class StorePort(Protocol):
         """A run by id, or None."""
 
     async def recent(self, limit: int) -> list[Run]:
-        """The newest runs first."""
+        """List the records of the newest runs, the newest first."""
 
     async def fail_unfinished(self, reason: str) -> int:
         """Mark what a dead daemon left unfinished as failed; how many."""
@@ -79,10 +79,10 @@ class RunServicePort(Protocol):
         """
 
     async def get(self, run_id: str) -> Run:
-        """Raises NotFoundError."""
+        """Get a run's record. Raises NotFoundError."""
 
     async def recent(self, limit: int = 20) -> list[Run]:
-        """The newest runs first."""
+        """List the newest runs, the newest first."""
 
     async def cancel(self, run_id: str) -> Run:
         """End a run. Raises NotFoundError, ConflictError where it has ended."""

@@ -63,7 +63,7 @@ class Records:
         return run
 
     async def recent(self, limit: int) -> list[Run]:
-        """The newest runs first."""
+        """List the newest runs, the newest first."""
         return [self._unwritten.get(run.id, run) for run in await self._store.recent(limit)]
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
@@ -143,7 +143,7 @@ class RunRecord:
         await self.tell("state", {"state": state.value})
 
     async def tell(self, kind: str, data: dict[str, object]) -> None:
-        """Add an event."""
+        """Add an event to the run's journal."""
         await self._journal.add(kind, data)
 
     def tell_later(self, kind: str, data: dict[str, object]) -> None:

@@ -31,7 +31,7 @@ from runtime.sandbox.sandbox import SandboxOrder
 
 
 class RunService:
-    """Implements `ports.RunServicePort`."""
+    """Accepts, answers for and cancels runs; implements `runs.ports.RunServicePort`."""
 
     def __init__(  # noqa: PLR0913 - keywords, each a seam
         self,
@@ -145,7 +145,7 @@ class RunService:
         return await self._records.get(run_id)
 
     async def recent(self, limit: int = 20) -> list[Run]:
-        """The newest runs first."""
+        """List the newest runs, the newest first."""
         return await self._records.recent(limit)
 
     async def cancel(self, run_id: str) -> Run:

@@ -41,14 +41,14 @@ _UNFINISHED = [state.value for state in RunState if not state.is_final]
 
 
 class Store:
-    """Implements `ports.StorePort`."""
+    """Runs and their decisions in the database; implements `runs.ports.StorePort`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: dict[str, int] = {}
 
     async def create(self, run: Run) -> None:
-        """Record a new run."""
+        """Record a run that has just been accepted."""
         await self._execute(_runs.insert().values(**_to_row(run)))
 
     async def update(self, run: Run) -> None:
@@ -63,7 +63,7 @@ class Store:
         return _to_run(rows[0]) if rows else None
 
     async def recent(self, limit: int) -> list[Run]:
-        """The newest runs first."""
+        """List the records of the newest runs, the newest first."""
         rows = await self._rows(sa.select(_runs).order_by(_runs.c.created_at.desc()).limit(limit))
         return [_to_run(row) for row in rows]
 

@@ -15,7 +15,7 @@ MAX_LINE_CHARS = 64 << 10
 
 
 class Output:
-    """Collects one run's streams."""
+    """Collects the two output streams of one run, bounded and masked."""
 
     def __init__(self, redact: Redactor, *, stdout_bytes: int, log_bytes: int) -> None:
         self.redact = redact
@@ -56,7 +56,7 @@ class Output:
 
     @property
     def stdout(self) -> str:
-        """All of stdout, masked."""
+        """All of stdout that was kept, masked."""
         return self.redact(self._stdout.decode(errors="replace"))
 
     @property

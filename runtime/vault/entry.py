@@ -18,7 +18,7 @@ _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """Whose secrets these are."""
+    """A workspace: secrets belong to one, and runs read from one."""
 
     id: str
     name: str
@@ -74,7 +74,7 @@ def check_value(value: Secret) -> None:
 
 
 def check_description(text: str | None) -> None:
-    """Raises InvalidInputError."""
+    """Refuse a description that is too long or no text. Raises InvalidInputError."""
     if text is not None and (len(text) > MAX_DESCRIPTION_CHARS or not text.isprintable()):
         raise InvalidInputError(
             f"description: at most {MAX_DESCRIPTION_CHARS} printable characters", hint="shorten it"
@@ -82,7 +82,7 @@ def check_description(text: str | None) -> None:
 
 
 def check_type(secret_type: str) -> None:
-    """Raises InvalidInputError."""
+    """Refuse a type of secret that there is not. Raises InvalidInputError."""
     if secret_type not in TYPES:
         raise InvalidInputError("secret_type: expected custom or llm_key", hint="leave it out")
 

@@ -24,7 +24,7 @@ LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "p
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
 @json_option
 def runs(*, limit: int) -> None:
-    """List the newest runs."""
+    """List the newest runs, with their ids, states and errors."""
     with daemon_client() as client:
         found = client.list_runs(limit)
     emit({"runs": found}, lambda: Console().print(run_table(found)))
@@ -97,7 +97,7 @@ def decision_table(decisions: list[dict[str, Any]]) -> Table:
 @click.argument("run")
 @json_option
 def cancel(*, run: str) -> None:
-    """End a run."""
+    """Cancel a run, and wait until its sandbox is removed."""
     with daemon_client() as client:
         ended = client.cancel_run(run)
     emit({"id": ended["id"], "state": ended["state"]}, lambda: click.echo(f"{ended['state']} {ended['id']}"))

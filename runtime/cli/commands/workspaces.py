@@ -23,7 +23,7 @@ def workspaces() -> None:
 @workspaces.command("list")
 @json_option
 def list_() -> None:
-    """List them."""
+    """List the workspaces of this daemon."""
     with daemon_client() as client:
         found = client.call("GET", "/v1/workspaces")
     emit(found, lambda: Console().print(_table(found["workspaces"])))

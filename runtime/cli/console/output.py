@@ -38,7 +38,7 @@ def is_json() -> bool:
 
 
 def json_option[F: Callable[..., Any]](command: F) -> F:
-    """`--json` for a command."""
+    """Give a command the option `--json`."""
 
     def remember(context: click.Context, _parameter: click.Parameter, value: bool) -> None:  # noqa: FBT001
         if value:

@@ -77,7 +77,7 @@ class Provider(Protocol):
         """Ask; the answer or its stream. Raises what the SDK raises: see `failure.classify`."""
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections to the provider."""
 
 
 async def open_provider(name: str, key: Secret, policy: Policy, outside: Outside) -> Provider:
