@@ -69,7 +69,7 @@ async def test_unchecked_destination_is_not_dialled(rig: Rig, monkeypatch):
     async def forget(*_args):
         return None
 
-    monkeypatch.setattr(rig.server.addon, "_vet", forget)
+    monkeypatch.setattr(rig.server.hooks.dials, "vet", forget)
     async with client(rig) as http:
         response = await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
@@ -83,7 +83,7 @@ async def test_server_connect_denies(rig: Rig, monkeypatch):
     async def break_pins(session, *_args):
         session.pins = _NoPins()
 
-    monkeypatch.setattr(rig.server.addon, "_vet", break_pins)
+    monkeypatch.setattr(rig.server.hooks.dials, "vet", break_pins)
     async with client(rig) as http:
         response = await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
@@ -101,9 +101,9 @@ class _NoPins(dict):
 
 async def test_server_connected_denies(rig: Rig, monkeypatch):
     """A peer that is not the checked address is cut off before a byte of the request is sent."""
-    original = rig.server.addon.sessions
+    original = rig.server.hooks.clients.sessions
     async with client(rig) as http:
-        monkeypatch.setattr(rig.server.addon, "sessions", _OtherPeer(original, rig))
+        monkeypatch.setattr(rig.server.hooks.clients, "sessions", _OtherPeer(original, rig))
         with pytest.raises(Exception):  # noqa: B017, PT011 - the connection just ends
             await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
@@ -139,7 +139,7 @@ async def test_dns_request_denies(rig: Rig, monkeypatch):
     import dns.message
     import dns.rcode
 
-    monkeypatch.setattr(rig.server.addon._names, "answer", boom)
+    monkeypatch.setattr(rig.server.hooks.dns.answers, "answer", boom)
     reply = await dns.asyncquery.tcp(
         dns.message.make_query("ok.test", "A"), "127.0.0.1", port=rig.settings.dns_port, timeout=5
     )
