@@ -81,7 +81,7 @@ async def test_another_peer_cuts_the_client(wired: Wired, client: Any) -> None:
     data.server.peername = ("192.0.2.1", 443)
     wired.hooks.connections.server_connected(data)
     assert ("abort", client.id) in wired.done
-    assert wired.lines[-1]["reason_code"] == "internal_error"
+    assert wired.lines[-1]["reason_code"] == "dns_rebind"
 
 
 def test_a_port_that_is_no_entry_is_refused(wired: Wired, client: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proxy.policy.llm import LLM_HOST
+from proxy.policy.refusal import RefusedError
 from tests.unit.proxy.hooks.conftest import DB, GRANT, Wired
 
 NAME = ("a.wild.test", 443)
@@ -55,8 +56,9 @@ async def test_another_peer_is_refused(wired: Wired, peer: str | None) -> None:
     session, dials = wired.session("c"), wired.hooks.dials
     await dials.vet(session, GRANT, *NAME)
     dials.begin(session, "s", NAME)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(RefusedError) as caught:
         dials.finish(session, "s", peer)
+    assert caught.value.decision.reason_code == "dns_rebind"
     assert session.dials == {}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from mitmproxy.test import tutils
 
+from proxy.contract.messages import SANDBOX_HEADER
 from proxy.control.llm_relay import LOOPBACK
-from proxy.hooks.llm_door import SANDBOX_HEADER
 from proxy.policy.llm import LLM_HOST
 from tests.unit.proxy.hooks.conftest import GRANT, Wired
 
