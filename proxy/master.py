@@ -11,7 +11,7 @@ from mitmproxy.addons import core, proxyserver
 from mitmproxy.master import Master
 
 from proxy.admission.session import Session
-from proxy.hooks.requests import EgressAddon
+from proxy.hooks.wiring import Hooks
 from proxy.layers.meter import Gate, MeteredLayer
 from proxy.layers.tls import MemoryTlsConfig
 
@@ -60,22 +60,27 @@ def assert_safe_options(opts: options.Options) -> None:
             raise UnsafeOptionError(f"mitmproxy option {name} must never be set")
 
 
-def build_master(addon: EgressAddon, tls: MemoryTlsConfig, *, modes: list[str]) -> Master:
+def build_master(hooks: Hooks, tls: MemoryTlsConfig, *, modes: list[str]) -> Master:
     """A master that listens on `modes` once `run()` is awaited. Call it inside a running event loop.
 
     No configuration file is ever read: `optmanager.load_paths` is mitmdump's doing, not ours.
     """
     master = Master(options.Options())
     server = proxyserver.Proxyserver()
-    master.addons.add(core.Core(), server, addon, tls)
+    # No order among ours: no hook is in two of them (pinned by test_no_hook_is_in_two_addons). Proxyserver's
+    # own `server_connect` can only refuse a dial, which none of ours takes back.
+    master.addons.add(core.Core(), server, *hooks.addons, tls)
     master.options.update(mode=modes, **REQUIRED_OPTIONS)
     if SYSTEM_ROOTS.exists():
-        master.options.update(ssl_verify_upstream_trusted_ca=str(SYSTEM_ROOTS))
+        trust_upstreams(master, SYSTEM_ROOTS)
     assert_safe_options(master.options)
-    addon.abort = _aborter(server)
-    addon.close_client = _closer(server)
-    addon.meter_client = _meterer(server, addon)
+    hooks.clients.sockets = ClientSockets(server, hooks.clients)
     return master
+
+
+def trust_upstreams(master: Master, roots: Path) -> None:
+    """Verify upstreams against the certificates in this file."""
+    master.options.update(ssl_verify_upstream_trusted_ca=str(roots))
 
 
 async def close_listeners(master: Master) -> None:
@@ -83,39 +88,37 @@ async def close_listeners(master: Master) -> None:
     await master.addons.get("proxyserver").servers.update([])
 
 
-def _aborter(server: proxyserver.Proxyserver) -> Any:
-    def abort(client_id: str) -> None:
+class ClientSockets:
+    """What the hooks may do to a client connection, by its id."""
+
+    def __init__(self, server: proxyserver.Proxyserver, gate: Gate) -> None:
+        self._server = server
+        self._gate = gate
+
+    def abort(self, client_id: str) -> None:
         """Cut one client connection, whatever it is doing."""
-        handler = server.connections.get(client_id)
+        handler = self._server.connections.get(client_id)
         if handler is None:
             return
         transport = handler.transports.get(handler.client)
         if transport is not None and transport.handler is not None:
             transport.handler.cancel("refused")
 
-    return abort
-
-
-def _closer(server: proxyserver.Proxyserver) -> Any:
-    def close(client_id: str) -> None:
+    def close(self, client_id: str) -> None:
         """Close every socket of a connection that has ended.
 
         mitmproxy 12.2 leaves one open for good when it is told to close it while its reader waits for its
         turn (`handle_connection` is then cancelled outside its `try`).
         """
-        handler = server.connections.get(client_id)
+        handler = self._server.connections.get(client_id)
         for transport in list(handler.transports.values()) if handler is not None else []:
             if transport.writer is not None:
                 transport.writer.close()
 
-    return close
-
-
-def _meterer(server: proxyserver.Proxyserver, gate: Gate) -> Any:
-    def meter(client_id: str, session: Session) -> None:
+    def meter(self, client_id: str, session: Session) -> None:
         """Put the meter around a connection that has said nothing yet."""
-        handler = server.connections[client_id]
-        metered = MeteredLayer(handler.layer, session, gate)
+        handler = self._server.connections[client_id]
+        metered = MeteredLayer(handler.layer, session, self._gate)
         drain = handler.drain_writers
 
         async def drain_and_wait() -> None:
@@ -127,8 +130,6 @@ def _meterer(server: proxyserver.Proxyserver, gate: Gate) -> Any:
 
         handler.layer = metered  # type: ignore[assignment]
         handler.drain_writers = drain_and_wait  # type: ignore[method-assign]
-
-    return meter
 
 
 _MISSING = object()

@@ -1,4 +1,4 @@
-"""Wires the proxy process: registry, addon, master, control socket."""
+"""Wires the proxy process: registry, hooks, master, control socket."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
 from proxy.control.server import ControlServer, sweep_forever
 from proxy.destination.resolve import Lookup, lookup_ipv4
-from proxy.hooks.requests import EgressAddon
+from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
-from proxy.master import SYSTEM_ROOTS, build_master, close_listeners
+from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, trust_upstreams
 
 DNS_PORT = 53
 
@@ -49,12 +49,12 @@ class ProxyServer:
             settings.sni_port: Entry.SNI,
             settings.host_port: Entry.HOST,
         }
-        self.addon = EgressAddon(self.grants, self.audit, lookup=lookup, ports=ports)
+        self.hooks = wire(self.grants, self.audit, lookup=lookup, ports=ports)
         self._tls = MemoryTlsConfig()
         self._settings = settings
         modes = [f"regular@{settings.host}:{port}" for port in ports]
         modes.append(f"dns@{settings.host}:{settings.dns_port}")
-        self.master = build_master(self.addon, self._tls, modes=modes)
+        self.master = build_master(self.hooks, self._tls, modes=modes)
         self.control = ControlServer(settings.control_socket, self.grants, self.audit, self)
         self._relay = LlmRelay(settings.control_socket.with_name(LLM_SOCKET))
         self._upstream_ca: str | None = None
@@ -65,7 +65,7 @@ class ProxyServer:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.master.shutdown)
         await self.control.start()
-        self.addon.llm_port = await self._relay.start()
+        self.hooks.door.port = await self._relay.start()
         sweeper = asyncio.create_task(sweep_forever(self.sweep))
         try:
             await self.master.run()
@@ -78,7 +78,7 @@ class ProxyServer:
     def sweep(self) -> None:
         """What is done every second: expired grants, late clients, refusals to report."""
         self.control.sweep()
-        self.addon.sweep()
+        self.hooks.clients.sweep()
 
     # -- Enforcer --
 
@@ -101,9 +101,9 @@ class ProxyServer:
         digest = hashlib.sha256((pem or "").encode()).hexdigest()[:16]
         path = self._settings.scratch / f"roots-{digest}.pem"
         path.write_text(roots + "\n" + (pem or ""))
-        self.master.options.update(ssl_verify_upstream_trusted_ca=str(path))
+        trust_upstreams(self.master, path)
         self._upstream_ca = pem
 
     def drop_sandbox(self, sandbox_id: str) -> None:
         """Cut every connection of a sandbox."""
-        self.addon.drop_sandbox(sandbox_id)
+        self.hooks.drop_sandbox(sandbox_id)

@@ -38,6 +38,9 @@ class Origin(NamedTuple):
     """Source port of the sandbox's connection; None where no connection is known."""
 
 
+Address = tuple[str, int]
+"""A host and a port."""
+
 UNKNOWN_ORIGIN = Origin(Entry.EXPLICIT, None)
 """Of a failure that no connection can be named for."""
 
@@ -62,7 +65,7 @@ class Session:
     """Monotonic, in seconds."""
     deadline: Deadline | None = None
     """What the client owes: a first byte, a whole ClientHello, a whole request head."""
-    tunnel: tuple[str, int] | None = None
+    tunnel: Address | None = None
     """Where the connection leads once it is known: the CONNECT authority, or the server name and 443."""
     refusal: Decision | None = None
     """Set where the connection is served only to tell the client in-band that it was refused."""
@@ -72,8 +75,10 @@ class Session:
     """Bytes passed of a connection that is outside the byte budget since it only hears a refusal."""
     unsent: Callable[[], int] = lambda: 0
     """Bytes that wait in memory until an HTTP/2 client opens its window."""
-    pins: dict[tuple[str, int], str] = field(default_factory=dict)
+    pins: dict[Address, str] = field(default_factory=dict)
     """(host, port) -> the address that was resolved and checked: the only one that may be dialled."""
+    dials: dict[str, Address] = field(default_factory=dict)
+    """Id of a server connection that is being opened -> what is dialled for it."""
 
     def owe(self, decision: Decision | None, *, within_s: float) -> None:
         """Cut the connection, for `decision`, unless `settle` is called in time."""

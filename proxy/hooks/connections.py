@@ -9,61 +9,85 @@ from mitmproxy.proxy.mode_specs import DnsMode
 from proxy.admission.session import SILENT, Entry, Origin, Session
 from proxy.contract.grant import Grant
 from proxy.destination.judge import Judged
-from proxy.hooks.clients import SharedState
+from proxy.hooks.clients import Clients
+from proxy.hooks.dials import Dials
+from proxy.hooks.exchange import Exchanges
 from proxy.hooks.fail_closed import abort_server, fail_closed, refuse_client, refuse_dial, refuse_layer
+from proxy.hooks.recorder import Recorder
 from proxy.layers.routes import Checks, choose_layer
 from proxy.policy.limits import NAME_PEER_S, SILENCE_S, limits_of
 from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import NO_GRANT, RefusedError, deny
+from proxy.policy.refusal import NO_GRANT
 
 
-class ConnectionHooks(SharedState):
-    """From accept to close."""
+class ConnectionHooks:
+    """From accept to close. `ports` maps a listening port to its entry."""
+
+    name = "nextlayer"
+    """Takes the place of mitmproxy's addon of that name, which Proxyserver warns about when it is absent."""
+
+    def __init__(
+        self,
+        clients: Clients,
+        recorder: Recorder,
+        dials: Dials,
+        exchanges: Exchanges,
+        ports: dict[int, Entry],
+    ) -> None:
+        self.clients = clients
+        self.recorder = recorder
+        self.ports = ports
+        self._dials = dials
+        self._exchanges = exchanges
 
     @fail_closed(refuse_client)
     def client_connected(self, client: connection.Client) -> None:
         """Identity is the network the connection came in on; without a grant it is closed at once."""
-        entry = Entry.DNS if isinstance(client.proxy_mode, DnsMode) else self._ports[client.sockname[1]]
+        entry = Entry.DNS if isinstance(client.proxy_mode, DnsMode) else self.ports[client.sockname[1]]
         origin = Origin(entry, int(client.peername[1]))
-        grant = self.grants.find(str(client.sockname[0]), str(client.peername[0]))
+        clients = self.clients
+        grant = clients.grants.find(str(client.sockname[0]), str(client.peername[0]))
         if grant is None:
-            self._record(None, origin, Judged(str(client.peername[0]), client.sockname[1], NO_GRANT))
+            judged = Judged(str(client.peername[0]), client.sockname[1], NO_GRANT)
+            self.recorder.record(None, origin, judged)
             client.error = "no grant"
             return
-        session = Session(grant.sandbox_id, origin, self.meters.of(grant.sandbox_id), self.meters.clock)
+        meter = clients.meters.of(grant.sandbox_id)
+        session = Session(grant.sandbox_id, origin, meter, clients.meters.clock)
         if entry is Entry.DNS:
             self._admit_name_peer(client, session)
         else:
             self._admit(client, session, grant)
 
     def client_disconnected(self, client: connection.Client) -> None:
-        """Forget the connection."""
-        session = self.sessions.pop(client.id, None)
+        """Forget the connection and all that is under way on it."""
+        self._exchanges.close_client(client.id)
+        session = self.clients.sessions.pop(client.id, None)
         if session is None:
             return
         if session.entry is Entry.DNS:
             session.meter.close_name_peer()
         else:
             session.meter.close_connection()
-        self.close_client(client.id)
+        self.clients.sockets.close(client.id)
 
     def _admit(self, client: connection.Client, session: Session, grant: Grant) -> None:
         admission = session.meter.open_connection(limits_of(grant.policy.budgets))
-        self.sessions[client.id] = session
+        self.clients.sessions[client.id] = session
         session.owe(SILENT, within_s=SILENCE_S)
         if admission.refusal is not None:
             session.refusal, session.told_bytes = admission.refusal, 0
             judged = Judged(str(client.peername[0]), client.sockname[1], admission.refusal)
-            session.refusal_id = self._record(grant, session.origin, judged)
+            session.refusal_id = self.recorder.record(grant, session.origin, judged)
             if not admission.is_told:
                 client.error = admission.refusal.detail
                 return
-        self.meter_client(client.id, session)
+        self.clients.sockets.meter(client.id, session)
 
     def _admit_name_peer(self, client: connection.Client, session: Session) -> None:
         admission = session.meter.open_name_peer()
-        self.sessions[client.id] = session
+        self.clients.sessions[client.id] = session
         session.owe(None, within_s=NAME_PEER_S)
         if admission.refusal is not None:
             session.meter.suppress(ReasonCode.BUDGET_REQUESTS)
@@ -72,54 +96,57 @@ class ConnectionHooks(SharedState):
     @fail_closed(refuse_layer)
     async def next_layer(self, data: layer.NextLayer) -> None:
         """Choose what speaks next; anything that is neither TLS nor HTTP ends here."""
-        session = self.sessions[data.context.client.id]
-        grant = self._grant(session)
+        session = self.clients.sessions[data.context.client.id]
+        grant, clock = self.clients.grant_of(session), self.clients.meters.clock
 
         async def vet(host: str, port: int) -> Decision | None:
-            return await self._vet(session, grant.policy, host, port)
+            return await self._dials.vet(session, grant, host, port)
 
         def record(judged: Judged) -> None:
-            session.refusal_id = self._record(grant, session.origin, judged, method="TLS")
+            session.refusal_id = self.recorder.record(grant, session.origin, judged, method="TLS")
 
         def spend() -> Decision | None:
-            return session.meter.take_request(limits_of(grant.policy.budgets), self.meters.clock())
+            return session.meter.take_request(limits_of(grant.policy.budgets), clock())
 
         def take_name(name: str) -> Decision | None:
-            return session.meter.take_name(name, self.meters.clock())
+            return session.meter.take_name(name, clock())
 
         checks = Checks(vet, record, spend, take_name)
         await choose_layer(data, session, grant.policy, checks)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         """The handshake came to its end in time; what is said next may wait."""
-        if (session := self.sessions.get(data.context.client.id)) is not None:
+        if (session := self.clients.find(data.context.client.id)) is not None:
             session.settle()
 
     @fail_closed(refuse_dial)
     def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Dial only an address that was resolved and checked for this connection."""
-        session = self.sessions[data.client.id]
-        self._grant(session)
-        address = data.server.address
-        pinned = session.pins.get((address[0], address[1])) if address else None
-        if address is None or pinned is None or data.server.via is not None:
-            data.server.error = "destination was not checked"
+        session, server = self.clients.sessions[data.client.id], data.server
+        self.clients.grant_of(session)
+        name = server.address and (server.address[0], server.address[1])
+        pinned = self._dials.begin(session, server.id, name) if name and server.via is None else None
+        if name is None or pinned is None:
+            server.error = "destination was not checked"
             return
-        if data.server.tls and data.server.sni is None:
-            data.server.sni = address[0]
-        data.server.address = (pinned, address[1])
-        data.server.__dict__["orchbox_name"] = address
+        if server.tls and server.sni is None:
+            server.sni = name[0]
+        server.address = (pinned, name[1])
 
     @fail_closed(abort_server)
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         """The peer must be the address that was checked; then give the connection its name back.
 
         mitmproxy 12.2 reuses a connection only if its address equals the request's, and refuses to set
-        the address of an open one, hence `__dict__` (pinned by a test on keep-alive).
+        the address of an open one, hence `__dict__` (pinned by a test on keep-alive). It is the one place
+        where state of ours is kept in an object of mitmproxy's.
         """
-        name = data.server.__dict__.pop("orchbox_name")
         peer = data.server.peername
-        session = self.sessions[data.client.id]
-        if peer is None or peer[0] != session.pins[name]:
-            raise RefusedError(deny(ReasonCode.DNS_REBIND, "the peer is not the address that was checked"))
+        session = self.clients.sessions[data.client.id]
+        name = self._dials.finish(session, data.server.id, str(peer[0]) if peer else None)
         data.server.__dict__["address"] = name
+
+    def server_connect_error(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """The dial has failed, or was refused."""
+        if (session := self.clients.find(data.client.id)) is not None:
+            self._dials.give_up(session, data.server.id)

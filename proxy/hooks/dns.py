@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
 
 from mitmproxy import dns
 from mitmproxy.net.dns import response_codes, types
 
 from proxy.destination.sink import NameAnswers
-from proxy.hooks.clients import SharedState
+from proxy.hooks.clients import Clients
 from proxy.hooks.fail_closed import fail_closed, refuse_dns
+from proxy.hooks.recorder import Recorder
 from proxy.policy.reasons import ReasonCode
 
 
-class NameHooks(SharedState):
-    """Hooks on the DNS listener."""
+class DnsHooks:
+    """The hook on the DNS listener. It is given no way to resolve anything."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._names = NameAnswers()
+    name = "orchbox-dns"
+
+    def __init__(self, clients: Clients, recorder: Recorder) -> None:
+        self.clients = clients
+        self.recorder = recorder
+        self.answers = NameAnswers()
 
     @fail_closed(refuse_dns)
     def dns_request(self, flow: dns.DNSFlow) -> None:
         """Answer from the policy alone; nothing is ever asked upstream for a sandbox."""
-        session = self.sessions[flow.client_conn.id]
-        grant = self._grant(session)
-        if session.meter.take_question(self.meters.clock()) is not None:
+        session = self.clients.sessions[flow.client_conn.id]
+        grant = self.clients.grant_of(session)
+        if session.meter.take_question(self.clients.meters.clock()) is not None:
             session.meter.suppress(ReasonCode.BUDGET_REQUESTS)  # no work a query, and one line for many
             flow.response = flow.request.fail(response_codes.REFUSED)
             return
@@ -34,9 +37,10 @@ class NameHooks(SharedState):
         if question is None or len(flow.request.questions) != 1:
             flow.response = flow.request.fail(response_codes.FORMERR)
             return
-        answer = self._names.answer(grant.policy, question.name)
+        answer = self.answers.answer(grant.policy, question.name)
         if answer.is_new_refusal(grant.sandbox_id):
-            self._record(grant, session.origin, answer.judged, method=types.to_str(question.type))
+            method = types.to_str(question.type)
+            self.recorder.record(grant, session.origin, answer.judged, method=method)
         if not answer.is_allowed:
             flow.response = flow.request.fail(response_codes.NXDOMAIN)
         elif question.type == types.A:

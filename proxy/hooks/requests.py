@@ -17,14 +17,13 @@ from proxy.admission.session import SILENT, SNI_PORT, UNKNOWN_ORIGIN, Entry, Ses
 from proxy.destination.headers import clean_request_headers, clean_response_headers
 from proxy.destination.heads import HeadDefect
 from proxy.destination.judge import Judged, RequestFacts, as_sent, judge_connect, judge_request
-from proxy.hooks.connections import ConnectionHooks
-from proxy.hooks.fail_closed import (
-    fail_closed,
-    refuse_flow,
-    to_response,
-)
-from proxy.hooks.handover import SecretHooks
+from proxy.hooks.clients import Clients
+from proxy.hooks.dials import Dials
+from proxy.hooks.fail_closed import fail_closed, refuse_flow, to_response
+from proxy.hooks.handover import Handover
+from proxy.hooks.recorder import Recorder
 from proxy.layers.failures import FailedRequest
+from proxy.layers.websocket import ControlFrames
 from proxy.policy.hosts import is_ip_literal
 from proxy.policy.limits import SILENCE_S, limits_of
 from proxy.policy.model import Verdict
@@ -36,17 +35,22 @@ if TYPE_CHECKING:
     from proxy.contract.grant import Grant
 
 
-class EgressAddon(ConnectionHooks, SecretHooks):
-    """The addon of a proxy process: HTTP here, the rest in its bases."""
+class RequestHooks:
+    """From a request's head to the end of its flow."""
 
-    name = "nextlayer"
-    """Takes the place of mitmproxy's addon of that name, which Proxyserver warns about when it is absent."""
+    name = "orchbox-requests"
+
+    def __init__(self, clients: Clients, recorder: Recorder, dials: Dials, handover: Handover) -> None:
+        self.clients = clients
+        self.recorder = recorder
+        self._dials = dials
+        self._handover = handover
 
     @fail_closed(refuse_flow)
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         """CONNECT: the token, the name, the port, the address; refused before any lookup or dial."""
-        session = self.sessions[flow.client_conn.id]
-        grant = self._grant(session)
+        session = self.clients.sessions[flow.client_conn.id]
+        grant = self.clients.grant_of(session)
         if session.entry is not Entry.EXPLICIT or session.tunnel is not None:
             judged = Judged(
                 flow.request.host, flow.request.port, deny(ReasonCode.METHOD, "CONNECT is not carried here")
@@ -73,7 +77,7 @@ class EgressAddon(ConnectionHooks, SecretHooks):
             session.tunnel, session.refusal = (judged.host, judged.port), judged.decision
             session.owe(SILENT, within_s=SILENCE_S)
             if not is_recorded:
-                session.refusal_id = self._record(grant, session.origin, judged, method="CONNECT")
+                session.refusal_id = self.recorder.record(grant, session.origin, judged, method="CONNECT")
             return
         self._refuse(flow, grant, session, judged, is_recorded=is_recorded)
 
@@ -81,10 +85,10 @@ class EgressAddon(ConnectionHooks, SecretHooks):
         judged = judge_connect(
             grant.policy, as_sent(flow.request.host), flow.request.port, flow.request.headers.get_all("host")
         )
-        allowed, now = limits_of(grant.policy.budgets), self.meters.clock()
+        allowed, now = limits_of(grant.policy.budgets), self.clients.meters.clock()
         over = session.refusal or session.meter.take_tunnel(allowed, now)
         if over is None and judged.decision.verdict is Verdict.ALLOW:
-            over = await self._vet(session, grant.policy, judged.host, judged.port)
+            over = await self._dials.vet(session, grant, judged.host, judged.port)
         elif over is None:  # what is refused here is a request of its own
             over = session.meter.take_request(allowed, now)
         return judged._replace(decision=over) if over else judged
@@ -92,8 +96,8 @@ class EgressAddon(ConnectionHooks, SecretHooks):
     @fail_closed(refuse_flow)
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Every request, every HTTP/2 stream: all places that name a destination agree, then the policy."""
-        session = self.sessions[flow.client_conn.id]
-        grant = self._grant(session)
+        session = self.clients.sessions[flow.client_conn.id]
+        grant = self.clients.grant_of(session)
         if session.refusal is not None:
             where = session.tunnel or (flow.request.host, flow.request.port)
             self._refuse(flow, grant, session, Judged(*where, session.refusal), is_recorded=True)
@@ -104,10 +108,10 @@ class EgressAddon(ConnectionHooks, SecretHooks):
         if is_first_hand and not self._is_authorized(flow, grant, session):
             return
         judged = judge_request(grant.policy, _facts(flow, session))
-        if over := session.meter.take_request(limits_of(grant.policy.budgets), self.meters.clock()):
+        if over := session.meter.take_request(limits_of(grant.policy.budgets), self.clients.meters.clock()):
             judged = judged._replace(decision=over)
         if judged.decision.verdict is Verdict.ALLOW:
-            failure = await self._vet(session, grant.policy, judged.host, judged.port)
+            failure = await self._dials.vet(session, grant, judged.host, judged.port)
             judged = judged._replace(decision=failure) if failure else judged
         if judged.decision.verdict is not Verdict.ALLOW:
             self._refuse(flow, grant, session, judged)
@@ -115,37 +119,40 @@ class EgressAddon(ConnectionHooks, SecretHooks):
         flow.request.data.host = judged.host
         clean_request_headers(flow.request.headers)
         flow.request.stream, path = True, flow.request.path
-        if refusal := self.hand_over(flow, grant, session, judged):
+        if refusal := self._handover.hand_over(flow, grant, session, judged):
             self._refuse(flow, grant, session, judged._replace(decision=refusal))
             return
-        self._record(grant, session.origin, judged, method=flow.request.method, path=path)
+        self.recorder.record(grant, session.origin, judged, method=flow.request.method, path=path)
 
     @fail_closed(refuse_flow)
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Stream the body; never hand the client a way round (Alt-Svc)."""
+        if self.clients.find(flow.client_conn.id) is None:  # nobody is left to answer
+            flow.kill()
+            return
         if flow.response is not None:
             clean_response_headers(flow.response.headers)
             flow.response.stream = True
-            self.take_back(flow)
+            self._handover.take_back(flow)
 
     @fail_closed(refuse_flow)
     def response(self, flow: http.HTTPFlow) -> None:
         """The body has gone by: what comes behind it."""
-        self.take_back_trailers(flow)
+        self._handover.take_back_trailers(flow)
 
     def request_failed(self, data: FailedRequest) -> None:
         """A malformed head (our refusal) or a failed upstream (not one), in problem+json."""
         request_id = uuid.uuid4().hex
-        session = self.sessions.get(data.context.client.id)
+        session = self.clients.find(data.context.client.id)
         host = data.flow.request.host if data.flow else ""
         defect = data.defect
         if defect is None and data.status in {400, 413, 431}:
             defect = HeadDefect(data.status, "the request is malformed")
         if defect is not None:
             decision = deny(defect.reason, defect.detail)
-            grant = self.grants.current(session.sandbox_id) if session else None
+            grant = self.clients.grants.current(session.sandbox_id) if session else None
             origin = session.origin if session else UNKNOWN_ORIGIN
-            self._record(grant, origin, Judged(host, 0, decision), request_id=request_id)
+            self.recorder.record(grant, origin, Judged(host, 0, decision), request_id=request_id)
             problem = problem_for(
                 decision,
                 host=host,
@@ -164,8 +171,16 @@ class EgressAddon(ConnectionHooks, SecretHooks):
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         """Keep no message: mitmproxy 12.2 would hold every one until the connection ends."""
         if isinstance(flow.websocket, websocket.WebSocketData):
-            self.check_message(flow)
+            self._handover.check_message(flow)
             flow.websocket.messages.clear()
+
+    def websocket_opening(self, frames: ControlFrames) -> None:
+        """Say what may pass in its control frames; nothing may where this fails."""
+        self._handover.guard_control_frames(frames)
+
+    def flow_ended(self, flow: http.HTTPFlow) -> None:
+        """Keep nothing of it."""
+        self._handover.let_go(flow)
 
     # -- shared --------------------------------------------------------------------------------
 
@@ -189,7 +204,7 @@ class EgressAddon(ConnectionHooks, SecretHooks):
         is_recorded: bool = False,
     ) -> None:
         request_id = (session.refusal_id if is_recorded else None) or uuid.uuid4().hex
-        judged = self._masked(grant, judged)
+        judged = self.recorder.masked(grant, judged)
         problem = problem_for(
             judged.decision,
             host=judged.host,
@@ -205,7 +220,9 @@ class EgressAddon(ConnectionHooks, SecretHooks):
                 flow.request.method,
                 None if flow.request.method == "CONNECT" else flow.request.path,
             )
-            self._record(grant, session.origin, judged, method=method, path=path, request_id=request_id)
+            self.recorder.record(
+                grant, session.origin, judged, method=method, path=path, request_id=request_id
+            )
 
 
 def _facts(flow: http.HTTPFlow, session: Session) -> RequestFacts:

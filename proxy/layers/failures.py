@@ -1,4 +1,4 @@
-"""The hook by which a layer reports what no ordinary hook sees: malformed heads and failed upstreams."""
+"""The hooks by which a layer reports what no ordinary hook sees: malformed heads, failed upstreams, ends."""
 
 from __future__ import annotations
 
@@ -29,6 +29,17 @@ class RequestFailedHook(StartHook):
     """The head could not be parsed, or the upstream failed before a response began."""
 
     data: FailedRequest
+
+
+@dataclass
+class FlowEndedHook(StartHook):
+    """Nothing more of this flow goes either way, whatever ended it: told once, behind every other hook.
+
+    mitmproxy 12.2 has no such hook: `response` comes before the trailers and before a WebSocket, `error` is
+    not sent for a flow that was killed in `response` nor for one that our own layer cut off.
+    """
+
+    flow: http.HTTPFlow
 
 
 def failure(context: Context, defect: HeadDefect) -> FailedRequest:

@@ -14,7 +14,15 @@ from mitmproxy import http
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http import (
+    HttpClient,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    RegisterHttpConnection,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._base import HttpConnection
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
     RequestData,
@@ -26,13 +34,14 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.websocket import WebsocketLayer, WebsocketStartHook
+from mitmproxy.proxy.tunnel import TunnelLayer
 
 from proxy.admission.session import Session
-from proxy.layers.failures import FailedRequest, RequestFailedHook
-from proxy.layers.http1 import GuardedHttp1Server
-from proxy.layers.http2 import GuardedHttp2Server
+from proxy.layers.failures import FailedRequest, FlowEndedHook, RequestFailedHook
+from proxy.layers.http1 import GuardedHttp1Client, GuardedHttp1Server
+from proxy.layers.http2 import GuardedHttp2Client, GuardedHttp2Server
 from proxy.layers.refuse import TLS_ALERT_UNRECOGNIZED_NAME, BodyRefusedError, RefuseLayer
-from proxy.layers.websocket import guard_control_frames
+from proxy.layers.websocket import ControlFrames, WebsocketOpeningHook, guard_control_frames
 
 MAX_DRAIN_BYTES = 16 << 20
 """Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
@@ -45,6 +54,7 @@ class GuardedHttpStream(HttpStream):
     _has_body = False
     _drained = 0
     _is_cut = False
+    _has_ended = False
 
     def start_request_stream(self) -> layer.CommandGenerator[None]:
         """Refused with a body still to come: answer now, then drop the body as it arrives."""
@@ -93,7 +103,9 @@ class GuardedHttpStream(HttpStream):
         """HttpStream.flow_done; a WebSocket that begins has its control frames guarded from the first."""
         for command in super().flow_done():
             if isinstance(command, WebsocketStartHook) and isinstance(self.child_layer, WebsocketLayer):
-                guard_control_frames(self.child_layer, self.flow)
+                frames = ControlFrames(self.flow)
+                yield WebsocketOpeningHook(frames)
+                guard_control_frames(self.child_layer, frames)
             yield command
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
@@ -122,6 +134,21 @@ class GuardedHttpStream(HttpStream):
                 yield commands.CloseConnection(self.context.client)
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        yield from self._handle_exchange(event)
+        yield from self._tell_end()
+
+    def passthrough(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """HttpStream.passthrough, which takes the place of `_handle_event` in a tunnel or a WebSocket."""
+        yield from super().passthrough(event)
+        yield from self._tell_end()
+
+    def _tell_end(self) -> layer.CommandGenerator[None]:
+        flow: http.HTTPFlow | None = getattr(self, "flow", None)  # none before a head was read
+        if flow is not None and not flow.live and not self._has_ended:
+            self._has_ended = True
+            yield FlowEndedHook(flow)
+
+    def _handle_exchange(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, RequestTrailers):  # they come behind every check of the head
             return
         if self._is_cut and isinstance(event, (ResponseProtocolError, RequestProtocolError)):
@@ -151,8 +178,30 @@ class GuardedHttpStream(HttpStream):
             reply = yield command
 
 
+_OURS = (GuardedHttp1Server, GuardedHttp2Server, GuardedHttp1Client, GuardedHttp2Client)
+
+
+class GuardedHttpClient(HttpClient):
+    """HttpClient with our reader of what the upstream answers."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        error = None
+        if not self.context.server.connected:
+            error = yield commands.OpenConnection(self.context.server)
+        if not error:
+            self.child_layer = upstream_reader(self.context)
+            self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]
+            yield from self.child_layer.handle_event(event)
+        yield RegisterHttpConnection(self.context.server, error)
+
+
+def upstream_reader(context: Context) -> GuardedHttp1Client | GuardedHttp2Client:
+    """What speaks HTTP with an upstream: the one place where it is made."""
+    return GuardedHttp2Client(context) if context.server.alpn == b"h2" else GuardedHttp1Client(context)
+
+
 class GuardedHttpLayer(HttpLayer):
-    """HttpLayer with our streams and our readers."""
+    """HttpLayer with our streams and our readers, towards the client and towards the upstream."""
 
     def __init__(self, context: Context, mode: HTTPMode, session: Session) -> None:
         super().__init__(context, mode)
@@ -164,6 +213,32 @@ class GuardedHttpLayer(HttpLayer):
             reader = GuardedHttp2Server if client.alpn == b"h2" else GuardedHttp1Server
             self.connections.setdefault(client, reader(self.context.fork(), self._session))
         yield from super()._handle_event(event)
+
+    def event_to_child(
+        self, child: layer.Layer | HttpStream, event: events.Event
+    ) -> layer.CommandGenerator[None]:
+        """HttpLayer.event_to_child; what is started towards an upstream is one of ours.
+
+        mitmproxy 12.2 makes its clients in the midst of `get_connection`, and starts each of them here.
+        """
+        if isinstance(event, events.Start):
+            child = self._guarded(child)
+        yield from super().event_to_child(child, event)
+
+    def _guarded(self, child: layer.Layer) -> layer.Layer:
+        if isinstance(child, TunnelLayer):  # TLS, with the client in it
+            child.child_layer = self._guarded(child.child_layer)
+            return child
+        if type(child) is HttpClient:
+            context = child.context
+            context.layers.remove(child)
+            guarded = GuardedHttpClient(context)
+            if self.connections.get(context.server) is child:
+                self.connections[context.server] = guarded
+            return guarded
+        if isinstance(child, HttpConnection) and not isinstance(child, _OURS):
+            raise RuntimeError("a reader that is not ours")  # the layer around this one cuts the connection
+        return child
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """As HttpLayer.make_stream, with a GuardedHttpStream."""

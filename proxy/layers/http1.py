@@ -1,4 +1,6 @@
-"""HTTP/1 from the sandbox: heads checked as bytes before mitmproxy parses them, chunks read strictly.
+"""HTTP/1. From the sandbox: heads checked as bytes before mitmproxy parses them, chunks read strictly.
+
+From an upstream it is read as mitmproxy reads it, in a class of ours.
 
 Pinned to mitmproxy 12.2 (docs/mitmproxy.md). Its own parser stays behind ours as a second line.
 """
@@ -13,7 +15,7 @@ from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
 from proxy.admission.session import Session
 from proxy.destination.heads import HeadDefect, head_defect, head_end, unfinished_head_defect
@@ -163,3 +165,7 @@ class GuardedHttp1Server(Http1Server):
             return http1.expected_http_body_size(self.request, self.response) != -1
         except ValueError:
             return False
+
+
+class GuardedHttp1Client(Http1Client):
+    """Reads an upstream's answers."""

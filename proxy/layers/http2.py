@@ -1,4 +1,6 @@
-"""HTTP/2 from the sandbox: bounds on streams, resets and header blocks; a malformed stream is reset.
+"""HTTP/2. From the sandbox: bounds on streams, resets and header blocks; a malformed stream is reset.
+
+From an upstream it is read as mitmproxy reads it, in a class of ours.
 
 h2 4.3 already refuses more than 64 CONTINUATION frames and a decoded header list beyond 64 KiB; mitmproxy
 12.2 raises the frame size to 128 KiB, so that those 64 frames alone could hold 8 MiB a connection.
@@ -12,7 +14,7 @@ import h2.errors
 import h2.events
 from mitmproxy.proxy import events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 from proxy.admission.session import Session
 from proxy.destination.heads import HeadDefect, stream_defect
@@ -74,3 +76,7 @@ class GuardedHttp2Server(Http2Server):
         """Http2Server.protocol_error, with a line in the audit."""
         yield RequestFailedHook(failure(self.context, _BAD_CONNECTION))
         yield from super().protocol_error(message, error_code)
+
+
+class GuardedHttp2Client(Http2Client):
+    """Reads an upstream's answers; mitmproxy 12.2 refuses a pushed stream by itself."""

@@ -16,18 +16,10 @@ from typing import Any
 from mitmproxy.net.dns import types
 from mitmproxy.proxy.layers import TCPLayer
 
-from proxy import (
-    addon,
-    addon_connections,
-    addon_http1,
-    addon_master,
-    addon_names,
-    addon_routes,
-    addon_secrets,
-    judge,
-    resolve,
-    server,
-)
+from proxy import master, server
+from proxy.destination import judge, resolve
+from proxy.hooks import connections, dials, dns, handover, requests
+from proxy.layers import http1, routes
 from proxy.policy import limits
 from proxy.policy.limits import Limits
 from proxy.policy.model import Decision, TlsMode, Verdict
@@ -53,18 +45,18 @@ def address_check() -> None:
 
 def pinning() -> None:
     """mitmproxy resolves the name again for the dial."""
-    addon.EgressAddon.server_connect = lambda self, data: None
-    addon.EgressAddon.server_connected = lambda self, data: None
+    connections.ConnectionHooks.server_connect = lambda self, data: None
+    connections.ConnectionHooks.server_connected = lambda self, data: None
 
 
 def server_name_check() -> None:
     """The ClientHello may name anything once there is a tunnel."""
-    judged = addon_routes.judge_server_name
+    judged = routes.judge_server_name
 
     def lax(policy: Any, sni: Any, tunnel: Any) -> Any:
         return judge.judge_destination(policy, *tunnel) if tunnel else judged(policy, sni, tunnel)
 
-    addon_routes.judge_server_name = lax
+    routes.judge_server_name = lax
 
 
 def host_check() -> None:
@@ -74,7 +66,7 @@ def host_check() -> None:
 
 def protocol_check() -> None:
     """What is neither TLS nor HTTP is carried as it is."""
-    refuse = addon_routes._refuse
+    refuse = routes._refuse
 
     def lax(data: Any, session: Any, decision: Any, record: Any) -> None:
         if session.tunnel is None:
@@ -83,12 +75,12 @@ def protocol_check() -> None:
         data.context.server.address = session.tunnel
         data.layer = TCPLayer(data.context, ignore=True)
 
-    addon_routes._refuse = lax
+    routes._refuse = lax
 
 
 def upstream_verification() -> None:
     """Any certificate of an upstream will do."""
-    addon_master.REQUIRED_OPTIONS["ssl_insecure"] = True
+    master.REQUIRED_OPTIONS["ssl_insecure"] = True
 
 
 def dns_sink() -> None:
@@ -101,21 +93,20 @@ def dns_sink() -> None:
         except OSError:
             flow.response = flow.request.fail(3)
             return
-        record = addon_names.dns.ResourceRecord.A(question.name, ipaddress.IPv4Address(found[0]), ttl=1)
+        record = dns.dns.ResourceRecord.A(question.name, ipaddress.IPv4Address(found[0]), ttl=1)
         flow.response = flow.request.succeed([record] if question.type == types.A else [])
 
-    addon_names.NameHooks.dns_request = lax
-    addon.EgressAddon.dns_request = lax
+    dns.DnsHooks.dns_request = lax
 
 
 def token_check() -> None:
     """Any proxy token will do."""
-    addon.EgressAddon._is_authorized = lambda self, flow, grant, session: True
+    requests.RequestHooks._is_authorized = lambda self, flow, grant, session: True
 
 
 def header_cleaning() -> None:
     """The proxy's token and claims about who asks are forwarded."""
-    addon.clean_request_headers = lambda headers: None
+    requests.clean_request_headers = lambda headers: None
 
 
 def listeners() -> None:
@@ -123,7 +114,7 @@ def listeners() -> None:
     build = server.build_master
 
     def more(made: Any, tls: Any, *, modes: list[str]) -> Any:
-        made._ports[8081] = made._ports[8080]
+        made.connections.ports[8081] = made.connections.ports[8080]
         return build(made, tls, modes=[*modes, "regular@0.0.0.0:8081"])
 
     server.build_master = more
@@ -138,7 +129,7 @@ def path_rules() -> None:
 def budgets() -> None:
     """A sandbox may have as many requests and connections as it likes."""
     generous = Limits(requests_per_minute=10**9, connections=10**9, bytes_out=None, bytes_in=None)
-    for module in (addon, addon_connections):
+    for module in (requests, connections):
         module.limits_of = lambda _budgets: generous
 
 
@@ -149,39 +140,39 @@ def deadlines() -> None:
 
 def head_check() -> None:
     """Heads are taken as mitmproxy takes them."""
-    addon_http1.head_defect = addon_http1.unfinished_head_defect = lambda _raw: None
+    http1.head_defect = http1.unfinished_head_defect = lambda _raw: None
 
 
 def credential_pinning() -> None:
     """A pinned host takes anybody's credential."""
-    bind = addon_secrets.binding_of
-    addon_secrets.binding_of = lambda policy, asked: replace(bind(policy, asked), pinned=frozenset())
+    bind = handover.binding_of
+    handover.binding_of = lambda policy, asked: replace(bind(policy, asked), pinned=frozenset())
 
 
 def credential_binding() -> None:
     """Placeholders may be sent anywhere."""
-    watch = addon_secrets.watched
+    watch = handover.watched
 
     def lax(forms: Any, binding: Any) -> Any:
         return tuple(form for form in watch(forms, binding) if form.reason != "credential_host")
 
-    addon_secrets.watched = lax
+    handover.watched = lax
 
 
 def tripwire() -> None:
     """The values that a sandbox holds may leave."""
-    watch = addon_secrets.watched
+    watch = handover.watched
 
     def lax(forms: Any, binding: Any) -> Any:
         return tuple(form for form in watch(forms, binding) if form.reason != "secret_leak")
 
-    addon_secrets.watched = lax
-    addon_secrets.find_in_name = lambda forms, host: None
+    handover.watched = lax
+    handover.find_in_name = dials.find_in_name = lambda forms, host: None
 
 
 def reflection() -> None:
     """What an upstream echoes comes back as it is."""
-    addon.EgressAddon.take_back = lambda self, flow: None
+    handover.Handover.take_back = lambda self, flow: None
 
 
 SABOTAGES: dict[str, Callable[[], None]] = {

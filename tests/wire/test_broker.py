@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import json
 import ssl
 
@@ -11,7 +12,10 @@ import httpx
 import pytest
 
 from proxy.contract.grant import GrantSecret
-from proxy.hooks import handover as addon_secrets
+from proxy.hooks import handover
+from proxy.secrets.body_scan import BodyScan
+from proxy.secrets.leak_scan import LeakScan
+from proxy.secrets.scrub import StreamScrub
 from tests.wire.conftest import Rig
 from tests.wire.secrets import (
     DB,
@@ -392,7 +396,7 @@ async def test_a_websockets_message_with_a_value_is_dropped_and_the_connection_c
 async def test_a_failing_swap_denies(rig: Rig, monkeypatch, name: str):
     """An exception on the way to the swap is a 500, and nothing is sent."""
     await give_keys(rig)
-    monkeypatch.setattr(addon_secrets, name, boom)
+    monkeypatch.setattr(handover, name, boom)
     response = await send(rig, "llm.test", headers=OWN, content=b"x")
 
     assert (response.status_code, reason(response)) == (500, "internal_error")
@@ -402,7 +406,7 @@ async def test_a_failing_swap_denies(rig: Rig, monkeypatch, name: str):
 async def test_a_failing_search_of_the_body_cuts_it_off(rig: Rig, monkeypatch):
     """No byte of a body that could not be searched leaves."""
     await give_keys(rig)
-    monkeypatch.setattr(addon_secrets.BodyScan, "feed", boom)
+    monkeypatch.setattr(BodyScan, "feed", boom)
     response = await send(rig, "llm.test", headers=OWN, content=b"x" * 1000)
 
     assert (response.status_code, reason(response)) == (500, "internal_error")
@@ -412,7 +416,7 @@ async def test_a_failing_search_of_the_body_cuts_it_off(rig: Rig, monkeypatch):
 async def test_a_failing_scrub_cuts_the_answer_off(rig: Rig, monkeypatch):
     """No byte of an answer that could not be scrubbed arrives."""
     await give_keys(rig)
-    monkeypatch.setattr(addon_secrets.StreamScrub, "feed", boom)
+    monkeypatch.setattr(StreamScrub, "feed", boom)
     with pytest.raises(httpx.TransportError):
         await send(rig, "llm.test", headers=OWN)
 
@@ -421,7 +425,7 @@ async def test_a_failing_message_is_dropped(rig: Rig, monkeypatch):
     """A message that could not be searched does not leave."""
     await give_keys(rig)
     _, reader, writer = await websocket(rig, "ok.test", "")
-    monkeypatch.setattr(addon_secrets.LeakScan, "feed", boom)
+    monkeypatch.setattr(LeakScan, "feed", boom)
     writer.write(frame(b"hello"))
     await asyncio.wait_for(reader.read(100), 5)
     assert rig.upstream.body == b""
@@ -442,9 +446,11 @@ async def test_no_value_is_in_a_log_a_line_or_a_problem(rig: Rig, capfd, caplog)
     rig.upstream.response = f"HTTP/1.1 200 OK\r\nbad header {TRUE}\r\n\r\n".encode()
     seen.append(await send(rig, "llm.test", headers=OWN))
     grant = rig.server.grants.held()[0]
+    hooks = rig.server.hooks
+    parts = [getattr(hooks, field.name) for field in dataclasses.fields(hooks)]
     out, err = capfd.readouterr()
     told = "".join(
-        [out, err, caplog.text, json.dumps(rig.lines), repr(grant), repr(rig.server.addon.__dict__)]
+        [out, err, caplog.text, json.dumps(rig.lines), repr(grant), repr([vars(part) for part in parts])]
     )
     told += "".join(f"{r.text} {r.headers!r}" for r in seen) + repr(refused)
 

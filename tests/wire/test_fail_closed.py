@@ -7,8 +7,8 @@ import ssl
 
 import pytest
 
-from proxy.hooks import requests as addon_module
-from proxy.layers import routes as addon_routes
+from proxy.hooks import requests
+from proxy.layers import routes
 from tests.wire.conftest import Rig
 from tests.wire.test_refusals import client, problem, tunnel
 
@@ -29,7 +29,7 @@ async def test_client_connected_denies(rig: Rig, monkeypatch):
 
 async def test_http_connect_denies(rig: Rig, monkeypatch):
     """A failing CONNECT decision is a 500 that opens no tunnel."""
-    monkeypatch.setattr(addon_module, "judge_connect", boom)
+    monkeypatch.setattr(requests, "judge_connect", boom)
 
     raw = await rig.connect("ok.test:443")
 
@@ -42,7 +42,7 @@ async def test_http_connect_denies(rig: Rig, monkeypatch):
 async def test_next_layer_denies(rig: Rig, monkeypatch):
     """A failing layer choice speaks nothing."""
     reader, writer = await tunnel(rig, f"pass.test:{rig.upstream.tls_port}")
-    monkeypatch.setattr(addon_routes, "judge_server_name", boom)
+    monkeypatch.setattr(routes, "judge_server_name", boom)
     context = ssl.create_default_context()
 
     with pytest.raises((ssl.SSLError, ConnectionError)):
@@ -55,7 +55,7 @@ async def test_next_layer_denies(rig: Rig, monkeypatch):
 
 async def test_requestheaders_denies(rig: Rig, monkeypatch):
     """A failing request decision is a 500 and nothing is sent."""
-    monkeypatch.setattr(addon_module, "judge_request", boom)
+    monkeypatch.setattr(requests, "judge_request", boom)
     async with client(rig) as http:
         response = await http.post(f"https://ok.test:{rig.upstream.tls_port}/", content=b"x" * 100_000)
 
@@ -69,7 +69,7 @@ async def test_unchecked_destination_is_not_dialled(rig: Rig, monkeypatch):
     async def forget(*_args):
         return None
 
-    monkeypatch.setattr(rig.server.addon, "_vet", forget)
+    monkeypatch.setattr(rig.server.hooks.dials, "vet", forget)
     async with client(rig) as http:
         response = await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
@@ -83,7 +83,7 @@ async def test_server_connect_denies(rig: Rig, monkeypatch):
     async def break_pins(session, *_args):
         session.pins = _NoPins()
 
-    monkeypatch.setattr(rig.server.addon, "_vet", break_pins)
+    monkeypatch.setattr(rig.server.hooks.dials, "vet", break_pins)
     async with client(rig) as http:
         response = await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
@@ -101,9 +101,9 @@ class _NoPins(dict):
 
 async def test_server_connected_denies(rig: Rig, monkeypatch):
     """A peer that is not the checked address is cut off before a byte of the request is sent."""
-    original = rig.server.addon.sessions
+    original = rig.server.hooks.clients.sessions
     async with client(rig) as http:
-        monkeypatch.setattr(rig.server.addon, "sessions", _OtherPeer(original, rig))
+        monkeypatch.setattr(rig.server.hooks.clients, "sessions", _OtherPeer(original, rig))
         with pytest.raises(Exception):  # noqa: B017, PT011 - the connection just ends
             await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
 
@@ -127,7 +127,7 @@ class _OtherPeer(dict):
 
 async def test_responseheaders_denies(rig: Rig, monkeypatch):
     """A failing response hook cuts the exchange: nothing of the response reaches the sandbox."""
-    monkeypatch.setattr(addon_module, "clean_response_headers", boom)
+    monkeypatch.setattr(requests, "clean_response_headers", boom)
     async with client(rig) as http:
         with pytest.raises(Exception):  # noqa: B017, PT011 - the connection just ends
             await http.get(f"https://ok.test:{rig.upstream.tls_port}/")
@@ -139,7 +139,7 @@ async def test_dns_request_denies(rig: Rig, monkeypatch):
     import dns.message
     import dns.rcode
 
-    monkeypatch.setattr(rig.server.addon._names, "answer", boom)
+    monkeypatch.setattr(rig.server.hooks.dns.answers, "answer", boom)
     reply = await dns.asyncquery.tcp(
         dns.message.make_query("ok.test", "A"), "127.0.0.1", port=rig.settings.dns_port, timeout=5
     )

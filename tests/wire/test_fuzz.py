@@ -112,7 +112,9 @@ async def _quiet(rig: Rig) -> None:
     server = rig.server.master.addons.get("proxyserver")
     async with asyncio.timeout(10):
         while (
-            rig.server.addon.sessions or server.connections or rig.server.addon.meters.of("run-1").connections
+            rig.server.hooks.clients.sessions
+            or server.connections
+            or rig.server.hooks.clients.meters.of("run-1").connections
         ):
             await asyncio.sleep(0.02)
     await asyncio.sleep(0.05)

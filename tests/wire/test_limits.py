@@ -36,7 +36,7 @@ async def budget(rig: Rig, **values: int) -> None:
 
 def meter(rig: Rig) -> meters.Meter:
     """The counters of this test's sandbox."""
-    return rig.server.addon.meters.of("run-1")
+    return rig.server.hooks.clients.meters.of("run-1")
 
 
 async def get(rig: Rig, door: str) -> bytes:
@@ -101,7 +101,7 @@ async def test_passed_through_connections_count(rig: Rig):
 async def test_requests_come_back_with_time(rig: Rig):
     """A minute later there is a new budget."""
     now = [1000.0]
-    rig.server.addon.meters.clock = lambda: now[0]
+    rig.server.hooks.clients.meters.clock = lambda: now[0]
     await budget(rig, requests_per_minute=1)
     first, second = await get(rig, "explicit"), await get(rig, "explicit")
     now[0] += 61
@@ -263,7 +263,7 @@ async def test_upload_waits_for_the_decision(rig: Rig):
         await asyncio.sleep(4)
         return []
 
-    rig.server.addon._lookup = never
+    rig.server.hooks.dials._lookup = never
     _reader, writer = await rig.open(rig.settings.explicit_port)
     port = rig.upstream.plain_port
     head = f"POST http://a.wild.test:{port}/ HTTP/1.1\r\nHost: a.wild.test:{port}\r\nContent-Length: 100000000\r\n\r\n"
@@ -277,13 +277,13 @@ async def test_upload_waits_for_the_decision(rig: Rig):
 async def test_upload_goes_on_after_the_wait(rig: Rig):
     """Waiting loses nothing: a large body through a slow decision arrives whole."""
     rig.names["a.wild.test"] = rig.names["x.wild.test"]
-    quick = rig.server.addon._lookup
+    quick = rig.server.hooks.dials._lookup
 
     async def slow(host: str) -> list[str]:
         await asyncio.sleep(0.3)
         return await quick(host)
 
-    rig.server.addon._lookup = slow
+    rig.server.hooks.dials._lookup = slow
     async with client(rig) as http:
         body = b"x" * 20_000_000
         answer = await http.post(f"http://a.wild.test:{rig.upstream.plain_port}/", content=body)
@@ -303,7 +303,7 @@ async def test_client_that_takes_nothing_is_sent_nothing(rig: Rig):
         await peer.read()
     await asyncio.sleep(0.7)
 
-    [session] = rig.server.addon.sessions.values()
+    [session] = rig.server.hooks.clients.sessions.values()
     waiting = session.unsent()
     assert 0 < waiting < 3 << 20
     peer.writer.transport.abort()
@@ -326,16 +326,16 @@ async def test_counters_go_with_the_grant(rig: Rig):
     await budget(rig, requests_per_minute=1)
     await get(rig, "explicit")
     await rig.link.revoke("run-1")
-    assert [sandbox for sandbox, _ in rig.server.addon.meters.items()] == [None]
+    assert [sandbox for sandbox, _ in rig.server.hooks.clients.meters.items()] == [None]
     await rig.link.grant(rig.grant(sandbox_id="run-2"))
 
     assert (await get(rig, "explicit")).startswith(b"HTTP/1.1 200 ")
-    assert not rig.server.addon.sessions or await _none_left(rig)
+    assert not rig.server.hooks.clients.sessions or await _none_left(rig)
 
 
 async def _none_left(rig: Rig) -> bool:
     async with asyncio.timeout(5):
-        while rig.server.addon.sessions or rig.server.addon.meters.of("run-2").connections:
+        while rig.server.hooks.clients.sessions or rig.server.hooks.clients.meters.of("run-2").connections:
             await asyncio.sleep(0.01)
     return True
 
@@ -491,9 +491,9 @@ async def test_unfinished_header_block_is_timed(rig: Rig):
     peer = await H2(rig).open()
     peer.writer.write((4).to_bytes(3, "big") + b"\x01\x00" + (1).to_bytes(4, "big") + b"\x82\x84\x86\x41")
     async with asyncio.timeout(5):
-        while not any(s.deadline for s in rig.server.addon.sessions.values()):
+        while not any(s.deadline for s in rig.server.hooks.clients.sessions.values()):
             await asyncio.sleep(0.01)
-    [session] = rig.server.addon.sessions.values()
+    [session] = rig.server.hooks.clients.sessions.values()
     assert session.deadline is not None
     session.deadline = session.deadline._replace(at=0.0)
 
@@ -557,7 +557,7 @@ async def test_clients_of_the_sink_are_bounded(rig: Rig, monkeypatch: pytest.Mon
         await ask(rig, "ok.test", "A", "tcp")
     for _, writer in held:
         writer.close()
-    for session in rig.server.addon.sessions.values():
+    for session in rig.server.hooks.clients.sessions.values():
         assert session.deadline is not None
         session.deadline = session.deadline._replace(at=0.0)
     rig.server.sweep()  # mitmproxy 12.2 holds on to a DNS client that has closed

@@ -141,10 +141,10 @@ async def test_silent_client_is_cut(rig: Rig):
     writers = [(await rig.open(port))[1] for port in _ports(rig)]
     for sent, writer in zip((b"G", b"\x16\x03", b"GE"), writers, strict=True):
         writer.write(sent)
-    while len(rig.server.addon.sessions) < 3:
+    while len(rig.server.hooks.clients.sessions) < 3:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
-    assert all(s.deadline for s in rig.server.addon.sessions.values())
+    assert all(s.deadline for s in rig.server.hooks.clients.sessions.values())
 
     _let_time_pass(rig, 31)
     rig.server.sweep()
@@ -157,12 +157,12 @@ async def test_silent_client_is_cut(rig: Rig):
 async def test_connection_without_a_byte_is_cut_later(rig: Rig):
     """A connection opened ahead may wait longer than a head that has begun, but not for ever."""
     await rig.open(rig.settings.explicit_port)
-    while not rig.server.addon.sessions:
+    while not rig.server.hooks.clients.sessions:
         await asyncio.sleep(0.01)
 
     _let_time_pass(rig, 31)
     rig.server.sweep()
-    assert rig.server.addon.sessions
+    assert rig.server.hooks.clients.sessions
     _let_time_pass(rig, 61)
     rig.server.sweep()
     await _until_no_sessions(rig)
@@ -180,7 +180,7 @@ async def test_slow_head_is_cut_however_often_a_byte_comes(rig: Rig, begun: byte
         port = rig.upstream.plain_port
         writer.write(f"GET http://ok.test:{port}/ HTTP/1.1\r\nHost: ok.test:{port}\r\n\r\n".encode())
         await asyncio.wait_for(reader.readuntil(b"ok"), 5)
-        [session] = rig.server.addon.sessions.values()
+        [session] = rig.server.hooks.clients.sessions.values()
         assert session.deadline is None
     writer.write(begun or b"GET")
     await _until_owed(rig)
@@ -216,7 +216,7 @@ def _ports(rig: Rig) -> list[int]:
 
 def _let_time_pass(rig: Rig, seconds: float) -> None:
     """Move every deadline back by what has not been moved yet of `seconds`."""
-    for session in rig.server.addon.sessions.values():
+    for session in rig.server.hooks.clients.sessions.values():
         moved = getattr(rig, "_moved", 0.0)
         if session.deadline is not None:
             session.deadline = session.deadline._replace(at=session.deadline.at - (seconds - moved))
@@ -225,14 +225,16 @@ def _let_time_pass(rig: Rig, seconds: float) -> None:
 
 async def _until_no_sessions(rig: Rig) -> None:
     async with asyncio.timeout(5):
-        while rig.server.addon.sessions:
+        while rig.server.hooks.clients.sessions:
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.02)
 
 
 async def _until_owed(rig: Rig) -> None:
     async with asyncio.timeout(5):
-        while not any(s.deadline and s.deadline.decision is SLOW for s in rig.server.addon.sessions.values()):
+        while not any(
+            s.deadline and s.deadline.decision is SLOW for s in rig.server.hooks.clients.sessions.values()
+        ):
             await asyncio.sleep(0.01)
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from mitmproxy import options
 from mitmproxy.addons import core, proxyserver
+from mitmproxy.hooks import all_hooks
 from mitmproxy.master import Master
 
 from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import FORBIDDEN_OPTIONS, REQUIRED_OPTIONS, UnsafeOptionError, assert_safe_options
+from proxy.server import ProxyServer, ProxySettings
 
 
 @pytest.fixture
@@ -68,3 +73,31 @@ async def test_tls_without_a_ca_gives_no_certificate():
     assert MemoryTlsConfig().certstore is None
     with pytest.raises(ValueError, match=r"(?i)pem|load"):
         MemoryTlsConfig().set_ca("no pem", "no pem")
+
+
+def test_mitmproxy_is_pinned_to_what_is_installed_in_the_image():
+    """What docs/mitmproxy.md says was seen in this release, and in no other."""
+    root = Path(__file__).parents[3]
+    [wanted] = re.findall(r'"mitmproxy(.*?)"', (root / "pyproject.toml").read_text().split("proxy = [")[1])[
+        :1
+    ]
+    [locked] = re.findall(r"^mitmproxy(\S+)", (root / "requirements/proxy.txt").read_text(), re.MULTILINE)[:1]
+    assert wanted == locked
+    assert wanted.startswith("==")
+
+
+LIFECYCLE = {"add_log", "configure", "done", "load", "running", "update"}
+
+
+async def test_no_hook_is_in_two_addons(tmp_path: Path):
+    """Of all that the master loads, so that their order decides nothing about traffic."""
+    master = ProxyServer(ProxySettings(control_socket=tmp_path / "s", scratch=tmp_path)).master
+    shared = {
+        hook: [type(addon).__name__ for addon in master.addons.chain if hasattr(addon, hook)]
+        for hook in all_hooks
+        if hook not in LIFECYCLE
+    }
+    shared = {hook: holders for hook, holders in shared.items() if len(holders) > 1}
+
+    # Proxyserver's can only set an error, which ours never takes back.
+    assert shared == {"server_connect": ["Proxyserver", "ConnectionHooks"]}
