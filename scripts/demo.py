@@ -25,8 +25,12 @@ from rich.console import Console  # noqa: E402
 from rich.markup import escape  # noqa: E402
 from rich.table import Table  # noqa: E402
 
-from tests.harness import CanaryNet, HarnessError, HostListener, UplinkWatch  # noqa: E402
-from tests.harness.canary_net import DNS, METADATA, PUBLIC  # noqa: E402
+from runtime.canary.client import CanaryError  # noqa: E402
+from runtime.canary.net.ground import METADATA  # noqa: E402
+from runtime.canary.net.host_listener import HostListener  # noqa: E402
+from runtime.canary.net.session import CanaryNet  # noqa: E402
+from runtime.canary.net.uplink import UplinkWatch  # noqa: E402
+from runtime.policies.registries import all_registry_hosts  # noqa: E402
 
 TEXT = ROOT / "examples" / "data" / "lighthouses.txt"
 FAKE_KEY = "sk-demo-not-a-real-key-0123456789abcdef"
@@ -48,7 +52,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         problems = demo(console, live=live)
-    except (DemoError, HarnessError) as error:
+    except (DemoError, CanaryError) as error:
         console.print(f"[bold red]the demo could not run:[/] {escape(str(error))}", highlight=False)
         return 1
     for problem in problems:
@@ -63,11 +67,11 @@ def demo(console: Console, *, live: bool) -> list[str]:
     key = os.environ["OPENAI_API_KEY"] if live else FAKE_KEY
     environment = {k: v for k, v in os.environ.items() if k not in KEYS} | {"OPENAI_API_KEY": key}
     console.rule("setting up")
-    canaries = CanaryNet(token_delay_s=TOKEN_DELAY_S)
+    canaries = CanaryNet(token_delay_s=TOKEN_DELAY_S, avoid=all_registry_hosts())
     with canaries as net, HostListener() as listener, DemoDaemon(ROOT, environment) as daemon:
         if not live:
             site = net.write_site_policy(daemon.directory)
-            daemon.environment |= {"ORCHBOX_SITE_POLICY": str(site), "ORCHBOX_PROXY_DNS": DNS}
+            daemon.environment |= {"ORCHBOX_SITE_POLICY": str(site), "ORCHBOX_PROXY_DNS": net.ground.dns}
         daemon.start()
         problems = summarize(console, daemon, net, live=live)
         problems += intrude(console, daemon, net, listener)
@@ -96,8 +100,8 @@ def intrude(console: Console, daemon: DemoDaemon, net: CanaryNet, listener: Host
     marker = "m" + uuid.uuid4().hex[:12]
     document = {
         "marker": marker,
-        "public_address": PUBLIC,
-        "dns_address": DNS,
+        "public_address": net.ground.public,
+        "dns_address": net.ground.dns,
         "metadata_address": METADATA,
         "host_port": listener.port,
         "host_addresses": daemon.bridge_addresses(),
@@ -105,7 +109,7 @@ def intrude(console: Console, daemon: DemoDaemon, net: CanaryNet, listener: Host
     net.reset()
     with UplinkWatch(marker, net.networks) as uplink:
         run = daemon.run("examples/intruder", data=document)
-    record = net.record()
+    record = net.escapes()
     show_decisions(console, run.decisions)
     show_attempts(console, run.result)
     counts = {

@@ -8,7 +8,7 @@ from typing import Any
 from demo_daemon import DemoRun
 
 from runtime.canary.seen import Exchange, Record
-from tests.upstreams.app import OPENAI
+from runtime.canary.upstreams.application import OPENAI
 
 
 def check_summary(
@@ -60,6 +60,7 @@ def check_intruder(
         f"a {p.protocol} packet reached {p.address}:{p.port} from {p.source}" for p in record.packets
     ]
     problems += [f"a DNS question reached the outside: {q.type} {q.name}" for q in record.dns]
+    problems += [f"a request reached {r.host}{r.path}" for r in record.requests]
     problems += [f"a connection reached the host from {peer}" for peer in host_peers]
     problems += [f"seen on {sighting}" for sighting in sightings]
     problems += [

@@ -1,9 +1,8 @@
-"""`python -m runtime.canary`: the canary with its own application."""
+"""`python -m runtime.canary`: simulated upstreams, a name server and canaries, in one process."""
 
 from __future__ import annotations
 
 from runtime.canary.command import serve
-from runtime.canary.upstreams.application import build_app
 
 if __name__ == "__main__":
-    serve(build_app)
+    serve()

@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
 
-from starlette.types import ASGIApp
-
 from runtime.canary.server import Endpoint, Listeners, Simulator
-from runtime.canary.world import World
+from runtime.canary.upstreams.application import build_app
 
 
-def serve(build_app: Callable[[World], ASGIApp]) -> None:
-    """Read the command line and serve that application until told to stop."""
+def serve() -> None:
+    """Read the command line and serve until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--control", type=Path, required=True, help="unix socket of the control endpoint")
     parser.add_argument("--ca", type=Path, required=True, help="file the CA's certificate is written to")

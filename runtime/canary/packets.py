@@ -12,14 +12,16 @@ from runtime.canary.world import World
 
 _ETH_P_ALL = 3
 _PACKET_OUTGOING = 4
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp"}
+_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+_LINK_GROUPS = "ff02:"
+"""Groups of an IPv6 link: the host itself reports to them, and nothing sends them on."""
 _LIMIT = 10_000
 """Packets kept; a flood must not eat the simulator's memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The parts of an IPv4 header that name a packet."""
+    """The parts of an IP header that name a packet."""
 
     protocol: str
     source: str
@@ -29,17 +31,23 @@ class Seen:
     """False for the packets of a TCP connection after its SYN."""
 
 
-def parse_ipv4(data: bytes) -> Seen | None:
-    """Read an IPv4 packet; None for anything else."""
-    if len(data) < 20 or data[0] >> 4 != 4:
-        return None
-    number, header = data[9], (data[0] & 15) * 4
+def parse_ip(data: bytes) -> Seen | None:
+    """Read an IPv4 or IPv6 packet; None for anything else."""
+    if len(data) >= 20 and data[0] >> 4 == 4:
+        source, address = (socket.inet_ntop(socket.AF_INET, data[at : at + 4]) for at in (12, 16))
+        return _seen(data[9], data[(data[0] & 15) * 4 :], source, address)
+    if len(data) >= 40 and data[0] >> 4 == 6:
+        source, address = (socket.inet_ntop(socket.AF_INET6, data[at : at + 16]) for at in (8, 24))
+        return _seen(data[6], data[40:], source, address)
+    return None
+
+
+def _seen(number: int, payload: bytes, source: str, address: str) -> Seen:
     port, is_attempt = 0, True
-    if number in {6, 17} and len(data) >= header + 4:
-        (port,) = struct.unpack_from("!H", data, header + 2)
-    if number == 6 and len(data) >= header + 14:
-        is_attempt = data[header + 13] & 0x12 == 0x02  # SYN without ACK
-    source, address = (socket.inet_ntoa(data[at : at + 4]) for at in (12, 16))
+    if number in {6, 17} and len(payload) >= 4:
+        (port,) = struct.unpack_from("!H", payload, 2)
+    if number == 6 and len(payload) >= 14:
+        is_attempt = payload[13] & 0x12 == 0x02  # SYN without ACK
     return Seen(_PROTOCOLS.get(number, f"ip-{number}"), source, address, port, is_attempt)
 
 
@@ -54,8 +62,8 @@ def watch_packets(world: World, interface: str) -> socket.socket:
                 data, origin = watcher.recvfrom(128)
             except BlockingIOError:
                 return
-            seen = parse_ipv4(data) if origin[0] == interface and origin[2] != _PACKET_OUTGOING else None
-            if seen is None or not seen.is_attempt:
+            seen = parse_ip(data) if origin[0] == interface and origin[2] != _PACKET_OUTGOING else None
+            if seen is None or not seen.is_attempt or seen.address.startswith(_LINK_GROUPS):
                 continue
             if len(world.seen.packets) < _LIMIT:
                 packet = Packet(world.now(), seen.protocol, seen.source, seen.address, seen.port)

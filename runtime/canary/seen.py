@@ -103,6 +103,20 @@ class Record:
         """The packets to any of these addresses."""
         return [p for p in self.packets if p.address in addresses]
 
+    def without(self, host: str) -> Record:
+        """The record without the packets and connections from `host`, which is the host's own address.
+
+        No container can send from there: the kernel drops what claims to come from an address of its own.
+        Questions and requests stay, whoever sent them: a program of the host can ask for a sandbox's name.
+        """
+        return Record(
+            accepts=[accept for accept in self.accepts if accept.peer.rpartition(":")[0] != host],
+            packets=[packet for packet in self.packets if packet.source != host],
+            dns=self.dns,
+            hellos=self.hellos,
+            requests=self.requests,
+        )
+
     def queries_for(self, name: str) -> list[Query]:
         """The DNS questions for a name or for anything below it."""
         wanted = name.lower().rstrip(".")

@@ -7,7 +7,7 @@ ROLE = "io.orchbox.role"
 RUN = "io.orchbox.run"
 SLOT = "io.orchbox.slot"
 OWNER = "io.orchbox.owner"
-"""Process (`runtime.daemon.owner`) whose end makes a thing a leftover (`runtime.daemon.embedded`)."""
+"""Process (`runtime.containers.owner`) whose end makes a thing a leftover (`runtime.daemon.embedded`)."""
 
 
 def labels(instance: str, role: str, **more: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ class Daemon:
     """Wires one daemon's parts together, starts them and closes them."""
 
     def __init__(self, settings: Settings, *, owner: str | None = None) -> None:
-        """`owner` is the process (`runtime.daemon.owner`) with whose end all of this is a leftover."""
+        """`owner` is the process (`runtime.containers.owner`) with whose end all of this is a leftover."""
         engine = self._engine = DockerEngine()
         instance = settings.instance
         self._settings = settings

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from proxy.contract.messages import CONTROL_SOCKET
 from runtime.containers import labels
+from runtime.containers.owner import is_alive, this_process
 from runtime.containers.sweep import PROXY_ROLE, sweep
 from runtime.daemon.daemon import Daemon
-from runtime.daemon.owner import is_alive, this_process
 from runtime.daemon.settings import Settings
 from runtime.engine.docker import DockerEngine
 from runtime.engine.protocol import Engine

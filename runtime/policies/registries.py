@@ -91,6 +91,11 @@ def registry_hosts(kind: str) -> tuple[str, ...]:
     return find_registry(kind).hosts
 
 
+def all_registry_hosts() -> tuple[str, ...]:
+    """The hosts of every kind of registry on this machine. May run the clients, for seconds."""
+    return tuple(host for hosts in LocalRegistries().values() for host in hosts)
+
+
 class LocalRegistries(Mapping[str, tuple[str, ...]]):
     """Registries of this machine, for `load_policy`; a tool is asked at first use, once.
 

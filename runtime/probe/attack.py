@@ -11,12 +11,12 @@ from typing import Any
 
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
+from runtime.canary.net.ground import Ground
 from runtime.canary.seen import Record
 from runtime.daemon.settings import Settings
 from runtime.model.limits import Isolation
 from runtime.model.run import RunState
 from runtime.policies.catalogue import PolicyCatalogue
-from runtime.probe.canaries import PUBLIC, UPSTREAM, case_address
 from runtime.probe.corpus import CASES
 from runtime.probe.corpus.addresses import ANSWERS, FAILING, REBINDING
 from runtime.probe.corpus.case import Case, Works
@@ -24,6 +24,7 @@ from runtime.probe.corpus.policy import policy_cases, under
 from runtime.probe.judge import judge
 from runtime.probe.lab import ProbeLab, probe_lab
 from runtime.probe.result import Inside, Outside, Report, Result
+from runtime.probe.targets import addresses_in
 from runtime.sandbox.outcome import OUT_OF_MEMORY
 
 Zone = dict[str, list[list[str]]]
@@ -50,11 +51,9 @@ async def probe(
     """Attack this host from inside a real sandbox. Raises CanaryError, NotReadyError, OrchError."""
     started = time.monotonic()
     problems: list[str] = []
-    plan = Plan(
-        cases,
-        may_resolve=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)(policy).allow_any_public,
-    )
-    async with probe_lab(settings, policy=policy, zone=plan.zone, problems=problems) as lab:
+    attacked = PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)(policy)
+    async with probe_lab(settings, policy=policy, problems=problems) as lab:
+        plan = Plan(cases, lab.ground, may_resolve=attacked.allow_any_public)
         results = await _attack(lab, plan, isolation, on_progress, problems)
         engine = (await lab.engine.info()).version
     took = time.monotonic() - started
@@ -64,29 +63,46 @@ async def probe(
 class Plan:
     """The cases of one probe, each with its marker and, where it names one, an address of its own."""
 
-    def __init__(self, cases: Iterable[Case], *, may_resolve: bool = False) -> None:
+    def __init__(self, cases: Iterable[Case], ground: Ground, *, may_resolve: bool = False) -> None:
         self.cases = tuple(cases)
+        self.ground = ground
         self.may_resolve = may_resolve
         """Whether the policy lets unlisted names be asked for; their addresses are refused all the same."""
         nonce = secrets.token_hex(2)
         self.markers = {case.id: f"m{nonce}{number:03d}x" for number, case in enumerate(self.cases)}
         wanting = [case.id for case in self.cases if "{ip}" in json.dumps(dict(case.args))]
-        self.addresses = {id_: case_address(number) for number, id_ in enumerate(wanting)}
-        self.rebinding = case_address(len(wanting))
+        self.addresses = {id_: ground.case(number) for number, id_ in enumerate(wanting)}
+        self.rebinding = ground.case(len(wanting))
+
+    @property
+    def aims(self) -> dict[str, Any]:
+        """The arguments of each case that is made inside, as the sandbox gets them, by the case's id."""
+        return {c.id: self._fill(c, dict(c.args)) for c in self.cases if c.action != "outside"}
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Every address and network that must be held before the attack."""
+        answers = [self._place(answer) for answers in ANSWERS.values() for answer in answers]
+        networks = {answer for answer in answers if "/" in answer}
+        single = [answer for answer in answers if "/" not in answer]
+        return addresses_in([*self.aims.values(), *single, self.rebinding]) | networks
 
     def zone(self, held: Mapping[str, str]) -> Zone:
         """What the probe's name server says; `held` has the address that stands for a network."""
-        names: Zone = {name: [[UPSTREAM]] for name in (*ALLOWED, "*.wild.test")}
+        upstream, public = self.ground.upstream, self.ground.public
+        names: Zone = {name: [[upstream]] for name in (*ALLOWED, "*.wild.test")}
         for name, answers in ANSWERS.items():
-            names[f"{name}.wild.test"] = [[held.get(answer, answer) for answer in answers]]
+            placed = [self._place(answer) for answer in answers]
+            names[f"{name}.wild.test"] = [[held.get(answer, answer) for answer in placed]]
         for name, word in FAILING.items():
             names[f"{name}.wild.test"] = [[word] if word else []]
-        names[f"{REBINDING}.wild.test"] = [[UPSTREAM], [self.rebinding]]
-        return {**names, "*.test": [[PUBLIC]]}
+        names[f"{REBINDING}.wild.test"] = [[upstream], [self.rebinding]]
+        return {**names, "*.test": [[public]]}
 
     def document(self, facts: Mapping[str, str]) -> dict[str, Any]:
         """What the sandbox reads."""
-        made = sorted((c for c in self.cases if c.action != "outside"), key=lambda case: case.is_last)
+        aims = self.aims
+        made = sorted((c for c in self.cases if c.id in aims), key=lambda case: case.is_last)
         return {
             "facts": dict(facts),
             "cases": [
@@ -94,7 +110,7 @@ class Plan:
                     "id": case.id,
                     "action": case.action,
                     "is_serial": case.is_serial,
-                    "args": self._fill(case, dict(case.args)),
+                    "args": aims[case.id],
                 }
                 for case in made
             ],
@@ -102,13 +118,17 @@ class Plan:
 
     def _fill(self, case: Case, value: Any) -> Any:
         if isinstance(value, str):
-            filled = value.replace("{m}", self.markers[case.id])
+            filled = self._place(value).replace("{m}", self.markers[case.id])
             return filled.replace("{ip}", self.addresses.get(case.id, ""))
         if isinstance(value, (list, tuple)):
             return [self._fill(case, item) for item in value]
         if isinstance(value, dict):
             return {key: self._fill(case, item) for key, item in value.items()}
         return value
+
+    def _place(self, text: str) -> str:
+        at = self.ground
+        return text.replace("{public}", at.public).replace("{dns}", at.dns).replace("{upstream}", at.upstream)
 
 
 async def _attack(
@@ -122,6 +142,7 @@ async def _attack(
                 seen[found[0]] = found[1]
                 on_progress(found[0], found[1].outcome)
 
+    lab.aim(plan.aims, zone=plan.zone(await lab.canaries.world.hold(plan.wanted)))
     await lab.start_victim()
     facts = await lab.facts()
     image = lab.settings.image("agent-python")
@@ -189,12 +210,12 @@ def _view(case: Case, plan: Plan, inside: Inside, lines: list[DecisionLine], wor
 
 
 def unexplained(plan: Plan, world: Record, policy: Policy) -> list[str]:
-    """What the canaries saw that no allowed case accounts for."""
+    """What the canaries saw that no allowed case accounts for, the host's own packets left out."""
     own = set(plan.addresses.values())
-    held = (UPSTREAM, "203.0.113.53")
+    held = (plan.ground.upstream, plan.ground.dns)
     found = [
         f"a {packet.protocol} packet to {packet.address} port {packet.port} from {packet.source}"
-        for packet in world.packets
+        for packet in world.without(plan.ground.host).packets
         if packet.address not in held and packet.address not in own
     ]
     if not policy.allow_any_public:

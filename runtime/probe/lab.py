@@ -6,6 +6,7 @@ the sandbox. Only the site policy is the probe's: it leads the corpus's names to
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import json
@@ -17,28 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from runtime.canary.client import CanaryError
+from runtime.canary.net.ground import Ground
+from runtime.canary.net.world import Zone
+from runtime.canary.net.world import reap_dead as reap_dead_canaries
 from runtime.containers import labels
 from runtime.containers.sweep import sweep
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.embedded import EmbeddedDaemon, own_folder, own_settings, reap_dead
-from runtime.daemon.owner import is_alive
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import Run, RunRequest, RunState
 from runtime.model.secret import Secret
 from runtime.policies.catalogue import PolicyCatalogue
-from runtime.probe.canaries import DNS, UPSTREAM, Canaries
-from runtime.probe.corpus.addresses import ANSWERS
+from runtime.policies.registries import all_registry_hosts
+from runtime.probe.canaries import Canaries
 from runtime.probe.corpus.policy import pinned_rules
+from runtime.probe.targets import require_owned
 
-ZoneOf = Callable[[Mapping[str, str]], dict[str, list[list[str]]]]
-"""From the addresses held for networks to the name server's answers."""
 ATTACK_TIMEOUT_S = 160.0
 INSIDE = Path(__file__).parent / "inside"
-HELD_ANYWAY = ("127.", "0.", "255.", "224.", "203.0.113.", "169.254.169.254")
-"""Answers of the corpus that need no route of their own: they never leave a machine, or are held."""
-
 ATTACK_LIMITS = Limits(
     timeout_s=ATTACK_TIMEOUT_S,
     memory_bytes=1536 << 20,
@@ -118,7 +117,6 @@ class ProbeLab:
             own,
             policy_dirs=(folder, *settings.policy_dirs),
             site_policy=folder / "site.yaml",
-            proxy_dns=(DNS,),
         )
         self._own = EmbeddedDaemon(self.settings)
         self.engine = self._own.engine
@@ -132,19 +130,32 @@ class ProbeLab:
         """The daemon under attack."""
         return self._own.daemon
 
-    async def start(self, zone: ZoneOf) -> None:
+    @property
+    def ground(self) -> Ground:
+        """The range that the canaries took."""
+        return self.canaries.world.ground
+
+    async def start(self) -> None:
         """Canaries and daemon. Raises CanaryError, NotReadyError and what the engine raises."""
         await reap_dead_probes(self.engine)
-        answers = [answer for answers in ANSWERS.values() for answer in answers]
-        held = await self.canaries.hold([a for a in answers if not a.startswith(HELD_ANYWAY)])
-        await self.canaries.start(zone(held))
+        await self.canaries.start(avoid=await asyncio.to_thread(all_registry_hosts))
+        upstream = self.ground.upstream
         self._own.make_folder()
         (self._folder / "probe.yaml").write_text(self._policy_text)
-        pins = json.dumps({rule.host.suffix: [UPSTREAM] for rule in self._pinned})
-        (self._folder / "site.yaml").write_text(_SITE.format(upstream=UPSTREAM, pins=pins))
-        (self._folder / "upstream-ca.pem").write_text(self.canaries.ca_pem)
+        pins = json.dumps({rule.host.suffix: [upstream] for rule in self._pinned})
+        (self._folder / "site.yaml").write_text(_SITE.format(upstream=upstream, pins=pins))
+        (self._folder / "upstream-ca.pem").write_text(self.canaries.world.ca_pem)
+        self.settings = self._own.settings = dataclasses.replace(self.settings, proxy_dns=(self.ground.dns,))
         self.policy = PolicyCatalogue(self.settings.policy_dirs, site=self.settings.site_policy)("probe")
         await self._own.start()
+
+    def aim(self, aims: Mapping[str, Any], *, zone: Zone) -> None:
+        """Allow an attack at what `aims` name and at what the name server is to answer.
+
+        Raises CanaryError unless the canaries hold each of these addresses.
+        """
+        require_owned({**aims, **zone}, self.canaries.world.owned)
+        self.canaries.world.control.set_zone(zone)
 
     async def start_victim(self) -> None:
         """Another sandbox, for the attack to reach. Raises CanaryError where it does not start."""
@@ -241,20 +252,15 @@ class ProbeLab:
 
 
 async def reap_dead_probes(engine: Engine) -> None:
-    """Remove what a killed probe left. Raises CanaryError while another probe is at work on this host."""
-    for container in await engine.containers({labels.ROLE: "canary"}):
-        if is_alive(container.labels.get(labels.OWNER, "")):
-            raise CanaryError("another orch probe is at work on this host; one at a time")
-        await engine.remove(container.id)
-        await sweep(engine, container.labels[labels.INSTANCE], with_proxy=True)
-    for network in await engine.networks({labels.ROLE: "canary"}):
-        await engine.remove_network(network.name)
+    """Remove what a killed probe left. Raises CanaryError while others have their canaries on this host."""
+    for instance in await reap_dead_canaries(engine):
+        await sweep(engine, instance, with_proxy=True)
     await reap_dead(engine)
 
 
 @asynccontextmanager
 async def probe_lab(
-    settings: Settings, *, policy: str | PolicyText, zone: ZoneOf, problems: list[str]
+    settings: Settings, *, policy: str | PolicyText, problems: list[str]
 ) -> AsyncIterator[ProbeLab]:
     """A lab that is up; what it could not remove is added to `problems`."""
     lab = ProbeLab(settings, policy=policy)
@@ -264,7 +270,7 @@ async def probe_lab(
 
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close)
-        await lab.start(zone)
+        await lab.start()
         yield lab
 
 

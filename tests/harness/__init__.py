@@ -1,13 +1,4 @@
-"""The canary network: every address an escape could reach, held by us and counted.
+"""What the tests need beside the product: simulators on loopback, a second host, Postgres, a transit engine.
 
-`CanaryNet` holds the simulators and canaries, `HostListener` a port of the host's own, `UplinkWatch` what
-leaves by the machine's real interfaces. `fixtures.py` has them for pytest.
+The canary network itself is `runtime.canary.net`; `fixtures.py` has it for pytest.
 """
-
-from tests.harness.canary_net import CanaryNet
-from tests.harness.errors import HarnessError
-from tests.harness.host_listener import HostListener
-from tests.harness.simulator import LoopbackSimulator
-from tests.harness.uplink import UplinkWatch
-
-__all__ = ["CanaryNet", "HarnessError", "HostListener", "LoopbackSimulator", "UplinkWatch"]

@@ -9,8 +9,9 @@ import docker
 import docker.errors
 import pytest
 
-from tests.harness.canary_net import IMAGE, CanaryNet
-from tests.harness.host_listener import HostListener
+from runtime.canary.net.host_listener import HostListener
+from runtime.canary.net.session import IMAGE, CanaryNet
+from runtime.policies.registries import all_registry_hosts
 from tests.harness.simulator import LoopbackSimulator
 
 __all__ = ["canary_net", "canary_session", "host_listener", "loopback_simulator"]
@@ -20,7 +21,7 @@ __all__ = ["canary_net", "canary_session", "host_listener", "loopback_simulator"
 def canary_session() -> Iterator[CanaryNet]:
     """The canary network of a whole tier; take `canary_net` in a test.
 
-    Gone before `orch probe` brings its own at the same addresses, so the folder that imports this must be a
+    Gone before `orch probe` brings its own, of which a machine has one at a time, so the folder that imports this must be a
     package: without `__init__.py` pytest quietly keeps a package's fixture until the whole session ends.
     """
     image = os.environ.get("ORCHBOX_CANARY_IMAGE", IMAGE)
@@ -29,7 +30,7 @@ def canary_session() -> Iterator[CanaryNet]:
         pytest.fail(reason)
     if reason is not None:
         pytest.skip(reason)
-    with CanaryNet(image=image) as net:
+    with CanaryNet(image=image, avoid=all_registry_hosts()) as net:
         yield net
 
 

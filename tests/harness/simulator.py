@@ -70,7 +70,7 @@ class LoopbackSimulator:
             "canary": f"127.0.0.1:{self.canary_port}",
         }
         pairs = [part for name, value in flags.items() for part in (f"--{name}", str(value))]
-        return [sys.executable, "-m", "tests.upstreams", *pairs]
+        return [sys.executable, "-m", "runtime.canary", *pairs]
 
     def _why_dead(self) -> str | None:
         if self._process.poll() is None:

@@ -17,7 +17,7 @@ import docker
 import docker.errors
 import pytest
 
-from tests.harness.canary_net import CanaryNet
+from runtime.canary.net.session import CanaryNet
 from tests.harness.fixtures import canary_net, canary_session, host_listener, loopback_simulator
 from tests.harness.private_host import PrivateHost
 from tests.harness.private_host import why_not as why_no_private_host
@@ -130,7 +130,7 @@ def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Itera
     (folder / "policies").mkdir()
     (folder / "policies/lab.yaml").write_text(POLICIES)
     site = canary_session.write_site_policy(folder)
-    lab = Lab(folder, lab_environment(folder, site=site, dns=canary_session.dns_address))
+    lab = Lab(folder, lab_environment(folder, site=site, dns=canary_session.ground.dns))
     started = lab.orch("up", "--detach")
     assert started.code == 0, started.out + started.err
     yield lab

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.canary_net import CanaryNet
+from runtime.canary.net.session import CanaryNet
 from tests.integration.conftest import Lab
 
 pytestmark = pytest.mark.docker

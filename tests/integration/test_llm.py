@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.harness.canary_net import CanaryNet
+from runtime.canary.net.session import CanaryNet
 from tests.integration.conftest import Lab
 from tests.integration.test_clients import KEYS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.canary_net import CanaryNet
+from runtime.canary.net.session import CanaryNet
 from tests.integration.conftest import ROOT, Lab
 from tests.integration.test_clients import KEYS, PROVIDERS
 

@@ -11,13 +11,13 @@ from types import ModuleType
 import docker
 import pytest
 
+from runtime.canary.net.session import CanaryNet
 from runtime.containers import labels
 from runtime.containers.helper import helper_config, under
 from runtime.containers.isolation import gvisor_fault, start_isolated
 from runtime.engine.docker import DockerEngine
 from runtime.errors import InvalidInputError, NotReadyError
 from runtime.model.limits import Isolation
-from tests.harness.canary_net import CanaryNet
 from tests.integration.conftest import Lab, inventory
 from tests.integration.sandboxes import IMAGE, open_engine
 from tests.integration.test_clients import KEYS, NODE_FETCH, NPM, OPENAI, PROVIDERS, TOOLS, shell
@@ -110,14 +110,14 @@ gateway = own.rpartition(".")[0] + "." + str(int(own.rpartition(".")[2]) - 1)
 print(json.dumps({
     "allowed": own, "refused": resolve("evil.test"), "host": [connect(gateway, p) for p in (22, 80, 443, 8080)],
     "version": open("/proc/version").read(),
-    "out": [connect("203.0.113.66", 443), connect("203.0.113.66", 80), datagram("203.0.113.66", 53)],
+    "out": [connect("PUBLIC", 443), connect("PUBLIC", 80), datagram("PUBLIC", 53)],
 }))
 """
 
 
 def test_names_and_addresses(lab: Lab, canary_net: CanaryNet):
     """The sink answers for an allowed name only; nothing else routes; no canary saw a packet of it."""
-    done = lab.run(NETWORK, *RUNSC)
+    done = lab.run(NETWORK.replace("PUBLIC", canary_net.ground.public), *RUNSC)
 
     assert done.code == 0, done.out + done.err
     result = done.json["result"]

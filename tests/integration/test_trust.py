@@ -14,6 +14,7 @@ import docker.errors
 import pytest
 
 from runtime.agents.bundle import bundle_of
+from runtime.canary.net.session import CanaryNet
 from runtime.client.connection import Client
 from runtime.daemon.settings import Settings
 from runtime.probe.trust.clients import CLIENTS
@@ -28,7 +29,6 @@ from runtime.probe.trust.table import (
     check_trust,
     time_limit_s,
 )
-from tests.harness.canary_net import PUBLIC, CanaryNet
 from tests.integration.conftest import ROOT, Lab
 
 pytestmark = pytest.mark.docker
@@ -121,7 +121,7 @@ def test_every_client_does_what_the_docs_say(
     record = canary_net.record()
     assert record.requests_to(REFUSED) == []
     assert record.queries_for(REFUSED) == []
-    assert [accept for accept in record.accepts if accept.address == PUBLIC] == []
+    assert [accept for accept in record.accepts if accept.address == canary_net.ground.public] == []
     refusals = [line for line in lab.decisions(runs[0]) if line["host"] == REFUSED]
     assert {line["reason_code"] for line in refusals} == {"not_allowed_host"}
     inspected = {line["host"] for line in lab.decisions(runs[0]) if line["verdict"] == "allow"}

@@ -13,8 +13,8 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from tests.harness import LoopbackSimulator
-from tests.upstreams.app import GIT, OPENAI, PLAIN
+from runtime.canary.upstreams.application import GIT, OPENAI, PLAIN
+from tests.harness.simulator import LoopbackSimulator
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.canary_net import CanaryNet
+from runtime.canary.net.session import CanaryNet
 from tests.integration.conftest import Lab
 
 pytestmark = pytest.mark.docker

@@ -25,6 +25,7 @@ from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, Policy
 from runtime.canary.certificates import Authority
 from runtime.canary.seen import Exchange
+from runtime.canary.upstreams.application import build_app
 from runtime.canary.world import Failure, World
 from runtime.llm.app import make_llm_app
 from runtime.llm.plan.chain import parse_chain
@@ -33,7 +34,6 @@ from runtime.llm.upstream.providers import ENDPOINTS, Outside
 from runtime.llm.upstream.timeouts import Timeouts
 from runtime.model.llm_provider import Endpoint
 from runtime.model.secret import Secret
-from tests.upstreams.app import build_app
 
 with warnings.catch_warnings():  # the SDKs' own deprecations at import are not ours to fix
     warnings.simplefilter("ignore")

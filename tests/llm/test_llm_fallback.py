@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import openai
 import pytest
 
+from runtime.canary.upstreams import anthropic_api, openai_api
 from tests.llm.conftest import CHAIN, Rig, chat
-from tests.upstreams import anthropic_api, openai_api
 
 PROVIDERS = ["openai", "anthropic", "gemini"]
 

@@ -15,6 +15,7 @@ import pytest
 
 import runtime.daemon.daemon
 import runtime.sandbox.maker
+from runtime.containers import labels
 from runtime.containers.helper import helper_config, run_helper
 from runtime.daemon.settings import Settings
 from runtime.model.limits import Isolation
@@ -65,6 +66,15 @@ def _unsized(config: dict[str, Any]) -> None:
     }
 
 
+def _outer_resolver(config: dict[str, Any]) -> None:
+    """The canaries' name server, as the running one was told it."""
+    client = docker.from_env()
+    (world,) = client.containers.list(filters={"label": f"{labels.ROLE}=canary", "name": "canary-world"})
+    [told] = [flag for flag in world.attrs["Args"] if flag.startswith("--dns=")]
+    client.close()
+    config["HostConfig"]["Dns"] = [told.removeprefix("--dns=").removesuffix(":53")]
+
+
 def _without_option(start: str) -> Callable[[dict[str, Any]], None]:
     def remove(config: dict[str, Any]) -> None:
         host = config["HostConfig"]
@@ -89,7 +99,7 @@ SANDBOX: dict[str, tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = {
     "memory": (_host(Memory=0, MemorySwap=0), ("R-02",)),
     "tmpfs sizes": (_unsized, ("R-03a",)),
     "descriptors": (_host(Ulimits=[]), ("R-05",)),
-    "resolver": (_host(Dns=["203.0.113.53"]), ("P-03-a-udp",)),
+    "resolver": (_outer_resolver, ("P-03-a-udp",)),
     "secrets off the record": (
         lambda config: config.update(Env=["HTTPS_PROXY=http://explain:token@10.0.0.1:8080"]),
         ("S-03",),

@@ -254,3 +254,23 @@ def test_make_test_builds_every_image() -> None:
 
     assert on_demand == makers.keys()
     assert {"images", *makers.values()} <= set(prerequisites.split())
+
+
+def test_scripts_do_not_need_the_tests() -> None:
+    """What scripts share with tests is a part of the product: the demo runs without the tests' folder."""
+    named = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "scripts").glob("*.py")
+        for name in imported_modules(path)
+        if name.partition(".")[0] == "tests"
+    ]
+    assert named == []
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The absolute names of every module that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""

@@ -1,4 +1,4 @@
-"""The canary's own application: plain routes for every host, and registries of one package each."""
+"""The canary's application: plain routes for each host, the LLM vendors' APIs, registries of one package."""
 
 from __future__ import annotations
 
@@ -8,15 +8,29 @@ from starlette.datastructures import Headers
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from runtime.canary.upstreams import apt_repository, cargo_registry, git_repo, packages, plain_api
+from runtime.canary.upstreams import (
+    anthropic_api,
+    apt_repository,
+    cargo_registry,
+    gemini_api,
+    git_repo,
+    openai_api,
+    packages,
+    plain_api,
+)
 from runtime.canary.upstreams.recorder import Recorder, host_of
 from runtime.canary.world import World
 
+OPENAI = "api.openai.com"
+ANTHROPIC = "api.anthropic.com"
+GEMINI = "generativelanguage.googleapis.com"
+PLAIN = "ok.test"
 PIP = "pip.mirror.example"
 NPM = "npm.mirror.example"
 GIT = "git.mirror.example"
 CARGO = "cargo.mirror.example"
 APT = "apt.mirror.example"
+HOSTS = (OPENAI, ANTHROPIC, GEMINI, PLAIN, PIP, NPM, GIT, CARGO, APT)
 
 
 class ByHost:
@@ -44,8 +58,18 @@ def registry_routes() -> dict[str, Sequence[BaseRoute]]:
     }
 
 
+def vendor_routes(world: World) -> dict[str, Sequence[BaseRoute]]:
+    """What each LLM vendor's host serves beside the plain routes, as the vendor documents it."""
+    return {
+        OPENAI: openai_api.routes(world),
+        ANTHROPIC: anthropic_api.routes(world),
+        GEMINI: gemini_api.routes(world),
+    }
+
+
 def build_app(world: World) -> ASGIApp:
-    """The whole application, recording into `world`."""
+    """The whole application, which chooses by Host name and records into `world`."""
     plain = plain_api.routes(world)
-    apps = {host: Router([*own, *plain]) for host, own in registry_routes().items()}
+    known = {**vendor_routes(world), **registry_routes()}
+    apps = {host: Router([*own, *plain]) for host, own in known.items()}
     return Recorder(ByHost(apps, Router(plain)), world)

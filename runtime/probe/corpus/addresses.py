@@ -21,17 +21,20 @@ ANSWERS: dict[str, list[str]] = {
     "a01-broadcast": ["255.255.255.255"],
     "a01-multicast": ["224.0.0.1"],
     "a01-unspecified": ["0.0.0.0"],  # noqa: S104 - an answer that must be refused
-    "a01-documentation": ["203.0.113.66"],
+    "a01-documentation": ["{public}"],
     "a04-metadata": ["169.254.169.254"],
     "a04-wireserver": ["168.63.129.16"],
     "a04-oracle": ["192.0.0.192"],
     "a04-alibaba": ["100.100.100.200"],
-    "a11-mixed": ["203.0.113.10", "127.0.0.1"],
+    "a11-mixed": ["{upstream}", "127.0.0.1"],
 }
 """Names below *.wild.test, which the policy allows, and what the probe's name server says of them.
 
-A network stands for an address in it that this host does not use: it is led to a canary.
+A network stands for an address in it that this host does not use: it is led to a canary. What stands in braces is
+the canaries' own, in the range that the probe chose.
 """
+
+_TITLES = {"{public}": "a documentation address", "{upstream}": "an upstream's"}
 
 REBINDING = "a12-rebind"
 FAILING = {"a18-nxdomain": "NXDOMAIN", "a18-servfail": "SERVFAIL", "a18-empty": ""}
@@ -47,7 +50,7 @@ def _answers() -> list[Case]:
     for name, answers in ANSWERS.items():
         row = name.partition("-")[0].upper()
         row = f"{row[0]}-{row[1:]}-{name.partition('-')[2]}"
-        title = f"an allowed name whose address is {' or '.join(answers)}"
+        title = f"an allowed name whose address is {' or '.join(_TITLES.get(a, a) for a in answers)}"
         made.append(_named(row, title, f"{name}.wild.test", _reason(answers[-1])))
     for name in FAILING:
         row = f"A-18-{name.partition('-')[2]}"
@@ -106,7 +109,7 @@ CASES: tuple[Case, ...] = (
     Case("A-16b", "addresses", "a redirect to an unlisted host, followed by the client", "fetch",
          {"url": "https://ok.test/redirect?to=https://{m}.evil.test/"}, refused("not_allowed_host", upstream=1), FIX_AGREE),
     sent("A-21", "a header that names another proxy",
-         "GET http://{m}.evil.test/ HTTP/1.1\r\nHost: {m}.evil.test\r\nX-Upstream-Https-Proxy: http://203.0.113.66\r\n{AUTH}\r\n",
+         "GET http://{m}.evil.test/ HTTP/1.1\r\nHost: {m}.evil.test\r\nX-Upstream-Https-Proxy: http://{public}\r\n{AUTH}\r\n",
          refused("not_allowed_host"), group="addresses"),
     tcp("P-01a", "straight to a public address, port 443", "{ip}", 443, group="addresses"),
     tcp("A-04d", "straight to the metadata address", "169.254.169.254", 80, group="addresses"),

@@ -77,8 +77,8 @@ CASES: tuple[Case, ...] = (
             "steps": [
                 [
                     "send",
-                    "GET /echo/{m} HTTP/1.1\r\nHost: ok.test\r\nX-Forwarded-For: 10.0.0.9\r\nForwarded: for=10.0.0.9\r\n"
-                    "X-Real-IP: 10.0.0.9\r\nVia: 1.1 x\r\nConnection: close\r\n\r\n",
+                    "GET /echo/{m} HTTP/1.1\r\nHost: ok.test\r\nX-Forwarded-For: {ip}\r\nForwarded: for={ip}\r\n"
+                    "X-Real-IP: {ip}\r\nVia: 1.1 x\r\nConnection: close\r\n\r\n",
                 ]
             ],
         },

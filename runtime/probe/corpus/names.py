@@ -88,7 +88,7 @@ _CONNECTS: tuple[Case, ...] = (
     connect(
         "N-43a",
         "an address before a wildcard with a zone",
-        "[::ffff:1.2.3.4%x.wild.test]:443",
+        "[::ffff:{ip}%x.wild.test]:443",
         refused("bad_host", "bad_request"),
     ),
     connect("N-44", "a future address literal", "[v1.ok.test]:443", refused("bad_host", "bad_request")),

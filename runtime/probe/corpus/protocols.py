@@ -64,7 +64,7 @@ _TUNNELS: tuple[Case, ...] = (
           [*_IN_TLS, ["send", "CONNECT {m}.evil.test:443 HTTP/1.1\r\nHost: {m}.evil.test\r\n\r\n"]],
           refused("method", "host_mismatch", "bad_request")),
     sent("P-25a", "HTTP/2 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", _NOT_HTTP),
-    sent("P-28a", "a PROXY v1 preamble", "PROXY TCP4 10.0.0.9 10.0.0.1 1 443\r\nGET http://ok.test/{m} HTTP/1.1\r\nHost: ok.test\r\n{AUTH}\r\n",
+    sent("P-28a", "a PROXY v1 preamble", "PROXY TCP4 {ip} {ip} 1 443\r\nGET http://ok.test/{m} HTTP/1.1\r\nHost: ok.test\r\n{AUTH}\r\n",
          refused("bad_request", "bad_host", "not_tls_or_http", silent=True)),
     sent("P-28b", "a PROXY v2 preamble", "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", refused("not_tls_or_http", "bad_request", silent=True)),
     sent("P-30a", "an ftp URL", "GET ftp://ok.test/{m} HTTP/1.1\r\nHost: ok.test\r\n{AUTH}\r\n", refused("bad_request", "port", "bad_host")),

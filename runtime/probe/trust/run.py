@@ -13,7 +13,6 @@ from runtime.engine.docker import DockerEngine
 from runtime.errors import NotFoundError, OrchError
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import RunRequest, RunState
-from runtime.probe.canaries import PUBLIC, UPSTREAM
 from runtime.probe.lab import PolicyText, ProbeLab, bundle, probe_lab
 from runtime.probe.trust.clients import CLIENTS, PlaceKind
 from runtime.probe.trust.table import AGENT, IMAGE, Place, Row, attempts_document, check_trust, time_limit_s
@@ -45,13 +44,12 @@ async def prove_trust(settings: Settings, *, isolation: Isolation) -> tuple[list
     image = settings.image(IMAGE)
     await _require_image(image)
 
-    def zone(_held: object) -> dict[str, list[list[str]]]:
-        return {**{host: [[UPSTREAM]] for host in HOSTS}, "*.test": [[PUBLIC]]}
-
-    async with probe_lab(settings, policy=POLICY, zone=zone, problems=problems) as lab:
+    async with probe_lab(settings, policy=POLICY, problems=problems) as lab:
+        public = lab.ground.public
+        lab.aim({}, zone={**{host: [[lab.ground.upstream]] for host in HOSTS}, "*.test": [[public]]})
         results = await _run(lab, image, isolation)
         seen = (await lab.canaries.record())["world"]
-        problems += [f"a packet to {p.address}" for p in seen.packets if p.address == PUBLIC]
+        problems += [f"a packet to {p.address}" for p in seen.packets if p.address == public]
         problems += [f"a DNS question for {query.name}" for query in seen.dns if query.name not in HOSTS]
     rows = check_trust(lambda *_args, **_more: results, PLACES, image=image)
     return rows, problems

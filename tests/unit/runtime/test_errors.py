@@ -21,6 +21,9 @@ KINDS = tuple(
 BRANCHES = ("runtime/runs", "runtime/sandbox")
 """Parts that write a run's end into its record, where its code is a word of the record's format."""
 
+FOREIGN = ("runtime/canary/upstreams",)
+"""Simulated APIs, whose codes are the vendors' own."""
+
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
     """Every module of the runtime but the table itself, parsed."""
@@ -79,7 +82,7 @@ def test_codes_are_written_in_the_table_only():
     written = [
         f"{name}:{found.lineno}"
         for name, tree in trees()
-        if not name.startswith(BRANCHES)
+        if not name.startswith(BRANCHES + FOREIGN)
         for found in ast.walk(tree)
         if isinstance(found, ast.Constant) and found.value in codes
     ]

@@ -13,6 +13,7 @@ from runtime.canary.seen import Accept, Exchange, Packet, Query, Record
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 KEY = "sk-fake"
+REQUEST = Exchange(0.0, "http", "203.0.113.10", 80, None, "m1.evil.test", "GET", "/", "", [])
 TEXT = "One lamp burned. Two\nkeepers slept. Three ships came."
 DENIED = {"verdict": "deny", "host": "m1.evil.test", "port": 443}
 ALLOWED = {"verdict": "allow", "host": "api.openai.com", "port": 443}
@@ -54,6 +55,7 @@ def test_an_intruder_that_was_held_passes(checks: ModuleType) -> None:
         {"record": Record(accepts=[Accept(1.0, "203.0.113.66", 443, "p")])},
         {"record": Record(packets=[Packet(1.0, "udp", "s", "203.0.113.66", 53)])},
         {"record": Record(dns=[Query(1.0, "a.evil.test", "A", "udp")])},
+        {"record": Record(requests=[REQUEST])},
         {"host_peers": ["10.0.0.3:5"]},
         {"sightings": ["eth0: a packet"]},
         {"decisions": [DENIED, ALLOWED]},

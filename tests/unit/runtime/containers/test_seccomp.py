@@ -13,7 +13,7 @@ from runtime.errors import NotReadyError
 
 SHIPPED = json.loads(PATH.read_text())
 NEW_NAMESPACES = 0x7E020000
-FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK"}
+FAMILIES = {1: "AF_UNIX", 2: "AF_INET", 10: "AF_INET6", 16: "AF_NETLINK", 17: "AF_PACKET"}
 
 
 def rules(name: str) -> list[dict]:
@@ -71,7 +71,7 @@ def test_clone_makes_no_namespace():
 
 
 def test_socket_families():
-    """Local, TCP, UDP and routing sockets; the firewall's only with the capability that no sandbox has."""
+    """Local, TCP, UDP and routing sockets; the firewall's and a packet watch only with capabilities that no sandbox has."""
     seen = set()
     for rule in rules("socket"):
         compared = {arg["index"]: arg for arg in rule["args"]}
@@ -91,6 +91,7 @@ def test_socket_families():
         ("AF_UNIX", None, None, ()),
         ("AF_NETLINK", None, 0, ()),
         ("AF_NETLINK", None, 12, ("CAP_NET_ADMIN",)),
+        ("AF_PACKET", 2, None, ("CAP_NET_RAW",)),
     }
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from runtime.containers import labels
+from runtime.containers.owner import this_process
 from runtime.daemon.embedded import own_folder, own_settings, reap_dead
-from runtime.daemon.owner import this_process
 from runtime.daemon.settings import Settings
 from runtime.engine.fake import FakeEngine
 from runtime.engine.protocol import NetworkSpec

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 
 from proxy.policy.model import Policy
+from runtime.canary.net.ground import RANGES, Ground
 from runtime.canary.seen import Hello, Packet, Query, Record
 from runtime.probe.attack import Plan, _view, unexplained
-from runtime.probe.canaries import PUBLIC, UPSTREAM
 from runtime.probe.corpus import CASES
 from runtime.probe.result import Inside
+
+GROUND = Ground(ipaddress.IPv4Network(RANGES[1]))
+PUBLIC, UPSTREAM = GROUND.public, GROUND.upstream
 
 
 def test_every_case_has_a_marker_and_an_address_of_its_own():
     """Nothing seen outside can be taken for another case's."""
-    plan = Plan(CASES)
+    plan = Plan(CASES, GROUND)
 
     assert len(set(plan.markers.values())) == len(CASES)
     assert len({*plan.addresses.values(), plan.rebinding}) == len(plan.addresses) + 1
@@ -23,23 +27,23 @@ def test_every_case_has_a_marker_and_an_address_of_its_own():
 
 def test_document_holds_no_placeholder_of_the_plan():
     """Markers and addresses are filled in; what only the sandbox knows is left to it."""
-    text = json.dumps(Plan(CASES).document({}))
+    text = json.dumps(Plan(CASES, GROUND).document({}))
 
     assert "{m}" not in text
-    assert "{ip}" not in text
+    assert not [name for name in ("{ip}", "{public}", "{dns}", "{upstream}") if name in text]
     assert "{proxy}" in text
 
 
 def test_networks_of_the_corpus_become_held_addresses():
     """The name server never answers with a network."""
-    zone = Plan(CASES).zone({"10.0.0.0/8": "10.255.255.254"})
+    zone = Plan(CASES, GROUND).zone({"10.0.0.0/8": "10.255.255.254"})
 
     assert zone["a01-private.wild.test"] == [["10.255.255.254"]]
 
 
 def test_a_cases_own_traces_are_its_sightings():
     """By its marker in names, by its address in packets."""
-    plan = Plan(CASES)
+    plan = Plan(CASES, GROUND)
     case = next(case for case in CASES if case.id == "P-01b")
     marker, address = plan.markers[case.id], plan.addresses[case.id]
     world = Record(
@@ -53,7 +57,7 @@ def test_a_cases_own_traces_are_its_sightings():
 
 def test_audit_lines_are_told_apart_by_port_and_marker():
     """A line of another attempt is not counted."""
-    plan = Plan(CASES)
+    plan = Plan(CASES, GROUND)
     case = CASES[0]
     lines = [
         {"client_port": 4000, "host": "x", "path": None},
@@ -68,9 +72,9 @@ def test_audit_lines_are_told_apart_by_port_and_marker():
 
 def test_what_no_case_accounts_for_is_a_problem():
     """A packet to any address that is no upstream's, a question for a name that is not allowed."""
-    plan = Plan(CASES)
+    plan = Plan(CASES, GROUND)
     world = Record(
-        packets=[Packet(0, "tcp", "10.0.0.2", PUBLIC, 443), Packet(0, "tcp", "203.0.113.1", UPSTREAM, 443)],
+        packets=[Packet(0, "tcp", "10.0.0.2", PUBLIC, 443), Packet(0, "tcp", GROUND.gateway, UPSTREAM, 443)],
         dns=[
             Query(0, "ok.test", "A", "udp"),
             Query(0, "a.wild.test", "A", "udp"),
@@ -80,3 +84,13 @@ def test_what_no_case_accounts_for_is_a_problem():
 
     assert len(unexplained(plan, world, Policy("p"))) == 2
     assert len(unexplained(plan, world, Policy("p", allow_any_public=True))) == 1
+
+
+def test_the_hosts_own_packets_are_no_problem():
+    """What the host itself sent to a canary came out of no sandbox; a container's packet did."""
+    plan = Plan(CASES, GROUND)
+    packets = [Packet(0, "tcp", source, PUBLIC, 80) for source in (GROUND.host, GROUND.gateway)]
+
+    found = unexplained(plan, Record(packets=packets), Policy("p"))
+
+    assert [line.rpartition(" ")[2] for line in found] == [GROUND.gateway]

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from runtime.canary.upstreams.sse import Event, stream
+from runtime.canary.upstreams.summary import summarize, tokens, user_text
 from runtime.canary.world import World
-from tests.upstreams.summary import summarize, tokens, user_text
 
 MODEL = "claude-opus-4-5-20251101"
 

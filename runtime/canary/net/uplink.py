@@ -12,8 +12,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from runtime.canary.packets import parse_ipv4
-from tests.harness.host_network import default_interfaces
+from runtime.canary.packets import parse_ip
 
 _ETH_P_ALL = 3
 
@@ -63,9 +62,16 @@ class UplinkWatch:
                 self._judge(data, origin[0])
 
     def _judge(self, data: bytes, interface: str) -> None:
-        seen = parse_ipv4(data)
+        seen = parse_ip(data)
         address = ipaddress.ip_address(seen.address) if seen else None
         if self._marker in data:
             self.sightings.append(f"{interface}: a packet with the marker, to {seen and seen.address}")
         elif address is not None and any(address in network for network in self._networks):
             self.sightings.append(f"{interface}: a packet to {address}")
+
+
+def default_interfaces() -> frozenset[str]:
+    """The interfaces of the default routes, read without iproute2."""
+    with open("/proc/net/route", encoding="ascii") as table:  # noqa: PTH123  a kernel file
+        rows = [line.split() for line in table][1:]
+    return frozenset(row[0] for row in rows if row[1] == "00000000")

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from runtime.canary.upstreams.openai_api import chat_route
 from runtime.canary.upstreams.sse import Event, stream
+from runtime.canary.upstreams.summary import summarize, tokens, user_text
 from runtime.canary.world import World
-from tests.upstreams.openai_api import chat_route
-from tests.upstreams.summary import summarize, tokens, user_text
 
 MODEL = "gemini-2.5-pro"
 

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from runtime.canary.upstreams.sse import Event, stream
+from runtime.canary.upstreams.summary import summarize, tokens, user_text
 from runtime.canary.world import World
-from tests.upstreams.summary import summarize, tokens, user_text
 
 MODELS = ("gpt-5.2", "gpt-5-mini")
 _CREATED = 1_760_000_000

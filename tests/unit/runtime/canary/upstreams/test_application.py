@@ -1,4 +1,4 @@
-"""tests.upstreams.app: the wire shapes, as the documentation of each API gives them."""
+"""runtime.canary.upstreams.application: the wire shapes, as the documentation of each API gives them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,21 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from runtime.canary.upstreams.application import (
+    ANTHROPIC,
+    APT,
+    CARGO,
+    GEMINI,
+    GIT,
+    NPM,
+    OPENAI,
+    PIP,
+    PLAIN,
+    build_app,
+)
 from runtime.canary.upstreams.git_repo import REPOSITORY
+from runtime.canary.upstreams.summary import summarize
 from runtime.canary.world import Failure, World
-from tests.upstreams.app import ANTHROPIC, APT, CARGO, GEMINI, GIT, NPM, OPENAI, PIP, PLAIN, build_app
-from tests.upstreams.summary import summarize
 
 TEXT = "The lamp burned. Keepers slept. The lamp shone on ships. Gulls flew. Ships saw the lamp. Fog came."
 KEY = {

@@ -1,8 +1,8 @@
-"""tests.upstreams.summary."""
+"""runtime.canary.upstreams.summary."""
 
 from __future__ import annotations
 
-from tests.upstreams.summary import collect_text, summarize, tokens, user_text
+from runtime.canary.upstreams.summary import collect_text, summarize, tokens, user_text
 
 TEXT = (
     "The lamp burned all night. Keepers trimmed the lamp. A gull flew by. Ships watched the lamp from afar. "
