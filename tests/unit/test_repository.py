@@ -15,9 +15,11 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINNED = ("agent-polyglot", "agent-python", "daemon", "dev", "proxy")
-EXTRAS = {"daemon": ("daemon",), "proxy": ("proxy",), "dev": ("daemon", "proxy", "dev")}
+NEEDS = {"daemon": PYPROJECT["project"]["dependencies"], **PYPROJECT["dependency-groups"]}
+LOCKED = {"daemon": ("daemon",), "proxy": ("proxy",), "dev": ("daemon", "proxy", "dev")}
+"""Requirements file -> whose needs it pins."""
 
 LONGEST_SLEEP_S = 1.0
 """A test waits for what is to happen; one that sleeps is slow where that was quick, and fails where it was not."""
@@ -122,10 +124,10 @@ def test_requirements_are_hash_pinned(name: str) -> None:
     assert [e.split()[0] for e in entries if e.strip() and ("==" not in e or "--hash=sha256:" not in e)] == []
 
 
-@pytest.mark.parametrize("name", EXTRAS)
+@pytest.mark.parametrize("name", LOCKED)
 def test_requirements_are_in_step_with_the_project(name: str) -> None:
     """Each dependency in pyproject.toml is pinned to a version that it allows: else run scripts/lock.sh."""
-    wanted = [Requirement(r) for extra in EXTRAS[name] for r in PROJECT["optional-dependencies"][extra]]
+    wanted = [Requirement(r) for part in LOCKED[name] for r in NEEDS[part]]
     found = pins(name)
 
     assert [
@@ -153,7 +155,7 @@ def test_packages_are_ours_alone() -> None:
     """Nothing is published by accident, and only the two packages of the layout are shipped."""
     document = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
-    assert "Private :: Do Not Upload" in PROJECT["classifiers"]
+    assert "Private :: Do Not Upload" in PYPROJECT["project"]["classifiers"]
     assert document["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["proxy", "runtime"]
 
 
