@@ -67,5 +67,5 @@ class Dials:
         return name
 
     def give_up(self, session: Session, server_id: str) -> None:
-        """The dial has failed."""
+        """Forget a dial that has failed or was refused."""
         session.dials.pop(server_id, None)

@@ -52,7 +52,7 @@ class Exchanges:
         return self._by_client.get(client_id, {}).get(flow_id)
 
     def close(self, client_id: str, flow_id: str) -> None:
-        """Forget one."""
+        """Forget the exchange of a flow that has ended."""
         flows = self._by_client.get(client_id, {})
         flows.pop(flow_id, None)
         if not flows:

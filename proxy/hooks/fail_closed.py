@@ -111,7 +111,7 @@ def refuse_layer(_addon: Addon, data: layer.NextLayer, _decision: Decision) -> N
 
 
 def refuse_dial(_addon: Addon, data: server_hooks.ServerConnectionHookData, decision: Decision) -> None:
-    """Leave the upstream undialled."""
+    """Leave the upstream undialled; the client is told by the layer that asked."""
     data.server.error = decision.detail
 
 

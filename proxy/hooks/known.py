@@ -73,5 +73,5 @@ class Uploads:
             uploads.pop(next(iter(uploads)))
 
     def forget(self, sandbox_id: str) -> None:
-        """Drop a sandbox's ids."""
+        """Forget the uploads of a sandbox whose grant is gone."""
         self._by_sandbox.pop(sandbox_id, None)

@@ -179,7 +179,7 @@ class RequestHooks:
         self._handover.guard_control_frames(frames)
 
     def flow_ended(self, flow: http.HTTPFlow) -> None:
-        """Keep nothing of it."""
+        """Forget the exchange of a flow, however it ended."""
         self._handover.let_go(flow)
 
     # -- shared --------------------------------------------------------------------------------

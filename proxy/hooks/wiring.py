@@ -42,7 +42,7 @@ class Hooks:
 
     @property
     def addons(self) -> tuple[object, ...]:
-        """What mitmproxy calls."""
+        """The three addons, as the master registers them with mitmproxy."""
         return (self.connections, self.requests, self.dns)
 
     def drop_sandbox(self, sandbox_id: str) -> None:

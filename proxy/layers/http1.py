@@ -168,4 +168,4 @@ class GuardedHttp1Server(Http1Server):
 
 
 class GuardedHttp1Client(Http1Client):
-    """Reads an upstream's answers."""
+    """Reads an upstream's answers over HTTP/1; the one class that does."""

@@ -27,7 +27,7 @@ _TOO_MANY_RESETS = "too many streams opened and taken back"
 
 
 class GuardedHttp2Server(Http2Server):
-    """Http2Server with our bounds."""
+    """Reads a sandbox's requests over HTTP/2, within our bounds on streams, heads and resets."""
 
     def __init__(self, context: Context, session: Session) -> None:
         super().__init__(context)

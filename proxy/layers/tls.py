@@ -51,7 +51,7 @@ class ClosingClientTls(ClientTLSLayer):
     """
 
     def send_close(self, command: commands.CloseConnection) -> layer.CommandGenerator[None]:
-        """TLSLayer.send_close behind a close_notify."""
+        """Close the connection behind a close_notify, so that the client knows the answer is whole."""
         if isinstance(command, CloseAfterAnswer):
             with contextlib.suppress(SSL.Error):  # the client may have broken the session
                 self.tls.shutdown()

@@ -23,7 +23,7 @@ NO_NAME = "no-sni.invalid"
 
 
 class Authority:
-    """The simulators' CA."""
+    """A certificate authority that the canaries' servers have their certificates from."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -33,7 +33,7 @@ class Authority:
 
     @property
     def pem(self) -> str:
-        """The CA's certificate."""
+        """The authority's certificate, for clients to trust."""
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def server_context(self, on_hello: Callable[[ssl.SSLObject, str | None], None]) -> ssl.SSLContext:

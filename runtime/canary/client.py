@@ -30,7 +30,7 @@ class Control:
         )
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection to the canary program."""
         self._client.close()
 
     def wait_ready(self, *, why_dead: Callable[[], str | None], timeout_s: float = 30.0) -> None:
@@ -50,7 +50,7 @@ class Control:
         return record_from_json(self._client.get("/record").raise_for_status().json())
 
     def reset(self) -> None:
-        """Forget what it saw."""
+        """Let the canary program forget what it saw so far."""
         self._post("/reset", {})
 
     def set_failures(self, *failures: Mapping[str, Any]) -> None:

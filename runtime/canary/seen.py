@@ -37,7 +37,7 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One DNS question."""
+    """One DNS question that reached a canary."""
 
     at: float
     name: str

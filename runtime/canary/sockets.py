@@ -18,7 +18,7 @@ class CountingSocket(socket.socket):
     world: World
 
     def accept(self) -> tuple[socket.socket, object]:
-        """Accept and record."""
+        """Accept a connection, and record where it came from."""
         connection, peer = super().accept()
         address, port = self.getsockname()[:2]
         seen = Accept(self.world.now(), address, port, f"{peer[0]}:{peer[1]}")
@@ -39,7 +39,7 @@ def listen(world: World, address: str, port: int) -> CountingSocket:
 
 
 def bind_udp(address: str, port: int) -> socket.socket:
-    """A bound datagram socket."""
+    """Make a datagram socket that is bound to this address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_DGRAM)
     bound.bind((address, port))

@@ -100,7 +100,7 @@ class Plan:
         return {**names, "*.test": [[public]]}
 
     def document(self, facts: Mapping[str, str]) -> dict[str, Any]:
-        """What the sandbox reads."""
+        """The plan as the program in the sandbox reads it."""
         aims = self.aims
         made = sorted((c for c in self.cases if c.id in aims), key=lambda case: case.is_last)
         return {

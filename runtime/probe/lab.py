@@ -101,7 +101,7 @@ class Facts:
 
 
 class ProbeLab:
-    """Use `probe_lab`."""
+    """A daemon of the probe's own, its canaries and a victim; entered by `probe_lab`."""
 
     def __init__(self, settings: Settings, *, policy: str | PolicyText) -> None:
         self._policy_text = policy.text if isinstance(policy, PolicyText) else _POLICY.format(base=policy)
@@ -127,7 +127,7 @@ class ProbeLab:
 
     @property
     def daemon(self) -> Daemon:
-        """The daemon under attack."""
+        """The daemon under attack, once the lab has started."""
         return self._own.daemon
 
     @property

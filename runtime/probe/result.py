@@ -49,7 +49,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One case judged."""
+    """What came of one case, as the judge sees it."""
 
     case: Case
     inside: Inside
@@ -60,7 +60,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole probe."""
+    """What came of a whole probe: its results, and what was wrong with the probe itself."""
 
     policy: str
     isolation: str

@@ -61,12 +61,12 @@ class Ground:
 
     @property
     def upstream(self) -> str:
-        """The simulated upstreams."""
+        """The address of the simulated upstreams."""
         return str(self.network[10])
 
     @property
     def dns(self) -> str:
-        """The name server."""
+        """The address of the name server."""
         return str(self.network[53])
 
     @property

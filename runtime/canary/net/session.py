@@ -95,7 +95,7 @@ class CanaryNet:
         return self.record().without(self.ground.host)
 
     def reset(self) -> None:
-        """Forget what was seen."""
+        """Let the canaries forget what they saw so far."""
         self.control.reset()
 
     def site_policy_yaml(self, *, upstream_ca: str = "upstream-ca.pem", pins: bool = True) -> str:

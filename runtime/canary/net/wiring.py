@@ -37,7 +37,7 @@ def links_of(said: str) -> Rows:
 
 
 def routes_of(said: str) -> Rows:
-    """The host's IPv4 routes."""
+    """Read the host's IPv4 routes."""
     return _rows(said.split(_MARK)[1])
 
 

@@ -17,7 +17,7 @@ MODEL = "claude-opus-4-5-20251101"
 
 
 def routes(world: World) -> list[Route]:
-    """The API's routes."""
+    """The routes of the simulated Anthropic API."""
 
     async def models(request: Request) -> Response:
         listed = {"id": MODEL, "type": "model", "display_name": MODEL, "created_at": "2025-11-01T00:00:00Z"}

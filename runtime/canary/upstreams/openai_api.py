@@ -41,7 +41,7 @@ def chat_route(world: World, path: str) -> Route:
 
 
 def routes(world: World) -> list[Route]:
-    """The API's routes."""
+    """The routes of the simulated OpenAI API."""
 
     async def models(request: Request) -> Response:
         listed = [{"id": m, "object": "model", "created": _CREATED, "owned_by": "simulator"} for m in MODELS]

@@ -148,7 +148,7 @@ def abused(
 
 
 def works(id_: str, title: str, action: str, args: dict[str, Any], **more: Any) -> Case:
-    """A positive control."""
+    """A positive control: what must succeed, so that a refusal elsewhere means something."""
     return Case(
         id_, "control", title, action, args, Works(**more), "the allowed way itself is broken: orch doctor"
     )

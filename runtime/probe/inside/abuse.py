@@ -20,7 +20,7 @@ Seen = dict[str, Any]
 
 
 def abuse(args: dict[str, Any], trail: Trail) -> Seen:
-    """One named abuse."""
+    """Run one of the named abuses of resources."""
     return ABUSES[args["name"]](args, trail)
 
 

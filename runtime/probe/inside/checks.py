@@ -23,7 +23,7 @@ CONNECT_TIMEOUT_S = 1.5
 
 
 def check(args: dict[str, Any], _trail: Trail) -> Seen:
-    """One named check."""
+    """Run one of the named checks of what the sandbox may do."""
     return CHECKS[args["name"]](args)
 
 

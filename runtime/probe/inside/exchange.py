@@ -137,7 +137,7 @@ class Answers:
         return True
 
     def seen(self) -> dict[str, Any]:
-        """The observation."""
+        """What was seen, as the judge reads it."""
         outcome = "answered" if self.statuses else "closed" if self.is_closed else "silent"
         said = self.excerpt[:200].decode("latin-1")
         detail = self.error or (f"answered {self.statuses}" if self.statuses else f"{outcome} {said!r}")

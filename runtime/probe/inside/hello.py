@@ -63,5 +63,5 @@ def client_hello(args: dict[str, Any]) -> bytes:
 
 
 def extension(kind: int, data: bytes) -> bytes:
-    """One extension."""
+    """Write one TLS extension (RFC 8446 section 4.2)."""
     return struct.pack("!HH", kind, len(data)) + data

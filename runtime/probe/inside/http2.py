@@ -44,7 +44,7 @@ def http2(args: dict[str, Any], trail: Trail) -> dict[str, Any]:
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """One frame."""
+    """Write one HTTP/2 frame (RFC 9113 section 4.1)."""
     return struct.pack("!I", len(payload))[1:] + bytes([kind, flags]) + struct.pack("!I", stream) + payload
 
 

@@ -33,7 +33,7 @@ def make(case: dict[str, Any], places: Places) -> None:
 
 
 def say(seen: dict[str, Any]) -> None:
-    """One whole line."""
+    """Write one whole line to stdout, at once."""
     with _writing:
         sys.stderr.write(json.dumps(seen) + "\n")
         sys.stderr.flush()

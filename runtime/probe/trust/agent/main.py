@@ -88,7 +88,7 @@ def attempt(given: dict[str, Any], timeout_s: float) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Make every attempt."""
+    """Run every client that the document names, and print what came of each."""
     document = json.load(sys.stdin)
     attempts = document["attempts"]
     with ThreadPoolExecutor(AT_ONCE) as pool:
