@@ -16,7 +16,8 @@ RANGES = ("203.0.113.0/24", "198.51.100.0/24", "192.0.2.0/24", "198.19.255.0/24"
 METADATA = "169.254.169.254"
 """Where clouds keep their metadata; an attack's target that cannot be moved."""
 _FIRST_CASE = 100
-_TRIES, _STEP = 64, 253
+_TRIES = 64
+"""Addresses that are tried in a network, spread over all of it: engines take whole pieces of the private ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ def stand_in(use: HostUse, wanted: str) -> str:
         return str(network[0])
     tried: Sequence[IPAddress] = [network[0]]
     if network.num_addresses > 1:
-        tried = [network[-2 - _STEP * number] for number in range(_TRIES)]
+        step = max(1, network.num_addresses // _TRIES)
+        tried = [network[-2 - step * number] for number in range(min(_TRIES, network.num_addresses - 1))]
     free = next((address for address in tried if not use.claims(str(address))), None)
     if free is None:
         raise _taken(wanted, use.claims(wanted))
