@@ -9,6 +9,7 @@ configured URL are dropped here; values are never logged.
 from __future__ import annotations
 
 import configparser
+import functools
 import json
 import os
 import re
@@ -91,8 +92,9 @@ def registry_hosts(kind: str) -> tuple[str, ...]:
     return find_registry(kind).hosts
 
 
+@functools.cache
 def all_registry_hosts() -> tuple[str, ...]:
-    """The hosts of every kind of registry on this machine. May run the clients, for seconds."""
+    """The hosts of every kind of registry on this machine, asked once a process: it may take seconds."""
     return tuple(host for hosts in LocalRegistries().values() for host in hosts)
 
 

@@ -17,7 +17,7 @@ METADATA = "169.254.169.254"
 """Where clouds keep their metadata; an attack's target that cannot be moved."""
 _FIRST_CASE = 100
 _TRIES = 64
-"""Addresses that are tried in a network, spread over all of it: engines take whole pieces of the private ones."""
+"""Addresses that are tried in a network, spread over all of it: engines take whole pieces of private ones."""
 
 
 @dataclass(frozen=True, slots=True)
