@@ -86,6 +86,11 @@ class GrantRegistry:
             return None
         return held.grant
 
+    def last(self, sandbox_id: str) -> Grant | None:
+        """The grant that a sandbox holds, expired or not: to mask its secrets by, never to allow."""
+        held = self._by_id.get(sandbox_id)
+        return held.grant if held is not None else None
+
     def expired(self) -> list[str]:
         """The sandboxes whose grant has run out and is still held."""
         now = self._clock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from proxy.policy.model import Policy
 MAX_EXPIRES_IN_S = 366 * 24 * 3600.0
 MAX_SECRETS = 256
 MAX_SECRETS_CHARS = 512 << 10
-"""In all: a grant has to fit into one line of the control socket, whatever JSON makes of the characters."""
+"""Of all values as JSON writes them (up to twelve characters for one): a grant is one line of the socket."""
 MIN_PLACEHOLDER_CHARS = 20
 """Shorter ones could be guessed, or stand in a text by chance."""
 
@@ -91,8 +92,11 @@ def check_secrets(secrets: tuple[GrantSecret, ...]) -> None:
     names = [secret.name for secret in secrets]
     if len({*names}) < len(names) or len({*placeholders}) < len(placeholders):
         raise ValueError("grant field secrets: names and placeholders are distinct")
-    if len(secrets) > MAX_SECRETS or sum(len(secret.value) for secret in secrets) > MAX_SECRETS_CHARS:
-        raise ValueError(f"grant field secrets: more than {MAX_SECRETS}, or than 512 Ki characters in all")
+    written = sum(len(json.dumps(secret.value)) for secret in secrets)
+    if len(secrets) > MAX_SECRETS or written > MAX_SECRETS_CHARS:
+        raise ValueError(
+            f"grant field secrets: more than {MAX_SECRETS}, or than 512 Ki characters in all (as JSON)"
+        )
 
 
 def grant_from_wire(data: object) -> Grant:

@@ -41,6 +41,10 @@ class ProtocolError(ValueError):
     """The other end said what the contract does not know; the text holds nothing of it."""
 
 
+class MessageTooLongError(ValueError):
+    """A message that would not fit into one line; the text holds nothing of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """The daemon's first word: the CA to issue the sandboxes' certificates from."""
@@ -131,9 +135,15 @@ _HEADS = {kind: {"op": name} for name, kind in _OPS.items()} | {
 
 
 def encode(message: Op | Event) -> bytes:
-    """The message as its line."""
+    """The message as its line. Raises MessageTooLongError for one that the other end would not read.
+
+    A longer line would end the connection at the other end, and with it every sandbox's grant.
+    """
     body = {item.name: getattr(message, item.name) for item in fields(message)}
-    return json.dumps({**_HEADS[type(message)], **body}, separators=(",", ":")).encode() + b"\n"
+    line = json.dumps({**_HEADS[type(message)], **body}, separators=(",", ":")).encode() + b"\n"
+    if len(line) > MAX_LINE_BYTES:
+        raise MessageTooLongError(f"the message is longer than {MAX_LINE_BYTES >> 20} MiB")
+    return line
 
 
 def read_op(line: bytes) -> Op:

@@ -85,7 +85,9 @@ def _record(addon: Addon, data: object, decision: Decision) -> None:
     host, port = getattr(request, "host", ""), getattr(request, "port", 0)
     origin = session.origin if session else _origin(client)
     sandbox_id = session.sandbox_id if session else None
-    addon.recorder.record(grant, origin, Judged(str(host), int(port), decision), sandbox_id=sandbox_id)
+    judged = Judged(str(host), int(port), decision)
+    request_id = data.id if isinstance(data, http.HTTPFlow) else None  # as in the body: `refuse_flow`
+    addon.recorder.record(grant, origin, judged, sandbox_id=sandbox_id, request_id=request_id)
 
 
 def _client_of(data: object) -> object:

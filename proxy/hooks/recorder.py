@@ -6,6 +6,7 @@ import time
 import uuid
 from dataclasses import replace
 
+from proxy.admission.grants import GrantRegistry
 from proxy.admission.meters import Meters
 from proxy.admission.session import Origin
 from proxy.contract.decision_line import decision_line
@@ -23,8 +24,9 @@ MASK = "***"
 class Recorder:
     """Holds the audit, so that nothing else writes to it."""
 
-    def __init__(self, audit: Audit, meters: Meters, known: KnownSecrets) -> None:
+    def __init__(self, audit: Audit, grants: GrantRegistry, meters: Meters, known: KnownSecrets) -> None:
         self._audit = audit
+        self._grants = grants
         self._meters = meters
         self._known = known
 
@@ -42,16 +44,20 @@ class Recorder:
     ) -> str:
         """Write the audit line, or only count a refusal that comes too fast; the request id.
 
-        A sandbox cannot put a value into the audit by naming it in a request. `sandbox_id` counts where
-        there is no grant any more.
+        A sandbox cannot put a value into the audit by naming it in a request. `sandbox_id` counts where no
+        grant is in force any more: the line is masked by the last one, and with nothing to mask by it says
+        nothing of what was asked.
         """
         sandbox_id = grant.sandbox_id if grant else sandbox_id
+        holder = grant or (self._grants.last(sandbox_id) if sandbox_id else None)
+        if holder is None and sandbox_id is not None:
+            judged, method, path = judged._replace(host=""), None, None
         request_id = request_id or uuid.uuid4().hex
         if judged.decision.verdict is not Verdict.ALLOW and not suppressed:
             reason = judged.decision.reason_code or ReasonCode.INTERNAL_ERROR
             if not self._meters.find(sandbox_id).take_deny_line(reason, self._meters.clock()):
                 return request_id
-        judged = self.masked(grant, judged)
+        judged = self.masked(holder, judged)
         self._audit.record(
             decision_line(
                 judged.decision,
@@ -60,10 +66,10 @@ class Recorder:
                 policy_name=grant.policy.name if grant else None,
                 entry=origin.entry.value,
                 client_port=origin.client_port,
-                method=self._mask(grant, method) if method else method,
+                method=self._mask(holder, method) if method else method,
                 host=judged.host,
                 port=judged.port or None,
-                path=self._mask(grant, path.partition("?")[0]) if path else path,
+                path=self._mask(holder, path.partition("?")[0]) if path else path,
                 request_id=request_id,
                 suppressed=suppressed,
             )

@@ -62,7 +62,7 @@ def wire(
 ) -> Hooks:
     """The hooks over these grants. `ports` maps a listening port to its entry (tests use other ports)."""
     meters, known, uploads, door = Meters(clock), KnownSecrets(grants), Uploads(grants), LlmDoor()
-    recorder = Recorder(audit, meters, known)
+    recorder = Recorder(audit, grants, meters, known)
     clients = Clients(grants, meters, recorder)
     exchanges = Exchanges(clients)
     dials = Dials(grants, known, door, lookup)

@@ -22,6 +22,7 @@ from proxy.contract.messages import (
     Event,
     GiveGrant,
     Hello,
+    MessageTooLongError,
     Op,
     ProtocolError,
     Ready,
@@ -109,6 +110,11 @@ class ProxyLink:
         try:
             self._send(op)
             await asyncio.wait_for(future, ANSWER_TIMEOUT_S)
+        except MessageTooLongError as exc:
+            raise InvalidInputError(
+                f"the run's policy and secrets do not fit into one grant: {exc}",
+                hint="give fewer or shorter secrets, or a smaller policy",
+            ) from None
         except TimeoutError:
             raise NotReadyError("the egress proxy did not acknowledge in time", hint="orch doctor") from None
         finally:
@@ -121,8 +127,12 @@ class ProxyLink:
 
     async def _keep_connected(self) -> None:
         while True:
-            with contextlib.suppress(OSError, ValueError):
+            try:
                 await self._serve_connection()
+            except OSError:  # nobody listens yet, or the connection broke
+                pass
+            except Exception as exc:  # noqa: BLE001 - whatever it was, the next connection starts anew
+                self._log.error("proxy-connection-failed", error=type(exc).__name__)
             await asyncio.sleep(RECONNECT_S)
 
     async def _serve_connection(self) -> None:

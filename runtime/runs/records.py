@@ -94,7 +94,12 @@ class Records:
         """Write in the background. All that was begun before a run's end is written before its end is."""
         task = asyncio.create_task(writing)
         self._writes.add(task)
-        task.add_done_callback(self._writes.discard)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("record-not-written", error=type(error).__name__)
 
     async def update(self, run: Run) -> None:
         """Record the state of a run that goes on. Raises what the store raises."""
@@ -121,9 +126,11 @@ class Records:
         await asyncio.gather(*self._writes, return_exceptions=True)
 
     async def _add_decision(self, run_id: str, line: DecisionLine, journal: Journal) -> None:
-        await self._store.add_decision(run_id, line)
-        if not journal.is_closed:
-            await journal.add("decision", dict(line))
+        try:
+            await self._store.add_decision(run_id, line)
+        finally:  # whoever follows the run is told, also of what the store did not take
+            if not journal.is_closed:
+                await journal.add("decision", dict(line))
 
 
 class RunRecord:

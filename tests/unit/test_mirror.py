@@ -152,9 +152,14 @@ def mirror_of(module: str) -> str:
     return str(Path("unit") / path.parent / f"test_{path.name}")
 
 
+def holds_tests(path: Path) -> bool:
+    """Whether the file is there, and holds a test."""
+    return path.is_file() and "def test_" in path.read_text()
+
+
 def untested(names: set[str], elsewhere: dict[str, str], *, tests: Path) -> list[str]:
-    """The modules that have neither a mirror nor a row."""
-    return sorted(n for n in names if n not in elsewhere and not (tests / mirror_of(n)).is_file())
+    """The modules that have neither a mirror that tests them nor a row."""
+    return sorted(n for n in names if n not in elsewhere and not holds_tests(tests / mirror_of(n)))
 
 
 def test_every_module_has_its_test():
@@ -186,8 +191,10 @@ def test_every_unit_test_mirrors_a_module():
 def test_a_module_without_a_test_is_noticed(tmp_path: Path):
     """The check can fail."""
     (tmp_path / "unit/proxy").mkdir(parents=True)
-    (tmp_path / "unit/proxy/test_a.py").touch()
+    (tmp_path / "unit/proxy/test_a.py").write_text("def test_x(): ...\n")
+    (tmp_path / "unit/proxy/test_empty.py").touch()
+    names = {f"proxy/{name}.py" for name in ("a", "absent", "elsewhere", "empty")}
 
-    assert untested({"proxy/a.py", "proxy/b.py", "proxy/c.py"}, {"proxy/c.py": "x"}, tests=tmp_path) == [
-        "proxy/b.py"
-    ]
+    found = untested(names, {"proxy/elsewhere.py": "x"}, tests=tmp_path)
+
+    assert found == ["proxy/absent.py", "proxy/empty.py"]

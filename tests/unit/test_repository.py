@@ -276,3 +276,50 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module or ""
+
+
+SEEN_BY_THE_RUNTIME = ("proxy.contract", "proxy.destination.resolve", "proxy.policy", "proxy.secrets.forms")
+OF_THE_POLICY_CORE = {
+    *("__future__", "collections", "dataclasses", "decimal", "enum", "functools", "ipaddress", "json", "re"),
+    *("string", "types", "typing", "unicodedata", "urllib"),
+}
+"""What the policy core may import: values and texts, nothing that opens, runs, waits or draws lots."""
+
+
+def imported_by(folder: str) -> set[tuple[str, str]]:
+    """(module, what it imports) for every file below a folder."""
+    found = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        where = str(path.relative_to(ROOT))
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {(where, alias.name) for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found |= {(where, f"{node.module}.{alias.name}") for alias in node.names}
+    return found
+
+
+def test_the_runtime_imports_four_parts_of_the_proxy_and_no_other() -> None:
+    """A new module of the proxy is closed to the runtime until it is listed here and in pyproject.toml."""
+    strange = {
+        (where, name)
+        for where, name in imported_by("runtime")
+        if name.split(".")[0] == "proxy"
+        and not f"{name}.".startswith(tuple(f"{n}." for n in SEEN_BY_THE_RUNTIME))
+    }
+    assert strange == set()
+
+
+def test_the_policy_core_imports_values_and_texts_only() -> None:
+    """Standard library, and of it only what reads no clock, opens no socket or file, and runs nothing."""
+    strange = {
+        (where, name)
+        for where, name in imported_by("proxy/policy")
+        if name.split(".")[0] not in OF_THE_POLICY_CORE
+        and not name.startswith("proxy.policy.")
+        and name != "urllib.parse"
+    }
+    assert strange == set()
+    assert {name for _, name in imported_by("proxy/policy") if name.startswith("urllib.")} <= {
+        f"urllib.parse.{what}" for what in ("quote", "unquote", "unquote_to_bytes", "urlsplit")
+    }

@@ -35,6 +35,7 @@ async def test_http_connect_denies(rig: Rig, monkeypatch):
 
     assert raw.startswith(b"HTTP/1.1 500 ")
     assert problem(raw)["reason_code"] == "internal_error"
+    assert problem(raw)["request_id"] == rig.lines[-1]["request_id"]
     assert b"secret-marker" not in raw
     assert rig.upstream.accepts == 0
 

@@ -6,6 +6,7 @@ orch policy explain https://api.openai.com/v1/files --policy llm-only --method D
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_polic
 from runtime.policies.registries import LocalRegistries
 
 WIDTH = 100
-"""Columns of a terminal that sentences are wrapped for."""
+"""Columns that lines are wrapped for where there is no terminal."""
 
 
 @click.group("policy")
@@ -83,14 +84,16 @@ def _loading(load: Callable[[], Policy]) -> Policy:
 
 
 def _print_policy(data: dict[str, Any]) -> None:
+    width = shutil.get_terminal_size((WIDTH, 24)).columns
     click.echo(f"{data['name']}: {len(data['allow'])} allow and {len(data['deny'])} deny rules")
     for rule in data["allow"]:
         ports = ",".join(str(port) for port in rule["ports"])
         methods = ",".join(rule["methods"] or ["any method"])
         paths = " ".join(rule["paths"] or ["any path"])
-        click.echo(f"  allow {rule['host']}:{ports}  {methods}  {paths}  ({rule['tls']}, {rule['id']})")
+        head = f"  allow {rule['host']}:{ports}  {methods}  {paths}  ({rule['tls']}, {rule['id']})"
+        click.echo(textwrap.fill(head, width, subsequent_indent=" " * 8, break_on_hyphens=False))
         for line in _keys_of(rule):
-            click.echo(textwrap.fill(line, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 10))
+            click.echo(textwrap.fill(line, width, initial_indent=" " * 8, subsequent_indent=" " * 10))
     if data["allow_any_public"]:
         click.echo("  allow any public host on https/443 and http/80")
     for rule in data["deny"]:

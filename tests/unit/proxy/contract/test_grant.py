@@ -83,6 +83,10 @@ DEFECTS = {
         secrets(*(secret(name=f"K{n}", placeholder=None, value="x" * (15 << 10)) for n in range(40))),
         "grant field secrets: more than 256, or than 512 Ki characters",
     ),
+    "too much as JSON writes it": (
+        secrets(*(secret(name=f"K{n}", placeholder=None, value="\U0001f600" * 4096) for n in range(11))),
+        "grant field secrets: more than 256, or than 512 Ki characters",
+    ),
     "a secret with a field too many": (secrets(secret(x=1)), "grant field secrets: an item has exactly"),
     "a secret that is no object": (secrets(VALUE), "grant field secrets: an item has exactly"),
     "a value that is a number": (

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from proxy.contract.grant import MAX_SECRETS_CHARS
 from proxy.contract.messages import (
     MAX_LINE_BYTES,
     Applied,
@@ -13,6 +14,7 @@ from proxy.contract.messages import (
     Event,
     GiveGrant,
     Hello,
+    MessageTooLongError,
     Op,
     ProtocolError,
     Ready,
@@ -104,6 +106,15 @@ def test_what_is_no_op_is_a_protocol_error(line: bytes) -> None:
         read_op(line)
 
 
-def test_the_longest_grant_fits_into_a_line() -> None:
-    """JSON writes a control character in six, so the bound in characters keeps a grant below the limit."""
-    assert MAX_LINE_BYTES > 6 * (512 << 10)
+def test_the_longest_secrets_fit_into_a_line() -> None:
+    """What a grant's secrets may take as JSON leaves most of the line to the policy."""
+    assert MAX_LINE_BYTES >= 8 * MAX_SECRETS_CHARS
+
+
+def test_a_message_that_the_other_end_would_not_read_is_never_written() -> None:
+    """A line over the limit ends the connection at the other end, and with it every sandbox's grant."""
+    fits = encode(Hello("x" * (MAX_LINE_BYTES - 200), ""))
+    assert len(fits) <= MAX_LINE_BYTES
+
+    with pytest.raises(MessageTooLongError, match="longer than 4 MiB"):
+        encode(Hello("x" * MAX_LINE_BYTES, ""))

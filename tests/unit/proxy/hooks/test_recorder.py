@@ -8,7 +8,7 @@ from pathlib import Path
 from proxy.admission.session import UNKNOWN_ORIGIN
 from proxy.destination.judge import Judged
 from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import deny
+from proxy.policy.refusal import EXPIRED, deny
 from tests.unit.proxy.hooks.conftest import DB, GRANT, TRUE, Wired
 
 
@@ -48,3 +48,21 @@ def test_nothing_else_writes_to_the_audit() -> None:
     root = Path(__file__).parents[4] / "proxy"
     writers = [p.name for p in root.rglob("*.py") if "decision_line(" in p.read_text()]
     assert sorted(writers) == ["decision_line.py", "recorder.py"]
+
+
+def test_an_expired_grant_still_masks(wired: Wired) -> None:
+    """Between a grant's end and the cut of its connections, a line hides what it hid before."""
+    judged = Judged(f"{DB}.test", 1, EXPIRED)
+    wired.hooks.recorder.record(None, UNKNOWN_ORIGIN, judged, path=f"/{DB}", sandbox_id="run-1")
+    [line] = wired.lines
+    assert DB not in json.dumps(line)
+    assert (line["host"], line["path"], line["reason_code"]) == ("***", "***", "expired")
+
+
+def test_with_nothing_to_mask_by_a_line_says_nothing_of_what_was_asked(wired: Wired) -> None:
+    """A sandbox whose grant has been taken back may have named a value of it."""
+    wired.grants.drop("run-1")
+    judged = Judged(f"{DB}.test", 1, EXPIRED)
+    wired.hooks.recorder.record(None, UNKNOWN_ORIGIN, judged, method=DB, path=f"/{DB}", sandbox_id="run-1")
+    [line] = wired.lines
+    assert (line["host"], line["method"], line["path"], line["sandbox_id"]) == ("", None, None, "run-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -159,3 +160,38 @@ async def test_what_is_no_event_is_nobodys_record(link: ProxyLink, proxy: FakePr
 
     await asyncio.wait_for(lost.wait(), 5)
     assert found == []
+
+
+async def test_a_grant_that_is_too_long_fails_alone(link: ProxyLink, proxy: FakeProxy):
+    """One run's grant that does not fit into a line is that run's error; the connection stays."""
+    lost = asyncio.Event()
+    link.on_lost = lost.set
+    huge = Grant(**{**vars_of(GRANT), "policy": Policy("p", upstream_ca_pem="x" * (5 << 20))})
+
+    with pytest.raises(InvalidInputError, match="do not fit into one grant"):
+        await link.grant(huge)
+
+    assert link.is_connected
+    assert not lost.is_set()
+    assert [message["op"] for message in proxy.seen] == ["hello"]
+
+
+async def test_an_error_of_ours_costs_one_connection(link: ProxyLink, proxy: FakeProxy):
+    """Whatever fails while an event is handled, the link connects anew."""
+
+    def fail(_line: object) -> None:
+        raise ZeroDivisionError
+
+    link.on_decision = fail
+    lost = asyncio.Event()
+    link.on_lost = lost.set
+
+    proxy.say({"event": "decision", "decision": dict(LINE)})
+
+    await asyncio.wait_for(lost.wait(), 5)
+    await link.wait_connected(5)
+
+
+def vars_of(grant: Grant) -> dict[str, Any]:
+    """A grant's fields."""
+    return {field.name: getattr(grant, field.name) for field in dataclasses.fields(grant)}

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.engine.fake_programs import FakeProcess
@@ -44,6 +45,27 @@ async def test_decisions_are_events_and_are_kept(world: World):
     kinds = [event.kind async for event in world.service.events(run.id)]
     assert kinds.count("decision") == 1
     assert list(world.store.lines) == [run.id]
+
+
+async def test_a_decision_that_the_store_refuses_is_told_all_the_same(world: World, monkeypatch):
+    """Whoever follows the run hears of it, and the daemon's log says that a record is missing."""
+
+    async def refuse(_run_id: str, _line: DecisionLine) -> None:
+        raise OSError("disk full")
+
+    async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
+        (sandbox_id,) = world.link.grants
+        world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        return 0
+
+    monkeypatch.setattr(world.store, "add_decision", refuse)
+    world.agent = ask
+
+    with capture_logs() as logs:
+        run = await world.run()
+
+    assert [event.kind async for event in world.service.events(run.id)].count("decision") == 1
+    assert [(e["event"], e["error"]) for e in logs] == [("record-not-written", "OSError")]
 
 
 async def test_events_of_a_run_of_an_earlier_daemon(world: World):
