@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,43 @@ def build_master(hooks: Hooks, tls: MemoryTlsConfig, *, modes: list[str]) -> Mas
 def trust_upstreams(master: Master, roots: Path) -> None:
     """Verify upstreams against the certificates in this file."""
     master.options.update(ssl_verify_upstream_trusted_ca=str(roots))
+
+
+async def run_master(master: Master, on_listening: Callable[[], Awaitable[None]]) -> None:
+    """Serve until the master is shut down; `on_listening` is awaited once every port of every mode listens.
+
+    mitmproxy 12.2 logs a port that cannot be had and goes on without it; here it is an OSError.
+    """
+    server: proxyserver.Proxyserver = master.addons.get("proxyserver")
+    started = _Started()
+    master.addons.add(started)
+    running = asyncio.create_task(master.run())
+    waiting = asyncio.create_task(started.event.wait())
+    try:
+        await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
+        for instance in server.servers if started.event.is_set() else ():
+            if not instance.is_running:
+                raise OSError(f"cannot listen on {instance.mode.full_spec}: {instance.last_exception}")
+        if started.event.is_set():
+            await on_listening()
+        await running
+    finally:
+        waiting.cancel()
+        master.shutdown()
+        await asyncio.wait((running,))
+
+
+class _Started:
+    """Tells that mitmproxy has tried to open all its listeners."""
+
+    name = "orchbox-started"
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def running(self) -> None:
+        """The hook that mitmproxy calls behind the start of the listeners."""
+        self.event.set()
 
 
 async def close_listeners(master: Master) -> None:

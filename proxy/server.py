@@ -19,7 +19,7 @@ from proxy.control.server import ControlServer, sweep_forever
 from proxy.destination.resolve import Lookup, lookup_ipv4
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
-from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, trust_upstreams
+from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, run_master, trust_upstreams
 
 DNS_PORT = 53
 
@@ -64,11 +64,11 @@ class ProxyServer:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.master.shutdown)
-        await self.control.start()
         self.hooks.door.port = await self._relay.start()
         sweeper = asyncio.create_task(sweep_forever(self.sweep))
         try:
-            await self.master.run()
+            # No control socket before there are ports: a grant that is acknowledged is one that can be used.
+            await run_master(self.master, self.control.start)
         finally:
             sweeper.cancel()
             await close_listeners(self.master)

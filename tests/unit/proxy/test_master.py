@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,48 @@ async def test_no_hook_is_in_two_addons(tmp_path: Path):
 
     # Proxyserver's can only set an error, which ours never takes back.
     assert shared == {"server_connect": ["Proxyserver", "ConnectionHooks"]}
+
+
+def _settings(folder: Path, taken: socket.socket | None = None) -> ProxySettings:
+    with contextlib.ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
+        ports = [sock.getsockname()[1] for sock in free]
+    if taken is not None:
+        ports[-1] = taken.getsockname()[1]
+    return ProxySettings(folder / "s", folder, "127.0.0.1", *ports)
+
+
+async def test_a_port_that_cannot_be_had_is_an_error(tmp_path: Path):
+    """mitmproxy logs it and goes on; a proxy without its name server must not take a grant."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        server = ProxyServer(_settings(tmp_path, taken))
+
+        with pytest.raises(OSError, match=r"cannot listen on dns@127\.0\.0\.1"):
+            await server.run()
+
+    assert not (tmp_path / "s").exists()
+
+
+async def test_the_control_socket_opens_behind_the_last_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A grant that was acknowledged is one that can be used: no question is lost before there is a listener."""
+    may_listen = asyncio.Event()
+    start = proxyserver.Proxyserver.setup_servers
+
+    async def late(self: proxyserver.Proxyserver) -> bool:
+        await may_listen.wait()
+        return await start(self)
+
+    monkeypatch.setattr(proxyserver.Proxyserver, "setup_servers", late)
+    server = ProxyServer(_settings(tmp_path))
+    running = asyncio.create_task(server.run())
+    await asyncio.sleep(0.2)
+    assert not (tmp_path / "s").exists()
+
+    may_listen.set()
+    async with asyncio.timeout(5):
+        while not (tmp_path / "s").exists():
+            await asyncio.sleep(0.01)
+    assert all(instance.is_running for instance in server.master.addons.get("proxyserver").servers)
+    server.master.shutdown()
+    await running
+    assert not (tmp_path / "s").exists()
