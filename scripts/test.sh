@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every test, and nothing of them left on the engine, in two lanes for two cores: tests of sandboxes, the
-# canaries and the probe one after the other, and beside them those that may run at the same time. The output
-# of the second lane comes after that of the first. `build/test-beside.log` has it meanwhile.
+# Every test, and nothing of them left on the engine, in three lanes, since tests of sandboxes mostly wait:
+# those that share the machine's engine one after the other, beside them the probe on a host of its own, and
+# all that may run at the same time. What the other lanes print comes after the first lane's output;
+# `build/test-probe.log` and `build/test-beside.log` have it meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
@@ -13,9 +14,16 @@ for folder in tests/*/test_*.py tests/*/*/test_*.py tests/*/*/*/test_*.py; do # 
   esac
 done
 
-shared() { "$python" -m pytest tests/integration tests/probe -m 'not own_engine'; }
+shared() { "$python" -m pytest tests/integration tests/probe/test_trust_kit.py -m 'not own_engine'; }
 
-beside() { # the first use the shared engine, and must be over before `orch probe` looks at all there is on it
+probe() { # on a host of its own, since canaries, firewall and inventory are a whole host's
+  local images=()
+  for name in daemon proxy agent-python; do images+=(--image "orchbox/$name:local"); done
+  "$python" -m tests.harness.on_private_host "${images[@]}" -- \
+    "$python" -m pytest tests/probe --ignore=tests/probe/test_trust_kit.py
+}
+
+beside() { # the first use the shared engine, and must be over before `orch probe --trust` looks at all of it
   local status=0 core=(tests/unit/proxy/policy tests/unit/proxy/destination)
   "$python" -m pytest tests/contract || status=$?
   "$python" -m pytest tests/integration -m own_engine || status=$?
@@ -33,16 +41,22 @@ inventory() { # every container, network and volume on the engine
 
 mkdir -p build
 inventory | sort >build/engine-before.txt
-set -m # a group of its own for the lane, so that an interruption here ends all of it
-beside >build/test-beside.log 2>&1 </dev/null &
-pid=$!
+lanes=(probe beside) pids=()
+set -m # a group of its own for each lane, so that an interruption here ends all of it
+for lane in "${lanes[@]}"; do
+  "$lane" >"build/test-$lane.log" 2>&1 </dev/null &
+  pids+=($!)
+done
 set +m
-trap 'kill -- -$pid 2>/dev/null || true' EXIT
+trap 'kill -- "${pids[@]/#/-}" 2>/dev/null || true' EXIT
 status=0
 shared || status=$?
-wait $pid || status=$?
+for pid in "${pids[@]}"; do wait "$pid" || status=$?; done
 trap - EXIT
-cat build/test-beside.log
+for lane in "${lanes[@]}"; do
+  echo "== tests of the lane '$lane'"
+  cat "build/test-$lane.log"
+done
 
 inventory | sort >build/engine-after.txt
 left=$(comm -13 build/engine-before.txt build/engine-after.txt)

@@ -51,10 +51,10 @@ async def probe(
     """Attack this host from inside a real sandbox. Raises CanaryError, NotReadyError, OrchError."""
     started = time.monotonic()
     problems: list[str] = []
-    attacked = PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)(policy)
     async with probe_lab(settings, policy=policy, problems=problems) as lab:
-        plan = Plan(cases, lab.ground, may_resolve=attacked.allow_any_public)
-        results = await _attack(lab, plan, isolation, on_progress, problems)
+        results = await attack_from(
+            lab, cases, isolation=isolation, problems=problems, on_progress=on_progress
+        )
         engine = (await lab.engine.info()).version
     took = time.monotonic() - started
     return Report(policy, isolation.value, f"Docker {engine}", tuple(results), took, tuple(problems))
@@ -131,9 +131,19 @@ class Plan:
         return text.replace("{public}", at.public).replace("{dns}", at.dns).replace("{upstream}", at.upstream)
 
 
-async def _attack(
-    lab: ProbeLab, plan: Plan, isolation: Isolation, on_progress: Progress, problems: list[str]
+async def attack_from(
+    lab: ProbeLab,
+    cases: tuple[Case, ...],
+    *,
+    isolation: Isolation,
+    problems: list[str],
+    on_progress: Progress = lambda _id, _outcome: None,
 ) -> list[Result]:
+    """Make the cases from one sandbox of this lab; what no case accounts for is added to `problems`.
+
+    A lab can be attacked again once this is over. Raises CanaryError, OrchError.
+    """
+    plan = Plan(cases, lab.ground, may_resolve=lab.policy.allow_any_public)
     seen: dict[str, Inside] = {}
 
     def on_log(text: str) -> None:

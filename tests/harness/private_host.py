@@ -86,6 +86,10 @@ class PrivateHost:
             raise HarnessError(f"`{script}` failed: {done.stderr.strip()}")
         return done.stdout
 
+    def argv(self, command: Sequence[str]) -> list[str]:
+        """The command as a process on it, with the files of this machine and in the present folder."""
+        return [*self._inside, "env", f"--chdir={Path.cwd()}", *command]
+
     def stop_engine(self) -> None:
         """As `systemctl stop docker`: every container ends."""
         with contextlib.suppress(HarnessError):  # it may have ended by itself

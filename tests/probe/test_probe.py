@@ -11,44 +11,10 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-import docker
 import pytest
 
 from runtime.daemon.settings import Settings
-
-ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 180
-"""The probe's own promise, on two cores."""
-
-
-def orch(*arguments: str, folder: Path) -> tuple[int, Any]:
-    """Run a probe as its user does; status and report. Fails with the probe's own words where it made none."""
-    own = {k: v for k, v in os.environ.items() if not k.startswith("ORCHBOX_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "runtime.cli.main", "probe", *arguments, "--json"],
-        env={**own, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S + 120,
-        cwd=folder,
-        check=False,
-    )
-    report = json.loads(done.stdout)
-    if report.get("error"):
-        pytest.fail(f"{report['message']}: {report.get('hint')}")
-    return done.returncode, report
-
-
-def inventory() -> set[str]:
-    """Everything on the engine, of anybody's."""
-    client = docker.from_env()
-    try:
-        found = {c.name for c in client.containers.list(all=True, ignore_removed=True)} | {
-            n.name for n in client.networks.list()
-        }
-        return found | {v.name for v in client.volumes.list()}
-    finally:
-        client.close()
+from tests.probe.command import LIMIT_S, ROOT, inventory, orch
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +106,3 @@ def test_a_killed_probe_is_cleaned_up_by_the_next(tmp_path: Path):
 def test_settings_are_a_newcomers(settings: Settings):
     """The tier attacks the shipped defaults, whatever this machine's environment says."""
     assert settings.site_policy is None
-
-
-@pytest.mark.usefixtures("trust_image")
-def test_trust_kit(tmp_path: Path):
-    """`orch probe --trust`: every client works as it is and says that it is refused; nothing is left behind."""
-    before = inventory()
-
-    status, report = orch("--trust", folder=tmp_path)
-
-    assert [row for row in report["rows"] if not row["ok"]] == []
-    assert (status, report["ok"], report["problems"]) == (0, True, [])
-    assert len({row["client"] for row in report["rows"]}) >= 20
-    assert inventory() == before

@@ -8,6 +8,7 @@ import gc
 import io
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from runtime.model.limits import Isolation
 from runtime.network.guard import HostGuard
 from runtime.network.proof import GuardStatus
 from runtime.network.rules import TABLE
-from runtime.probe.attack import cases_for, probe
+from runtime.probe.attack import attack_from, cases_for, probe
+from runtime.probe.corpus.case import Case
+from runtime.probe.lab import ProbeLab, probe_lab
 from runtime.probe.result import Verdict
 
 # The lab's loop ends with connections of a proxy that was sabotaged; what is asserted is the verdict.
@@ -119,7 +122,10 @@ def collected() -> Iterator[None]:
 @pytest.fixture
 def without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """The guard is installed, its proof (seconds) is left to the tests of the whole probe."""
+    _skip_proof(monkeypatch)
 
+
+def _skip_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     async def install(self: HostGuard, *_: Any, **__: Any) -> GuardStatus:
         await self._install()
         self.status = GuardStatus(is_proved=True, detail="installed")
@@ -162,13 +168,49 @@ def sabotaged_images() -> Iterator[Callable[[str], str]]:
     client.close()
 
 
-def caught(settings: Settings, wanted: tuple[str, ...]) -> dict[str, Verdict]:
-    """What the wanted cases say."""
+def chosen(settings: Settings, wanted: tuple[str, ...]) -> tuple[Case, ...]:
+    """The wanted cases, all of them."""
     cases = tuple(case for case in cases_for(settings, "llm-only") if case.id in wanted)
     assert {case.id for case in cases} == set(wanted)
+    return cases
+
+
+def caught(settings: Settings, wanted: tuple[str, ...]) -> dict[str, Verdict]:
+    """What the wanted cases say in a lab of their own."""
+    cases = chosen(settings, wanted)
     report = asyncio.run(probe(settings, policy="llm-only", isolation=Isolation.RUNC, cases=cases))
     assert not [problem for problem in report.problems if problem.startswith("left behind")]
     return {result.case.id: result.verdict for result in report.results}
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLab:
+    """A lab whose sandboxes are sabotaged one after the other: daemon, proxy and canaries are whole."""
+
+    settings: Settings
+    lab: ProbeLab
+    runner: asyncio.Runner
+
+    def caught(self, wanted: tuple[str, ...]) -> dict[str, Verdict]:
+        """What the wanted cases say, made from one sandbox of their own."""
+        cases = chosen(self.settings, wanted)
+        attack = attack_from(self.lab, cases, isolation=Isolation.RUNC, problems=[])
+        return {result.case.id: result.verdict for result in self.runner.run(attack)}
+
+
+@pytest.fixture(scope="module")
+def shared_lab(settings: Settings) -> Iterator[SharedLab]:
+    """Started once; what it leaves behind fails the last test that uses it."""
+    problems: list[str] = []
+    with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
+        _skip_proof(patch)
+        entered = probe_lab(settings, policy="llm-only", problems=problems)
+        lab = runner.run(entered.__aenter__())
+        try:
+            yield SharedLab(settings, lab, runner)
+        finally:
+            runner.run(entered.__aexit__(None, None, None))
+    assert problems == []
 
 
 def note(matrix: Path, defence: str, verdicts: dict[str, Verdict]) -> None:
@@ -200,28 +242,6 @@ def test_missing_defence_of_the_proxy_is_noticed(
     assert Verdict.HELD not in verdicts.values(), verdicts
 
 
-@pytest.mark.usefixtures("without_proof")
-@pytest.mark.parametrize("defence", SANDBOX)
-def test_missing_defence_of_the_sandbox_is_noticed(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, matrix: Path, defence: str
-):
-    """Every case that aims at this part of the configuration stops holding."""
-    remove, wanted = SANDBOX[defence]
-    configure = runtime.sandbox.maker.sandbox_config
-
-    def lax(spec: Any) -> dict[str, Any]:
-        config = copy.deepcopy(configure(spec))
-        remove(config)
-        return config
-
-    monkeypatch.setattr(runtime.sandbox.maker, "sandbox_config", lax)
-
-    verdicts = caught(settings, wanted)
-
-    note(matrix, defence, verdicts)
-    assert Verdict.HELD not in verdicts.values(), verdicts
-
-
 def test_missing_guard_is_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch, matrix: Path):
     """Without its table the host answers, and both its own canary and the sandbox say so."""
 
@@ -237,4 +257,25 @@ def test_missing_guard_is_noticed(settings: Settings, monkeypatch: pytest.Monkey
     verdicts = caught(settings, ("L-01a", "L-01c"))
 
     note(matrix, "guard", verdicts)
+    assert Verdict.HELD not in verdicts.values(), verdicts
+
+
+@pytest.mark.parametrize("defence", SANDBOX)
+def test_missing_defence_of_the_sandbox_is_noticed(
+    shared_lab: SharedLab, monkeypatch: pytest.MonkeyPatch, matrix: Path, defence: str
+):
+    """Every case that aims at this part of the configuration stops holding."""
+    remove, wanted = SANDBOX[defence]
+    configure = runtime.sandbox.maker.sandbox_config
+
+    def lax(spec: Any) -> dict[str, Any]:
+        config = copy.deepcopy(configure(spec))
+        remove(config)
+        return config
+
+    monkeypatch.setattr(runtime.sandbox.maker, "sandbox_config", lax)
+
+    verdicts = shared_lab.caught(wanted)
+
+    note(matrix, defence, verdicts)
     assert Verdict.HELD not in verdicts.values(), verdicts
