@@ -1,9 +1,10 @@
-"""Wires the proxy process: registry, hooks, master, control socket."""
+"""Wires a worker, the proxy of one sandbox: registry, hooks, master, control connection."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ from pathlib import Path
 from proxy.admission.grants import GrantRefusedError, GrantRegistry
 from proxy.admission.session import HOST_PORT, SNI_PORT, Entry
 from proxy.contract.grant import Grant
-from proxy.contract.messages import EXPLICIT_PORT, LLM_SOCKET
+from proxy.contract.messages import EXPLICIT_PORT
 from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
-from proxy.control.server import ControlServer, sweep_forever
+from proxy.control.server import ControlConnection, sweep_forever
 from proxy.destination.resolve import Lookup, lookup_ipv4
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
@@ -28,10 +29,12 @@ DNS_PORT = 53
 class ProxySettings:
     """Where the proxy listens; the defaults are the container's."""
 
-    control_socket: Path
+    host: str
+    """The proxy's address on the sandbox's network; it listens nowhere else."""
+    llm_socket: Path
+    """Where the daemon's LLM router listens."""
     scratch: Path
     """A tmpfs folder for the one file mitmproxy insists on reading: the upstream trust roots."""
-    host: str = "0.0.0.0"  # noqa: S104 - the container's networks are its boundary; grants name the address
     explicit_port: int = EXPLICIT_PORT
     sni_port: int = SNI_PORT
     host_port: int = HOST_PORT
@@ -39,7 +42,7 @@ class ProxySettings:
 
 
 class ProxyServer:
-    """One proxy process. Build it inside a running event loop."""
+    """The proxy of one sandbox. Build it inside a running event loop."""
 
     def __init__(self, settings: ProxySettings, *, lookup: Lookup = lookup_ipv4) -> None:
         self.grants = GrantRegistry(time.monotonic)
@@ -55,25 +58,37 @@ class ProxyServer:
         modes = [f"regular@{settings.host}:{port}" for port in ports]
         modes.append(f"dns@{settings.host}:{settings.dns_port}")
         self.master = build_master(self.hooks, self._tls, modes=modes)
-        self.control = ControlServer(settings.control_socket, self.grants, self.audit, self)
-        self._relay = LlmRelay(settings.control_socket.with_name(LLM_SOCKET))
+        self.control = ControlConnection(self.grants, self.audit, self)
+        self._relay = LlmRelay(settings.llm_socket)
         self._upstream_ca: str | None = None
 
-    async def run(self) -> None:
-        """Serve until told to stop. Raises OSError where a port or the socket cannot be had."""
+    async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve until this connection of the daemon's ends. Raises OSError where a port cannot be had."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.master.shutdown)
+            loop.add_signal_handler(number, self.shutdown)
         self.hooks.door.port = await self._relay.start()
         sweeper = asyncio.create_task(sweep_forever(self.sweep))
+        serving: list[asyncio.Task[None]] = []
+
+        async def on_listening() -> None:
+            task = asyncio.create_task(self.control.serve(reader, writer))
+            task.add_done_callback(lambda _task: self.shutdown())
+            serving.append(task)
+
         try:
-            # No control socket before there are ports: a grant that is acknowledged is one that can be used.
-            await run_master(self.master, self.control.start)
+            # Nothing is said to the daemon before there are ports: a grant that is acknowledged can be used.
+            await run_master(self.master, on_listening)
         finally:
             sweeper.cancel()
+            self.control.close()
+            await asyncio.gather(*serving, return_exceptions=True)
             await close_listeners(self.master)
             await self._relay.close()
-            await self.control.close()
+
+    def shutdown(self) -> None:
+        """Let `run` come to its end."""
+        self.master.shutdown()  # type: ignore[no-untyped-call]
 
     def sweep(self) -> None:
         """What is done every second: expired grants, late clients, refusals to report."""
@@ -88,19 +103,21 @@ class ProxyServer:
 
     def check(self, grant: Grant) -> None:
         """Refuse a grant that cannot be enforced as written; take over its upstream CA."""
+        if grant.proxy_address != self._settings.host:
+            raise GrantRefusedError("the grant is for another network than this process listens on")
+        if any(held.sandbox_id != grant.sandbox_id for held in self.grants.held()):
+            raise GrantRefusedError("this process is another sandbox's")
         pem = grant.policy.upstream_ca_pem
         if pem == self._upstream_ca:
             return
-        others = [g for g in self.grants.held() if g.sandbox_id != grant.sandbox_id]
-        if others:
-            raise GrantRefusedError(
-                "upstream_ca differs from that of the running sandboxes; it is one per daemon"
-            )
         roots = SYSTEM_ROOTS.read_text() if SYSTEM_ROOTS.exists() else ""
-        # A new name for new content: mitmproxy caches TLS contexts by file name.
+        # A new name for new content: mitmproxy caches TLS contexts by file name. Workers share the folder, so
+        # the file is complete when it gets its name.
         digest = hashlib.sha256((pem or "").encode()).hexdigest()[:16]
         path = self._settings.scratch / f"roots-{digest}.pem"
-        path.write_text(roots + "\n" + (pem or ""))
+        draft = path.with_name(f"{path.name}.{os.getpid()}")
+        draft.write_text(roots + "\n" + (pem or ""))
+        draft.rename(path)
         trust_upstreams(self.master, path)
         self._upstream_ca = pem
 

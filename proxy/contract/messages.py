@@ -1,10 +1,13 @@
 """What daemon and proxy say to each other on the control socket, and where they meet. Pure.
 
-JSON, one object a line, at most MAX_LINE_BYTES.
+JSON, one object a line, at most MAX_LINE_BYTES. The parent says `ready` on each connection. One on which the
+daemon says `open` goes over to a worker, a process of its own for one sandbox, which ends with it.
 
-daemon -> proxy   {"op": "hello", "ca_cert_pem", "ca_key_pem"}
+daemon -> parent  {"op": "open", "address"}
+daemon -> worker  {"op": "hello", "ca_cert_pem", "ca_key_pem"}
                   {"op": "grant", "grant": {...}}        {"op": "revoke", "sandbox_id"}
-proxy -> daemon   {"event": "ready"}
+parent -> daemon  {"event": "ready"}
+worker -> daemon  {"event": "listening"}                 {"event": "failed", "error"}
                   {"event": "applied", "sandbox_id", "revision"}
                   {"event": "refused", "sandbox_id", "revision", "error"}
                   {"event": "revoked", "sandbox_id"}     {"event": "decision", "decision": {...}}
@@ -46,6 +49,16 @@ class MessageTooLongError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Open:
+    """Make a worker that listens on this address and nowhere else; answered by Listening or Failed.
+
+    Nothing else may be said before the answer: the parent reads one line.
+    """
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """The daemon's first word: the CA to issue the sandboxes' certificates from."""
 
@@ -81,7 +94,19 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The proxy's first word on a connection: it holds no grant."""
+    """The parent's first word on a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A worker's first word: all its ports listen, and it holds no grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """There is no worker: it could not be made, or cannot listen."""
+
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +141,16 @@ class Decided:
     decision: DecisionLine
 
 
-type Op = Hello | GiveGrant | Revoke
+type Op = Open | Hello | GiveGrant | Revoke
 """What the daemon says."""
-type Event = Ready | Applied | Refused | Revoked | Decided
+type Event = Ready | Listening | Failed | Applied | Refused | Revoked | Decided
 """What the proxy says."""
 
-_OPS: dict[str, type[Any]] = {"hello": Hello, "grant": GiveGrant, "revoke": Revoke}
+_OPS: dict[str, type[Any]] = {"open": Open, "hello": Hello, "grant": GiveGrant, "revoke": Revoke}
 _EVENTS: dict[str, type[Any]] = {
     "ready": Ready,
+    "listening": Listening,
+    "failed": Failed,
     "applied": Applied,
     "refused": Refused,
     "revoked": Revoked,
@@ -194,6 +221,7 @@ def _object(value: object) -> Mapping[str, object]:
 
 
 _FIELDS: dict[str, Callable[[object], Any]] = {
+    "address": _text,
     "ca_cert_pem": _text,
     "ca_key_pem": _text,
     "grant": _object,

@@ -1,14 +1,13 @@
-"""The control socket: grants in, acknowledgements and decisions out (`proxy.contract.messages`).
+"""The control connection: grants in, acknowledgements and decisions out (`proxy.contract.messages`).
 
 Grants live as long as the connection that gave them: when the daemon goes, nobody reads the audit, so
-nothing is allowed. A new connection replaces the old one and starts from nothing.
+nothing is allowed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 import structlog
@@ -17,14 +16,15 @@ from proxy.admission.grants import GrantRefusedError, GrantRegistry
 from proxy.contract.decision_line import DecisionLine
 from proxy.contract.grant import Grant, grant_from_wire
 from proxy.contract.messages import (
-    MAX_LINE_BYTES,
     Applied,
     Decided,
     Event,
     GiveGrant,
     Hello,
+    Listening,
     Op,
-    Ready,
+    Open,
+    ProtocolError,
     Refused,
     Revoke,
     Revoked,
@@ -50,57 +50,44 @@ class Enforcer(Protocol):
         """Cut every connection of a sandbox."""
 
 
-class ControlServer:
-    """Serves one daemon at a time on an owner-only unix socket."""
+class ControlConnection:
+    """Serves the one connection of the daemon's over which this process is steered."""
 
-    def __init__(self, path: Path, grants: GrantRegistry, audit: Audit, enforcer: Enforcer) -> None:
-        self._path = path
+    def __init__(self, grants: GrantRegistry, audit: Audit, enforcer: Enforcer) -> None:
         self._grants = grants
         self._enforcer = enforcer
         self._writer: asyncio.StreamWriter | None = None
-        self._server: asyncio.Server | None = None
         self._log = structlog.get_logger()
         audit.listener = self._on_decision
 
-    async def start(self) -> None:
-        """Listen. Raises OSError where the socket cannot be made."""
-        self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_LINE_BYTES)
-        self._path.chmod(0o600)
-
-    async def close(self) -> None:
-        """Stop listening and drop every grant."""
-        if self._server is not None:
-            self._server.close()
-        if self._writer is not None:
-            self._writer.close()
-        self._drop_all()
-        self._path.unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """Cut the connections of sandboxes whose grant has run out."""
-        for sandbox_id in self._grants.expired():
-            self._enforcer.drop_sandbox(sandbox_id)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._drop_all()
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Say that the ports listen, then do what is said; with the connection every grant ends."""
         self._writer = writer
-        self._send(Ready())
+        self._send(Listening())
         try:
             while line := await reader.readline():
                 self._handle(read_op(line))
         except (ValueError, OSError) as exc:
             self._log.error("control-connection-failed", error=type(exc).__name__)
         finally:
-            writer.close()
-            if self._writer is writer:
-                self._writer = None
-                self._drop_all()
+            self.close()
+
+    def close(self) -> None:
+        """End the connection and drop every grant."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+        self._drop_all()
+
+    def sweep(self) -> None:
+        """Cut the connections of sandboxes whose grant has run out."""
+        for sandbox_id in self._grants.expired():
+            self._enforcer.drop_sandbox(sandbox_id)
 
     def _handle(self, op: Op) -> None:
         match op:
+            case Open():
+                raise ProtocolError("this process is open already")
             case Hello():
                 self._enforcer.set_ca(op.ca_cert_pem, op.ca_key_pem)
             case GiveGrant():

@@ -24,10 +24,27 @@ class ProxySpec:
     uid: int
     dns: tuple[str, ...]
     labels: Mapping[str, str]
+    slots: int
+    """How many sandboxes there can be at a time: each has a process in the container."""
+    host_memory_bytes: int
+
+
+PARENT_BYTES = 256 << 20
+WORKER_BYTES = 192 << 20
+"""What a worker takes at most by its own limit (`proxy/worker.py`)."""
+TASKS_BASE, TASKS_PER_WORKER, MAX_TASKS = 64, 16, 32768
 
 
 def proxy_config(spec: ProxySpec) -> ContainerConfig:
-    """The proxy: as tight as a sandbox, but for its networks and its control socket."""
+    """The proxy: as tight as a sandbox, but for its networks and its control socket.
+
+    Its memory has room for every worker at its own limit, as far as half of the host's goes: what the workers
+    can do to one another is to be bounded by their limits, not by the container's.
+    """
+    memory = max(
+        PARENT_BYTES + WORKER_BYTES,
+        min(PARENT_BYTES + spec.slots * WORKER_BYTES, spec.host_memory_bytes // 2),
+    )
     return {
         "Image": spec.image,
         "Hostname": "proxy",
@@ -37,16 +54,16 @@ def proxy_config(spec: ProxySpec) -> ContainerConfig:
         "HostConfig": {
             "NetworkMode": spec.network,
             "ReadonlyRootfs": True,
-            "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=16m,mode=1777"},  # noqa: S108 - in the container
+            "Tmpfs": {"/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108 - in the container
             "Binds": [f"{spec.control_dir}:{CONTROL_FOLDER}:rw"],
             "CapDrop": ["ALL"],
             "SecurityOpt": security_options(),
-            "PidsLimit": 128,
-            "Memory": 1 << 30,
-            "MemorySwap": 1 << 30,
+            "PidsLimit": min(MAX_TASKS, TASKS_BASE + spec.slots * TASKS_PER_WORKER),
+            "Memory": memory,
+            "MemorySwap": memory,
             "Ulimits": [
-                {"Name": "nofile", "Soft": 16384, "Hard": 16384},
-                {"Name": "core", "Soft": 0, "Hard": 0},  # it holds tokens and the CA's key
+                {"Name": "nofile", "Soft": 16384, "Hard": 16384},  # of the parent; a worker's own is lower
+                {"Name": "core", "Soft": 0, "Hard": 0},  # its processes hold tokens and keys of CAs
             ],
             "Sysctls": {
                 "net.ipv4.ip_forward": "0",

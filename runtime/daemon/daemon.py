@@ -19,7 +19,7 @@ from runtime.llm.door import LlmRoutes
 from runtime.llm.serve import LlmServer
 from runtime.llm.session import LlmSessions
 from runtime.network.guard import HostGuard
-from runtime.network.slots import NetworkSlots
+from runtime.network.slots import NetworkSlots, slot_count
 from runtime.policies.catalogue import PolicyCatalogue
 from runtime.runs.service import RunService
 from runtime.runs.store import Store
@@ -51,6 +51,7 @@ class Daemon:
             slots,
             instance=instance,
             image=settings.image("daemon"),
+            listening=self._link.listening,
         )
         self.supervisor = ProxySupervisor(
             engine,
@@ -58,6 +59,7 @@ class Daemon:
             image=settings.image("proxy"),
             control_dir=settings.control_dir,
             dns=settings.proxy_dns,
+            slots=slot_count(settings.pool),
             owner=owner,
         )
         self._maker = SandboxMaker(

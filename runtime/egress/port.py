@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from proxy.contract.decision_line import DecisionLine
@@ -14,14 +15,17 @@ class LinkPort(Protocol):
 
     on_decision: Callable[[DecisionLine], None]
     on_lost: Callable[[], None]
+    on_sandbox_lost: Callable[[str], None]
 
     @property
     def is_connected(self) -> bool:
-        """Whether a proxy enforces what it is told."""
+        """Whether there is a proxy."""
 
-    @property
-    def ca_pem(self) -> str:
-        """The certificate that sandboxes trust."""
+    def ca_pem(self, sandbox_id: str) -> str:
+        """The certificate that a sandbox with a grant trusts."""
+
+    def listening(self, address: str) -> AbstractAsyncContextManager[None]:
+        """A part of the proxy without a grant that listens on this address of its own meanwhile."""
 
     async def grant(self, grant: Grant) -> None:
         """Give a grant; returns once it is enforced."""

@@ -25,13 +25,16 @@ class ProxySupervisor:
         image: str,
         control_dir: Path,
         dns: tuple[str, ...],
+        slots: int,
         owner: str | None = None,
     ) -> None:
+        """`slots` is how many sandboxes there can be at a time."""
         self._engine = engine
         self._instance = instance
         self._image = image
         self._control_dir = control_dir
         self._dns = dns
+        self._slots = slots
         self._marks = labels.labels(instance, "proxy", **({labels.OWNER: owner} if owner else {}))
         self.network = f"orchbox-{instance}-egress"
         self.container = f"orchbox-{instance}-proxy"
@@ -65,6 +68,8 @@ class ProxySupervisor:
                 uid=uid,
                 dns=self._dns,
                 labels=marks,
+                slots=self._slots,
+                host_memory_bytes=(await self._engine.info()).memory_bytes,
             )
         )
         await self._engine.create(self.container, config)

@@ -68,7 +68,7 @@ class FakeEngine:
         has_apparmor: bool = False,
     ) -> None:
         self._images = dict(images)
-        self._info = EngineInfo("0-fake", runtimes, has_apparmor)
+        self._info = EngineInfo("0-fake", runtimes, has_apparmor, 8 << 30)
         self.broken_runtimes: set[str] = set()
         """Listed, but their program does not start."""
         self.swapped_runtime: str | None = None

@@ -23,6 +23,8 @@ class EngineInfo:
     version: str
     runtimes: frozenset[str]
     has_apparmor: bool = False
+    memory_bytes: int = 0
+    """Of the host; 0 where the engine does not say."""
 
 
 ISOLATED_GATEWAYS_SINCE = 28

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
 import structlog
 
@@ -37,17 +37,29 @@ RETRY_S = 0.5
 RETRY_MAX_S = 10.0
 
 
+type Listening = Callable[[str], AbstractAsyncContextManager[None]]
+
+
 class HostGuard:
     """Installs the guard and proves it."""
 
     def __init__(
-        self, engine: Engine, slots: NetworkSlots, *, instance: str, image: str, slot_count: int = MAX_SLOTS
+        self,
+        engine: Engine,
+        slots: NetworkSlots,
+        *,
+        instance: str,
+        image: str,
+        listening: Listening,
+        slot_count: int = MAX_SLOTS,
     ) -> None:
+        """`listening` has the proxy listen on one of its addresses while it is entered."""
         self._engine = engine
         self._slots = slots
         self._instance = instance
         self._name = f"orchbox-{instance}-proof"
         self._image = image
+        self._listening = listening
         # The table is the host's: it must hold for the slots of every daemon, not only for our pool's.
         self._slot_count = max(slot_count, MAX_SLOTS)
         self.status = GuardStatus()
@@ -142,6 +154,8 @@ class HostGuard:
             await self._engine.connect(slot.network, proxy, slot.proxy_address)
             behind = behind_the_host(await self._engine.inspect(proxy), slot.network, proxy_port)
             async with asyncio.timeout(PROOF_TIMEOUT_S), AsyncExitStack() as stack:
+                for address in (slot.proxy_address, *(address for address, _ in behind)):
+                    await stack.enter_async_context(self._listening(address))
                 listener = self._config(listener_argv(slot.bridge, behind), "host")
                 neighbour = self._config(neighbour_argv(), slot.network, slot.sandbox_address, ipv6=ipv6)
                 streams = [await self._start(stack, config) for config in (listener, neighbour)]

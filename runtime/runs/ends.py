@@ -14,6 +14,11 @@ PROXY_LOST = RunError(
     ProxyLostError.code,
     "the egress proxy went away while the agent ran: it had no way out any more and was stopped",
 )
+WORKER_LOST = RunError(
+    ProxyLostError.code,
+    "the run's own process at the egress proxy ended while the agent ran (it failed, or its memory was used "
+    "up): the agent had no way out any more and was stopped",
+)
 GUARD_LOST = RunError(
     GuardLostError.code, "the host guard was changed or removed while the agent ran, so the agent was stopped"
 )

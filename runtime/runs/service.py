@@ -19,10 +19,11 @@ from runtime.keys.live import LiveSecrets
 from runtime.keys.placeholders import deliver
 from runtime.keys.settle import settle, wanted
 from runtime.model.run import Event, Run, RunRequest, RunState
+from runtime.model.sandbox_id import run_id_of
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
 from runtime.runs.driver import RunDriver
-from runtime.runs.ends import CANCELLED, GUARD_LOST, PROXY_LOST, Ends
+from runtime.runs.ends import CANCELLED, GUARD_LOST, PROXY_LOST, WORKER_LOST, Ends
 from runtime.runs.ports import LlmPort, StorePort, VaultPort
 from runtime.runs.readiness import Check, Readiness
 from runtime.runs.records import Records
@@ -68,7 +69,11 @@ class RunService:
         await self._records.start()
         self._link.on_decision = self._records.on_decision
         self._link.on_lost = lambda: self._ends.end_all(PROXY_LOST)
+        self._link.on_sandbox_lost = self._end_without_worker
         self._guard.on_lost = lambda: self._ends.end_all(GUARD_LOST)
+
+    def _end_without_worker(self, sandbox_id: str) -> None:
+        self._ends.end(run_id_of(sandbox_id), WORKER_LOST)
 
     async def reap(self) -> None:
         """Remove this instance's sandboxes, helpers and networks that no running task owns."""

@@ -59,7 +59,7 @@ class SandboxMaker:
             spec = _spec(order, slot, marks)
             container = await self._engine.create(name, sandbox_config(spec))
             attached = await self._engine.attach(container)
-            ca_pem = self._link.ca_pem + (order.policy.upstream_ca_pem or "")
+            ca_pem = self._link.ca_pem(grant.sandbox_id) + (order.policy.upstream_ca_pem or "")
             yield Sandbox(
                 container=container,
                 network=slot.network,

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,12 @@ POOL = ipaddress.IPv4Network("10.238.9.0/24")
 PROXY = "import http.server; http.server.test(port=8080, bind='0.0.0.0')"
 
 
+@asynccontextmanager
+async def always(_address: str) -> AsyncIterator[None]:
+    """The stand-in listens on all its addresses, all the time."""
+    yield
+
+
 @dataclass(frozen=True, slots=True)
 class Host:
     """A guard and a container that stands for the proxy."""
@@ -50,7 +56,7 @@ async def host() -> AsyncIterator[Host]:
     marks = labels.labels(instance, "probe")
     network, proxy = f"orchbox-{instance}-egress", f"orchbox-{instance}-proxy"
     slots = NetworkSlots(engine, instance=instance, pool=POOL)
-    guard = HostGuard(engine, slots, instance=instance, image=IMAGE)
+    guard = HostGuard(engine, slots, instance=instance, image=IMAGE, listening=always)
     try:
         await engine.create_network(NetworkSpec(network, None, None, None, is_internal=False, labels=marks))
         config = {"Image": IMAGE, "Entrypoint": ["python3", "-c", PROXY], "Labels": marks}

@@ -115,7 +115,7 @@ def listeners() -> None:
 
     def more(made: Any, tls: Any, *, modes: list[str]) -> Any:
         made.connections.ports[8081] = made.connections.ports[8080]
-        return build(made, tls, modes=[*modes, "regular@0.0.0.0:8081"])
+        return build(made, tls, modes=[*modes, modes[0].replace("8080", "8081")])
 
     server.build_master = more
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import yaml
 
 from runtime.containers.proxy import ProxySpec, proxy_config
+from runtime.daemon.settings import DEFAULT_POOL
+from runtime.network.slots import slot_count
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,15 +51,24 @@ def test_every_service_is_hardened(services: dict[str, Any]) -> None:
 
 def test_proxy_is_what_the_daemon_would_start(services: dict[str, Any]) -> None:
     """Limits, sysctls and tmpfs of the proxy are those of the managed proxy."""
-    config = proxy_config(ProxySpec(image="x", network="n", control_dir="/c", uid=10001, dns=(), labels={}))[
-        "HostConfig"
-    ]
+    spec = ProxySpec(
+        image="x",
+        network="n",
+        control_dir="/c",
+        uid=10001,
+        dns=(),
+        labels={},
+        slots=slot_count(ipaddress.IPv4Network(DEFAULT_POOL)),
+        host_memory_bytes=8 << 30,
+    )
+    config = proxy_config(spec)["HostConfig"]
     proxy = services["proxy"]
 
     assert config["Sysctls"] == proxy["sysctls"]
     assert [f"{path}:{options}" for path, options in config["Tmpfs"].items()] == proxy["tmpfs"]
     assert config["PidsLimit"] == proxy["pids_limit"]
-    assert (config["Memory"], "1g", "1g") == (1 << 30, proxy["mem_limit"], proxy["memswap_limit"])
+    assert proxy["mem_limit"] == proxy["memswap_limit"] == "${ORCHBOX_PROXY_MEMORY:-4g}"
+    assert config["Memory"] == 4 << 30
     assert {u["Name"]: u["Hard"] for u in config["Ulimits"]} == proxy["ulimits"]
     assert (config["Init"], config["IpcMode"]) == (proxy["init"], proxy["ipc"])
 

@@ -25,6 +25,7 @@ ELSEWHERE = {
     "proxy/policy/refusal.py": "wire/test_refusals.py",
     "proxy/secrets/body_codings.py": "unit/proxy/secrets/test_body_scan.py",
     "proxy/server.py": "wire/test_allowed.py",
+    "proxy/worker.py": "unit/proxy/test_parent.py",
     # -- runtime: values and seams, whose behaviour is that of the modules that use them ---------------
     "runtime/agents/folder.py": "unit/runtime/cli/run/test_command.py",
     "runtime/containers/labels.py": "unit/runtime/containers/test_sweep.py",
@@ -133,7 +134,6 @@ ELSEWHERE = {
 OF_MANY = {
     "runtime/runs/test_service_rotation.py": "a secret that changes while a run has it: service, driver and live grant",
     "proxy/policy/test_properties.py": "the policy core as a whole, by generated inputs",
-    "proxy/test_main.py": "proxy/__main__.py",
     "runtime/llm/test_imports.py": "what the router's import may load",
     "runtime/probe/test_corpus.py": "every file of the corpus",
 }

@@ -21,11 +21,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy.contract.grant import Grant
+from proxy.contract.messages import MAX_LINE_BYTES
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
 from proxy.server import ProxyServer, ProxySettings
 from runtime.egress.ca import make_ca
-from runtime.egress.link import ProxyLink
+from runtime.egress.worker_link import WorkerLink
 
 UPSTREAM = "127.0.0.2"
 TOKEN = "token-of-this-test"
@@ -179,7 +180,7 @@ class Rig:
     """A running proxy, the link that steers it, and what it decided."""
 
     server: ProxyServer
-    link: ProxyLink
+    link: WorkerLink
     settings: ProxySettings
     upstream: Upstream
     lines: list[dict] = field(default_factory=list)
@@ -276,9 +277,9 @@ async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
     """The proxy with the grant of `Rig.grant` in force."""
     ports = free_ports(4)
     settings = ProxySettings(
-        control_socket=tmp_path / "proxy.sock",
-        scratch=tmp_path,
         host="127.0.0.1",
+        llm_socket=tmp_path / "llm.sock",
+        scratch=tmp_path,
         explicit_port=ports[0],
         sni_port=ports[1],
         host_port=ports[2],
@@ -294,16 +295,16 @@ async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
         return names[host]
 
     server = ProxyServer(settings, lookup=lookup)
-    running = asyncio.create_task(server.run())
-    link = ProxyLink(settings.control_socket)
+    near, far = socket.socketpair()
+    running = asyncio.create_task(
+        server.run(*await asyncio.open_unix_connection(sock=far, limit=MAX_LINE_BYTES))
+    )
+    link = WorkerLink(*await asyncio.open_unix_connection(sock=near, limit=MAX_LINE_BYTES))
     rig = Rig(server, link, settings, upstream, names=names, lookups=lookups)
     link.on_decision = rig.lines.append
-    await link.start()
-    await link.wait_connected(5)
+    await asyncio.wait_for(link.begin(), 5)
     await link.grant(rig.grant())
     yield rig
     await close_all(rig.writers)
     await link.close()
-    await server.master.addons.get("proxyserver").servers.update([])  # else its sockets stay open
-    server.master.shutdown()
     await asyncio.wait_for(running, 10)

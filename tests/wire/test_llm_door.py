@@ -51,7 +51,7 @@ class Router:
 async def router(rig: Rig) -> AsyncIterator[Router]:
     """A router on the socket, and a grant that opens it."""
     router = Router()
-    path = rig.settings.control_socket.with_name("llm.sock")
+    path = rig.settings.llm_socket
     server = await asyncio.start_unix_server(router.serve, path)
     policy = with_llm(keyed_policy(rig))
     await rig.link.grant(rig.grant(revision=2, policy=policy, secrets=(KEY, DB_SECRET)))
@@ -163,7 +163,7 @@ async def test_without_a_route_it_is_closed(rig: Rig):
 
 async def test_a_router_that_is_away_is_told_as_such(rig: Rig, router: Router):
     """No socket, no answer: a 502 that is no refusal."""
-    rig.settings.control_socket.with_name("llm.sock").unlink()
+    rig.settings.llm_socket.unlink()
     async with client(rig) as http:
         answer = await http.post(URL, content=b"{}")
 

@@ -94,7 +94,7 @@ LIFECYCLE = {"add_log", "configure", "done", "load", "running", "update"}
 
 async def test_no_hook_is_in_two_addons(tmp_path: Path):
     """Of all that the master loads, so that their order decides nothing about traffic."""
-    master = ProxyServer(ProxySettings(control_socket=tmp_path / "s", scratch=tmp_path)).master
+    master = ProxyServer(ProxySettings("127.0.0.1", tmp_path / "s", tmp_path)).master
     shared = {
         hook: [type(addon).__name__ for addon in master.addons.chain if hasattr(addon, hook)]
         for hook in all_hooks
@@ -112,21 +112,34 @@ def _settings(folder: Path, taken: socket.socket | None = None) -> ProxySettings
         ports = [sock.getsockname()[1] for sock in free]
     if taken is not None:
         ports[-1] = taken.getsockname()[1]
-    return ProxySettings(folder / "s", folder, "127.0.0.1", *ports)
+    return ProxySettings("127.0.0.1", folder / "llm.sock", folder, *ports)
 
 
 async def test_a_port_that_cannot_be_had_is_an_error(tmp_path: Path):
     """mitmproxy logs it and goes on; a proxy without its name server must not take a grant."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
+        reader, writer, other, closing = await _connection()
         server = ProxyServer(_settings(tmp_path, taken))
 
         with pytest.raises(OSError, match=r"cannot listen on dns@127\.0\.0\.1"):
-            await server.run()
+            await server.run(reader, writer)
 
-    assert not (tmp_path / "s").exists()
+    writer.close()
+    assert await asyncio.wait_for(other.read(), 5) == b""  # nothing was said
+    closing.close()
 
 
-async def test_the_control_socket_opens_behind_the_last_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def _connection() -> tuple[
+    asyncio.StreamReader, asyncio.StreamWriter, asyncio.StreamReader, asyncio.StreamWriter
+]:
+    near, far = socket.socketpair()
+    return (
+        *await asyncio.open_unix_connection(sock=far),
+        *await asyncio.open_unix_connection(sock=near),
+    )
+
+
+async def test_nothing_is_said_before_the_last_port_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A grant that was acknowledged is one that can be used: no question is lost before there is a listener."""
     may_listen = asyncio.Event()
     start = proxyserver.Proxyserver.setup_servers
@@ -136,16 +149,14 @@ async def test_the_control_socket_opens_behind_the_last_port(tmp_path: Path, mon
         return await start(self)
 
     monkeypatch.setattr(proxyserver.Proxyserver, "setup_servers", late)
+    reader, writer, other, closing = await _connection()
     server = ProxyServer(_settings(tmp_path))
-    running = asyncio.create_task(server.run())
-    await asyncio.sleep(0.2)
-    assert not (tmp_path / "s").exists()
+    running = asyncio.create_task(server.run(reader, writer))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(other.readline(), 0.2)
 
     may_listen.set()
-    async with asyncio.timeout(5):
-        while not (tmp_path / "s").exists():
-            await asyncio.sleep(0.01)
+    assert await asyncio.wait_for(other.readline(), 5) == b'{"event":"listening"}\n'
     assert all(instance.is_running for instance in server.master.addons.get("proxyserver").servers)
-    server.master.shutdown()
-    await running
-    assert not (tmp_path / "s").exists()
+    closing.close()
+    await asyncio.wait_for(running, 5)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from typing import Any
 
 from proxy.contract.grant import Grant
@@ -79,8 +80,8 @@ class FakeLink:
     def __init__(self) -> None:
         self.on_decision: Callable[[dict[str, Any]], None] = lambda _line: None
         self.on_lost: Callable[[], None] = lambda: None
+        self.on_sandbox_lost: Callable[[str], None] = lambda _sandbox_id: None
         self.is_connected = True
-        self.ca_pem = "the CA"
         self.grants: dict[str, Grant] = {}
         self.log: list[str] = []
         self.before_grant: Callable[[], Awaitable[None]] | None = None
@@ -101,6 +102,16 @@ class FakeLink:
         self.log.append("revoke")
         if self.revoke_error is not None:
             raise self.revoke_error
+
+    def ca_pem(self, sandbox_id: str) -> str:
+        """One for each sandbox."""
+        assert sandbox_id in self.grants
+        return "the CA"
+
+    @asynccontextmanager
+    async def listening(self, _address: str) -> AsyncIterator[None]:
+        """At once."""
+        yield
 
     def lose(self) -> None:
         """The connection breaks."""

@@ -12,10 +12,13 @@ from proxy.contract.messages import (
     Applied,
     Decided,
     Event,
+    Failed,
     GiveGrant,
     Hello,
+    Listening,
     MessageTooLongError,
     Op,
+    Open,
     ProtocolError,
     Ready,
     Refused,
@@ -28,6 +31,7 @@ from proxy.contract.messages import (
 from tests.unit.proxy.contract.test_decision_line import LINE
 
 OPS: dict[str, Op] = {
+    '{"op":"open","address":"10.0.0.2"}': Open("10.0.0.2"),
     '{"op":"hello","ca_cert_pem":"c","ca_key_pem":"k-e-y"}': Hello("c", "k-e-y"),
     '{"op":"grant","grant":{"sandbox_id":"run-1","revision":3}}': GiveGrant(
         {"sandbox_id": "run-1", "revision": 3}
@@ -36,6 +40,8 @@ OPS: dict[str, Op] = {
 }
 EVENTS: dict[str, Event] = {
     '{"event":"ready"}': Ready(),
+    '{"event":"listening"}': Listening(),
+    '{"event":"failed","error":"e"}': Failed("e"),
     '{"event":"applied","sandbox_id":"run-1","revision":3}': Applied("run-1", 3),
     '{"event":"refused","sandbox_id":"run-1","revision":null,"error":"e"}': Refused("run-1", None, "e"),
     '{"event":"revoked","sandbox_id":"run-1"}': Revoked("run-1"),

@@ -1,22 +1,22 @@
-"""The proxy's end of the control socket with the daemon's own end on the other side of it."""
+"""The proxy's end of the control connection with the daemon's own end on the other side of it."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from proxy.admission.grants import GrantRefusedError, GrantRegistry
 from proxy.contract.grant import Grant
-from proxy.contract.messages import CONTROL_SOCKET
+from proxy.contract.messages import MAX_LINE_BYTES
 from proxy.control.audit import Audit
-from proxy.control.server import ControlServer
+from proxy.control.server import ControlConnection
 from proxy.policy.model import Policy
-from runtime.egress.link import ProxyLink
+from runtime.egress.worker_link import WorkerLink
 from runtime.errors import InvalidInputError
 from tests.unit.proxy.contract.test_decision_line import LINE
 
@@ -47,24 +47,28 @@ class Enforced:
 class Pair:
     """Both ends, connected."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / CONTROL_SOCKET
+    def __init__(self) -> None:
         self.enforced, self.audit = Enforced(), Audit()
         self.grants = GrantRegistry(time.monotonic)
-        self.server = ControlServer(self.path, self.grants, self.audit, self.enforced)
-        self.link = ProxyLink(self.path)
+        self.control = ControlConnection(self.grants, self.audit, self.enforced)
+        self.near, self.far = socket.socketpair()
+
+    async def serve(self) -> asyncio.Task[None]:
+        """Begin to serve the far end."""
+        streams = await asyncio.open_unix_connection(sock=self.far, limit=MAX_LINE_BYTES)
+        return asyncio.create_task(self.control.serve(*streams))
 
 
 @pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    """A daemon's link and a proxy's server."""
-    made = Pair(tmp_path)
-    await made.server.start()
-    await made.link.start()
-    await made.link.wait_connected(5)
+async def pair() -> AsyncIterator[Pair]:
+    """A daemon's link and a proxy's control connection."""
+    made = Pair()
+    serving = await made.serve()
+    made.link = WorkerLink(*await asyncio.open_unix_connection(sock=made.near, limit=MAX_LINE_BYTES))
+    await made.link.begin()
     yield made
     await made.link.close()
-    await made.server.close()
+    await asyncio.wait_for(serving, 5)
 
 
 async def until(is_so: Any) -> None:
@@ -98,15 +102,36 @@ async def test_a_grant_that_cannot_be_enforced_is_refused_with_its_reason(pair: 
     assert pair.grants.current("run-1") is None
 
 
-@pytest.mark.parametrize("line", [b"{}\n", b'{"op":"shutdown"}\n', b"not json\n", b'{"op":"revoke"}\n'])
-async def test_what_is_no_op_ends_the_connection_and_its_grants(pair: Pair, line: bytes) -> None:
-    """Whoever speaks another protocol holds no grant."""
+async def test_the_grant_ends_with_the_connection(pair: Pair) -> None:
+    """A daemon that goes takes everything back: nobody reads the audit any more."""
+    await pair.link.grant(GRANT)
+
     await pair.link.close()
-    reader, writer = await asyncio.open_unix_connection(pair.path)
-    await reader.readline()
+
+    await until(lambda: pair.enforced.dropped)
+    assert pair.grants.current("run-1") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}\n",
+        b'{"op":"shutdown"}\n',
+        b"not json\n",
+        b'{"op":"revoke"}\n',
+        b'{"op":"open","address":"10.0.0.9"}\n',
+    ],
+)
+async def test_what_is_no_op_ends_the_connection_and_its_grants(line: bytes) -> None:
+    """Whoever speaks another protocol holds no grant; a process that is open is not opened again."""
+    pair = Pair()
+    serving = await pair.serve()
+    reader, writer = await asyncio.open_unix_connection(sock=pair.near)
+    assert await reader.readline() == b'{"event":"listening"}\n'
     pair.grants.put(GRANT)
     writer.write(line)
 
     assert await asyncio.wait_for(reader.read(), 5) == b""
+    await asyncio.wait_for(serving, 5)
     assert pair.grants.current("run-1") is None
     writer.close()

@@ -1,9 +1,9 @@
-"""runtime.egress.link: a grant counts once it is acknowledged; a lost proxy takes every grant with it."""
+"""runtime.egress.link: the parent is watched, and each sandbox has a worker of its own."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,38 +11,54 @@ from typing import Any
 
 import pytest
 
-import runtime.egress.link
 from proxy.contract.grant import Grant
 from proxy.policy.model import Policy
-from runtime.egress.ca import make_ca
 from runtime.egress.link import ProxyLink
-from runtime.errors import InvalidInputError, NotReadyError
+from runtime.errors import NotReadyError
 from tests.unit.proxy.contract.test_decision_line import LINE
 
-GRANT = Grant("run-1", 1, Policy("p"), "10.0.0.2", "10.0.0.3", 60.0, "token")
+
+def grant(sandbox_id: str = "run-1", revision: int = 1) -> Grant:
+    """Any grant."""
+    return Grant(sandbox_id, revision, Policy("p"), "10.0.0.2", "10.0.0.3", 60.0, "token")
 
 
 class FakeProxy:
-    """The other end of the socket: says ready, then answers as `answers` has it."""
+    """A parent that goes over to a worker on `open`; it acknowledges everything."""
 
     def __init__(self) -> None:
-        self.seen: list[dict[str, Any]] = []
-        self.answers: dict[str, list[dict[str, Any]]] = {}
-        self.writer: asyncio.StreamWriter
+        self.parents: list[asyncio.StreamWriter] = []
+        self.workers: dict[str, asyncio.StreamWriter] = {}
+        self.opened = 0
+        self.ended = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
-        self.say({"event": "ready"})
+        """One connection, from `ready` on."""
+        say(writer, {"event": "ready"})
+        self.parents.append(writer)
         while line := await reader.readline():
-            message = json.loads(line)
-            self.seen.append(message)
-            for answer in self.answers.get(message["op"], []):
-                self.say(answer)
+            self._answer(json.loads(line), writer)
+        if writer not in self.parents:
+            self.ended += 1
         writer.close()
 
-    def say(self, message: dict[str, Any]) -> None:
-        """Send one line."""
-        self.writer.write(json.dumps(message).encode() + b"\n")
+    def _answer(self, message: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        match message["op"]:
+            case "open":
+                self.parents.remove(writer)
+                self.opened += 1
+                say(writer, {"event": "listening"})
+            case "grant":
+                given = message["grant"]
+                self.workers[given["sandbox_id"]] = writer
+                say(writer, {"event": "applied"} | {k: given[k] for k in ("sandbox_id", "revision")})
+            case "revoke":
+                say(writer, {"event": "revoked", "sandbox_id": message["sandbox_id"]})
+
+
+def say(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
+    """Send one line."""
+    writer.write(json.dumps(message).encode() + b"\n")
 
 
 @pytest.fixture
@@ -64,65 +80,104 @@ async def link(proxy: FakeProxy, tmp_path: Path) -> AsyncIterator[ProxyLink]:
     await made.close()
 
 
-async def test_the_first_thing_said_is_the_ca(link: ProxyLink, proxy: FakeProxy):
-    """No sandbox gets a certificate before; the key has no text form of its own."""
-    while not proxy.seen:
-        await asyncio.sleep(0.01)
-
-    assert proxy.seen[0]["op"] == "hello"
-    assert proxy.seen[0]["ca_cert_pem"] == link.ca_pem
-    assert "PRIVATE" not in repr(make_ca())
+async def until(is_so: Any) -> None:
+    """Wait for it, at most five seconds."""
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0.01)
 
 
-async def test_a_grant_returns_when_it_is_applied(link: ProxyLink, proxy: FakeProxy):
-    """Not before the acknowledgement of its revision."""
-    proxy.answers["grant"] = [{"event": "applied", "sandbox_id": "run-1", "revision": 1}]
+async def test_a_sandbox_has_one_worker_for_all_its_revisions(link: ProxyLink, proxy: FakeProxy):
+    """Another sandbox has another one, with another CA."""
+    await link.grant(grant())
+    await link.grant(grant(revision=2))
+    await link.grant(grant("run-2"))
 
-    await link.grant(GRANT)
-
-
-async def test_a_refused_grant_is_an_error(link: ProxyLink, proxy: FakeProxy):
-    """A policy that cannot be enforced starts nothing."""
-    refusal = {"event": "refused", "sandbox_id": "run-1", "revision": 1, "error": "no such CA"}
-    proxy.answers["grant"] = [refusal]
-
-    with pytest.raises(InvalidInputError, match="no such CA"):
-        await link.grant(GRANT)
+    assert proxy.opened == 2
+    assert proxy.workers["run-1"] is not proxy.workers["run-2"]
+    assert link.ca_pem("run-1") != link.ca_pem("run-2")
 
 
-async def test_another_revisions_acknowledgement_does_not_count(
-    link: ProxyLink, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
-):
-    """What is enforced is what was asked, or it is an error."""
-    monkeypatch.setattr(runtime.egress.link, "ANSWER_TIMEOUT_S", 0.05)
-    proxy.answers["grant"] = [{"event": "applied", "sandbox_id": "run-1", "revision": 7}]
+async def test_a_revocation_ends_the_worker(link: ProxyLink, proxy: FakeProxy):
+    """And nobody is told that it was lost."""
+    lost: list[str] = []
+    link.on_sandbox_lost = lost.append
+    await link.grant(grant())
 
-    with pytest.raises(NotReadyError, match="acknowledge"):
-        await link.grant(GRANT)
+    await link.revoke("run-1")
+
+    await until(lambda: proxy.ended == 1)
+    assert lost == []
+    with pytest.raises(NotReadyError, match="no process"):
+        link.ca_pem("run-1")
 
 
-async def test_a_proxy_that_goes_fails_what_waits_and_says_so(link: ProxyLink, proxy: FakeProxy):
-    """The grant's caller hears of it, and so does whoever runs agents."""
+async def test_a_lost_worker_is_told_of_by_its_sandbox(link: ProxyLink, proxy: FakeProxy):
+    """The others and the parent go on."""
+    lost: list[str] = []
+    link.on_sandbox_lost = lost.append
+    link.on_lost = lambda: lost.append("all")
+    await link.grant(grant())
+    await link.grant(grant("run-2"))
+
+    proxy.workers["run-1"].close()
+
+    await until(lambda: lost)
+    assert lost == ["run-1"]
+    await link.grant(grant("run-2", revision=2))
+
+
+async def test_a_lost_parent_is_told_of_and_found_again(link: ProxyLink, proxy: FakeProxy):
+    """No grant is given meanwhile."""
     lost = asyncio.Event()
     link.on_lost = lost.set
-    waiting = asyncio.create_task(link.grant(GRANT))
-    while len(proxy.seen) < 2:
-        await asyncio.sleep(0.01)
 
-    proxy.writer.close()
+    [parent] = proxy.parents
+    parent.close()
 
-    with pytest.raises(NotReadyError, match="went away"):
-        await waiting
     await asyncio.wait_for(lost.wait(), 5)
+    with pytest.raises(NotReadyError, match="not connected"):
+        await link.grant(grant())
+    await link.wait_connected(5)
 
 
-async def test_closing_is_no_loss(link: ProxyLink):
-    """A daemon that stops does not report its own proxy as lost."""
+@pytest.mark.parametrize("said", [{"event": "listening"}, {"event": "news"}, {}])
+async def test_who_says_anything_else_is_no_parent(link: ProxyLink, proxy: FakeProxy, said: dict[str, Any]):
+    """The connection is given up and made anew."""
+    lost = asyncio.Event()
+    link.on_lost = lost.set
+
+    say(proxy.parents[0], said)
+
+    await asyncio.wait_for(lost.wait(), 5)
+    await link.wait_connected(5)
+
+
+async def test_an_error_of_ours_costs_one_connection(link: ProxyLink, proxy: FakeProxy):
+    """Whatever fails, the link connects anew."""
+    calls: list[int] = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise ZeroDivisionError
+
+    link.on_lost = fail
+    proxy.parents[0].close()
+
+    await until(lambda: calls)
+    await link.wait_connected(5)
+
+
+async def test_closing_is_no_loss(link: ProxyLink, proxy: FakeProxy):
+    """A daemon that stops does not report its own proxy as lost; every worker ends."""
     lost: list[str] = []
-    link.on_lost = lambda: lost.append("lost")
+    link.on_lost = lambda: lost.append("all")
+    link.on_sandbox_lost = lost.append
+    await link.grant(grant())
 
     await link.close()
 
+    await until(lambda: proxy.ended == 1)
     assert lost == []
 
 
@@ -131,67 +186,32 @@ async def test_no_proxy_no_grant(tmp_path: Path):
     link = ProxyLink(tmp_path / "none.sock")
 
     with pytest.raises(NotReadyError):
-        await link.grant(GRANT)
+        await link.grant(grant())
     await link.revoke("run-1")
+    with pytest.raises(NotReadyError):
+        async with link.listening("10.0.0.2"):
+            pytest.fail("nothing listens")
 
 
 async def test_decisions_are_handed_on(link: ProxyLink, proxy: FakeProxy):
-    """Each line as the proxy wrote it."""
-    found: list[dict[str, Any]] = []
-    link.on_decision = found.append
-
-    proxy.say({"event": "decision", "decision": LINE})
-
-    while not found:
-        await asyncio.sleep(0.01)
-    assert found == [LINE]
-
-
-@pytest.mark.parametrize(
-    "said", [{"event": "decision", "decision": {"sandbox_id": "run-1"}}, {"event": "news"}, {}]
-)
-async def test_what_is_no_event_is_nobodys_record(link: ProxyLink, proxy: FakeProxy, said: dict[str, Any]):
-    """A line that the contract does not know costs the connection, and with it every grant."""
+    """Each worker's, as it wrote them."""
     found: list[Any] = []
-    lost = asyncio.Event()
-    link.on_decision, link.on_lost = found.append, lost.set
+    link.on_decision = found.append
+    await link.grant(grant())
+    await link.grant(grant("run-2"))
 
-    proxy.say(said)
+    for worker in proxy.workers.values():
+        say(worker, {"event": "decision", "decision": dict(LINE)})
 
-    await asyncio.wait_for(lost.wait(), 5)
-    assert found == []
-
-
-async def test_a_grant_that_is_too_long_fails_alone(link: ProxyLink, proxy: FakeProxy):
-    """One run's grant that does not fit into a line is that run's error; the connection stays."""
-    lost = asyncio.Event()
-    link.on_lost = lost.set
-    huge = Grant(**{**vars_of(GRANT), "policy": Policy("p", upstream_ca_pem="x" * (5 << 20))})
-
-    with pytest.raises(InvalidInputError, match="do not fit into one grant"):
-        await link.grant(huge)
-
-    assert link.is_connected
-    assert not lost.is_set()
-    assert [message["op"] for message in proxy.seen] == ["hello"]
+    await until(lambda: len(found) == 2)
+    assert found == [LINE, LINE]
 
 
-async def test_an_error_of_ours_costs_one_connection(link: ProxyLink, proxy: FakeProxy):
-    """Whatever fails while an event is handled, the link connects anew."""
+async def test_the_guard_has_the_proxy_listen_without_a_grant(link: ProxyLink, proxy: FakeProxy):
+    """For as long as it asks, and whatever happens meanwhile."""
+    with contextlib.suppress(ZeroDivisionError):
+        async with link.listening("10.0.0.2"):
+            assert (proxy.opened, proxy.workers) == (1, {})
+            raise ZeroDivisionError
 
-    def fail(_line: object) -> None:
-        raise ZeroDivisionError
-
-    link.on_decision = fail
-    lost = asyncio.Event()
-    link.on_lost = lost.set
-
-    proxy.say({"event": "decision", "decision": dict(LINE)})
-
-    await asyncio.wait_for(lost.wait(), 5)
-    await link.wait_connected(5)
-
-
-def vars_of(grant: Grant) -> dict[str, Any]:
-    """A grant's fields."""
-    return {field.name: getattr(grant, field.name) for field in dataclasses.fields(grant)}
+    await until(lambda: proxy.ended == 1)

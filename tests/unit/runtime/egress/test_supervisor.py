@@ -25,7 +25,7 @@ async def serve(process: FakeProcess) -> int:
 def supervisor(engine: FakeEngine, folder: Path, *, instance: str = "default") -> ProxySupervisor:
     """A supervisor whose control folder is in `folder`."""
     return ProxySupervisor(
-        engine, instance=instance, image=IMAGE, control_dir=folder / "control", dns=("10.0.0.53",)
+        engine, instance=instance, image=IMAGE, control_dir=folder / "control", dns=("10.0.0.53",), slots=8
     )
 
 
@@ -109,7 +109,9 @@ async def test_find_refuses_to_guess(engine: FakeEngine, tmp_path: Path, count: 
 async def test_an_owner_marks_proxy_and_network(engine: FakeEngine, tmp_path: Path):
     """Both, since one may be there without the other when the process is killed."""
     folder = tmp_path / "control"
-    made = ProxySupervisor(engine, instance="own", image=IMAGE, control_dir=folder, dns=(), owner="1:2:3")
+    made = ProxySupervisor(
+        engine, instance="own", image=IMAGE, control_dir=folder, dns=(), slots=8, owner="1:2:3"
+    )
 
     name = await made.ensure()
 

@@ -41,6 +41,14 @@ class World:
         self.changed = asyncio.Event()
         self.last_word = b"changed\n"
         self.probed: list[list[object]] = []
+        self.listened: list[str] = []
+        """The proxy's addresses that were listened on, and are no more."""
+
+    @asynccontextmanager
+    async def listening(self, address: str) -> AsyncIterator[None]:
+        """As the proxy's link."""
+        yield
+        self.listened.append(address)
 
     async def run(self, process: FakeProcess) -> int:
         """Play the container."""
@@ -100,7 +108,7 @@ async def established(world: World, engine: FakeEngine | None = None, image: str
     engine = engine or GuardEngine(world.run)
     await engine.create("the-proxy", {"Image": "proxy"})
     slots = NetworkSlots(engine, instance="default", pool=POOL)
-    guard = HostGuard(engine, slots, instance="default", image=image)
+    guard = HostGuard(engine, slots, instance="default", image=image, listening=world.listening)
     assert not guard.status.is_proved
     status = await guard.establish("the-proxy")
     assert status is guard.status
@@ -188,7 +196,11 @@ async def test_any_failure_on_the_way_disproves(world: World, call: str, error: 
     await engine.create("the-proxy", {"Image": "proxy"})
     await engine.info()
     guard = HostGuard(
-        engine, NetworkSlots(engine, instance="default", pool=POOL), instance="default", image=IMAGE
+        engine,
+        NetworkSlots(engine, instance="default", pool=POOL),
+        instance="default",
+        image=IMAGE,
+        listening=world.listening,
     )
     status = await guard.establish("the-proxy")
     assert not status.is_proved
@@ -261,7 +273,7 @@ class Keeper:
         monkeypatch.setattr("runtime.network.guard.RETRY_S", 0.01)
         self.engine = GuardEngine(world.run)
         slots = NetworkSlots(self.engine, instance="default", pool=POOL)
-        self.guard = HostGuard(self.engine, slots, instance="default", image=IMAGE)
+        self.guard = HostGuard(self.engine, slots, instance="default", image=IMAGE, listening=world.listening)
         self.reaped = 0
         self.reap_error: Exception | None = None
 

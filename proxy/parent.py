@@ -1,0 +1,149 @@
+"""The parent of the workers: it has imported the proxy, and forks a process for each sandbox.
+
+It holds no grant, no key and no port of a sandbox's network, and reads of each connection the daemon's one
+line that asks for a worker (`proxy.contract.messages`). So nothing that a sandbox sends is ever parsed here,
+and nothing that one worker is given can be found in another. There is no event loop and no thread in it: what
+a fork copies of either would be broken in the child.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from proxy.contract.messages import Failed, Open, ProtocolError, Ready, encode, read_op
+
+MAX_OPEN_BYTES = 4096
+"""Of the line that asks for a worker."""
+
+type Worker = Callable[[socket.socket, str], int]
+"""Serves one sandbox over the daemon's connection on an address; its exit status."""
+
+
+class Parent:
+    """Listens on an owner-only unix socket. `serve` returns when it is told to stop."""
+
+    def __init__(self, path: Path, worker: Worker) -> None:
+        """`worker` runs in a process of its own."""
+        self._path = path
+        self._worker = worker
+        self._said: dict[socket.socket, bytes] = {}
+        """What came on each open connection so far."""
+        self._own: list[socket.socket | selectors.BaseSelector] = []
+        """What a child must not keep."""
+        self._children: set[int] = set()
+        self._is_stopping = False
+        self._log = structlog.get_logger()
+
+    def serve(self) -> None:
+        """Fork a worker for each that is asked for, until SIGTERM. Raises OSError where the socket fails."""
+        self._path.unlink(missing_ok=True)
+        signals, wakeup = socket.socketpair()
+        listener, selector = socket.socket(socket.AF_UNIX), selectors.DefaultSelector()
+        with listener, signals, wakeup, selector:
+            self._own = [listener, signals, wakeup, selector]
+            listener.bind(str(self._path))
+            self._path.chmod(0o600)
+            listener.listen()
+            for item in (listener, signals, wakeup):
+                item.settimeout(0)
+            signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, self._on_signal)
+            selector.register(listener, selectors.EVENT_READ, self._accept)
+            selector.register(signals, selectors.EVENT_READ, lambda _selector, sock: sock.recv(4096))
+            gc.collect()
+            gc.freeze()  # a collection in a worker would copy every page that is shared with it
+            try:
+                while not self._is_stopping:
+                    for key, _ in selector.select():
+                        key.data(selector, key.fileobj)
+                    self._reap()
+            finally:
+                self._path.unlink(missing_ok=True)
+                for pid in self._children:
+                    os.kill(pid, signal.SIGKILL)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        if number != signal.SIGCHLD:
+            self._is_stopping = True
+
+    def _accept(self, selector: selectors.BaseSelector, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # the daemon has gone again, or there is no descriptor for it
+            return
+        connection.settimeout(0)
+        self._said[connection] = b""
+        selector.register(connection, selectors.EVENT_READ, self._read)
+        self._say(connection, encode(Ready()))
+
+    def _read(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(MAX_OPEN_BYTES)
+        except OSError:
+            data = b""
+        line = self._said[connection] + data
+        if data and not line.endswith(b"\n") and len(line) < MAX_OPEN_BYTES:
+            self._said[connection] = line
+            return
+        selector.unregister(connection)
+        del self._said[connection]
+        with connection:
+            if data:
+                self._open(connection, line)
+
+    def _open(self, connection: socket.socket, line: bytes) -> None:
+        try:
+            op = read_op(line)
+        except ProtocolError as exc:
+            self._log.error("control-connection-failed", error=str(exc))
+            return
+        if not isinstance(op, Open):
+            self._log.error("control-connection-failed", error="a parent takes `open` and nothing else")
+            return
+        try:
+            pid = os.fork()
+        except OSError as exc:
+            self._say(connection, encode(Failed(f"no process can be made: {exc.strerror}")))
+            return
+        if pid == 0:
+            self._become(connection, op.address)
+        self._children.add(pid)
+
+    def _become(self, connection: socket.socket, address: str) -> None:
+        """The child's whole life: nothing of the parent's loop is run in it."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            for other in (*self._own, *self._said):
+                other.close()
+            status = self._worker(connection, address)
+        except BaseException as exc:  # noqa: BLE001 - whatever it is, the child must not return
+            self._log.error("worker-failed", error=type(exc).__name__)
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        """Forget the workers that have ended; those that did not end by themselves are logged."""
+        for pid in list(self._children):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if found:
+                self._children.discard(pid)
+                if status:
+                    self._log.error("worker-ended", status=os.waitstatus_to_exitcode(status))
+
+    def _say(self, connection: socket.socket, line: bytes) -> None:
+        try:
+            connection.send(line)
+        except OSError:  # it has gone; its end is read next
+            self._log.error("control-connection-failed", error="closed before a word was said")

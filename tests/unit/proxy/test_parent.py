@@ -1,0 +1,249 @@
+"""`python -m proxy`: the parent and its workers as real processes, on loopback addresses of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from proxy.contract.grant import Grant
+from proxy.contract.messages import Open, encode
+from proxy.policy.model import Policy
+from runtime.egress.link import ProxyLink
+from runtime.egress.worker_link import open_worker
+from runtime.errors import InvalidInputError, NotReadyError
+
+ROOT = Path(__file__).resolve().parents[3]
+NEAR, OTHER = "127.0.71.2", "127.0.71.10"
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the ports 53, 80 and 443 need root")
+
+
+def grant(sandbox_id: str, address: str = NEAR, revision: int = 1) -> Grant:
+    """A grant that allows nothing."""
+    return Grant(sandbox_id, revision, Policy("p"), address, address, 60.0, "token")
+
+
+class Proxy:
+    """The process, and where it is spoken to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "proxy.sock"
+        self.log = folder / "log"
+        environment = {**os.environ, "ORCHBOX_CONTROL_SOCKET": str(self.path), "PYTHONPATH": str(ROOT)}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([sys.executable, "-m", "proxy"], env=environment, stderr=log)
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that the parent has made and not yet buried."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy that serves; it leaves neither a socket nor a process."""
+    made = Proxy(tmp_path_factory.mktemp("proxy"))
+    until = time.monotonic() + 60
+    while not made.path.exists() and time.monotonic() < until:
+        assert made.process.poll() is None, made.log.read_text()
+        time.sleep(0.05)
+    yield made
+    made.process.terminate()
+    assert made.process.wait(10) == 0
+    assert not made.path.exists()
+
+
+@pytest.fixture
+async def link(proxy: Proxy) -> AsyncIterator[ProxyLink]:
+    """The daemon's link to it; its end ends every worker."""
+    made = ProxyLink(proxy.path)
+    await made.start()
+    await made.wait_connected(5)
+    yield made
+    await made.close()
+    async with asyncio.timeout(5):
+        while proxy.workers:
+            await asyncio.sleep(0.02)
+
+
+def answers(address: str, port: int = 8080) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as sock:
+        sock.settimeout(2)
+        return sock.connect_ex((address, port)) == 0
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The sockets that a process has open, as the kernel names them."""
+    held = (str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return {name for name in held if name.startswith("socket:")}
+
+
+def limits_of(pid: int) -> dict[str, list[str]]:
+    """Soft and hard limit by name (proc(5), limits)."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return {line[:26].strip(): line[26:].split()[:2] for line in lines}
+
+
+async def test_each_sandbox_has_a_process_on_its_own_address(proxy: Proxy, link: ProxyLink) -> None:
+    """Two grants are two processes with a CA each; the parent's own address has no port."""
+    await link.grant(grant("one"))
+    await link.grant(grant("two", OTHER))
+
+    assert len(proxy.workers) == 2
+    assert answers(NEAR)
+    assert answers(OTHER)
+    assert not answers("127.0.0.1")
+    assert link.ca_pem("one") != link.ca_pem("two")
+
+    await link.revoke("one")
+    async with asyncio.timeout(5):
+        while len(proxy.workers) > 1:
+            await asyncio.sleep(0.02)
+    assert not answers(NEAR)
+    assert answers(OTHER)
+
+
+async def test_a_worker_that_dies_takes_nobody_along(proxy: Proxy, link: ProxyLink) -> None:
+    """Its own sandbox is told of; the others' grants stay, and their next revision is acknowledged."""
+    lost: list[str] = []
+    link.on_sandbox_lost = lost.append
+    await link.grant(grant("one"))
+    [first] = proxy.workers
+    await link.grant(grant("two", OTHER))
+
+    os.kill(first, signal.SIGKILL)
+
+    async with asyncio.timeout(5):
+        while not lost:
+            await asyncio.sleep(0.02)
+    assert lost == ["one"]
+    assert link.is_connected
+    await link.grant(grant("two", OTHER, revision=2))
+    with pytest.raises(NotReadyError):
+        link.ca_pem("one")
+
+
+async def test_a_worker_has_limits_of_its_own(proxy: Proxy, link: ProxyLink) -> None:
+    """Memory, descriptors and cores are bounded for good, and the kernel takes it before the parent."""
+    await link.grant(grant("one"))
+    [pid] = proxy.workers
+    rows = limits_of(pid)
+
+    assert rows["Max open files"] == ["2048", "2048"]
+    assert rows["Max core file size"] == ["0", "0"]
+    soft, hard = rows["Max data size"]
+    assert soft == hard
+    assert (192 << 20) < int(soft) < (400 << 20)
+    assert await asyncio.to_thread(Path(f"/proc/{pid}/oom_score_adj").read_text) == "500\n"
+
+
+async def test_a_worker_keeps_nothing_of_its_parents(proxy: Proxy, link: ProxyLink) -> None:
+    """The parent's listener and connections are not among a worker's descriptors."""
+    await link.grant(grant("one"))
+    [pid] = proxy.workers
+
+    held = sockets_of(pid) & sockets_of(proxy.process.pid)
+
+    assert held == set()
+
+
+async def test_a_worker_is_one_sandboxs_alone(link: ProxyLink) -> None:
+    """Neither another sandbox's grant nor one for another network is taken."""
+    await link.grant(grant("one"))
+    [worker] = link._workers.values()
+
+    with pytest.raises(InvalidInputError, match="another sandbox's"):
+        await worker.grant(grant("two"))
+    with pytest.raises(InvalidInputError, match="another network"):
+        await worker.grant(grant("one", OTHER, revision=2))
+
+
+async def test_an_address_that_cannot_be_had_is_an_error_with_its_reason(link: ProxyLink) -> None:
+    """Not an address of this host: nothing listens, and the caller reads why."""
+    with pytest.raises(NotReadyError, match=r"cannot listen on .*192\.0\.2\.9"):
+        await link.grant(grant("one", "192.0.2.9"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"nonsense\n",
+        b'{"op":"hello","ca_cert_pem":"","ca_key_pem":""}\n',
+        b'{"op":"grant","grant":{}}\n',
+        b"x" * 5000,
+        encode(Open(NEAR)) + b'{"op":"hello","ca_cert_pem":"","ca_key_pem":""}\n',
+    ],
+    ids=["nonsense", "hello", "grant", "too long", "more behind the line"],
+)
+async def test_the_parent_takes_one_line_and_nothing_else(proxy: Proxy, link: ProxyLink, said: bytes) -> None:
+    """Whatever else is said ends that connection: no key and no grant is ever read by the parent."""
+    reader, writer = await asyncio.open_unix_connection(proxy.path)
+    assert await reader.readline() == b'{"event":"ready"}\n'
+    writer.write(said)
+
+    with contextlib.suppress(ConnectionResetError):  # where not all of it was read
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    writer.close()
+    assert proxy.workers == []
+    assert link.is_connected
+
+
+async def test_a_parent_that_dies_takes_its_workers_along(tmp_path: Path) -> None:
+    """kill -9: no worker serves on without anybody who could end it; both kinds of loss are told."""
+    proxy = Proxy(tmp_path)
+    link = ProxyLink(proxy.path)
+    lost = asyncio.Event()
+    gone: list[str] = []
+    link.on_lost, link.on_sandbox_lost = lost.set, gone.append
+    await link.start()
+    await link.wait_connected(60)
+    await link.grant(grant("one", "127.0.71.18"))
+
+    proxy.process.kill()
+    proxy.process.wait()
+
+    async with asyncio.timeout(5):
+        await lost.wait()
+        while not gone or answers("127.0.71.18"):
+            await asyncio.sleep(0.02)
+    await link.close()
+
+
+async def test_a_slot_that_was_used_before_is_like_a_new_one(proxy: Proxy, link: ProxyLink) -> None:
+    """A question from a source port that an earlier sandbox of the slot used is answered (fault A17)."""
+    query = bytes.fromhex("abcd01000001000000000000") + b"\x02ok\x04test\x00\x00\x01\x00\x01"
+    for number in range(20):
+        name = f"run-{number}"
+        await link.grant(grant(name))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((NEAR, 40001))
+            sock.settimeout(3)
+            sock.sendto(query, (NEAR, 53))
+            answer = await asyncio.to_thread(sock.recv, 512)
+        assert answer[:2] == query[:2], number
+        await link.revoke(name)
+
+
+async def test_opening_a_hundred_leaves_the_parent_as_it_was(proxy: Proxy) -> None:
+    """Descriptors and children of the parent after a hundred workers are those after none."""
+    before = len(sockets_of(proxy.process.pid))
+    for _ in range(10):
+        links = await asyncio.gather(*(open_worker(proxy.path, f"127.0.71.{n}") for n in range(20, 30)))
+        for worker in links:
+            await worker.close()
+        async with asyncio.timeout(10):
+            while proxy.workers:
+                await asyncio.sleep(0.02)
+    assert len(sockets_of(proxy.process.pid)) == before
