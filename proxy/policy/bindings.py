@@ -5,12 +5,10 @@ binding_of(policy, Request("api.openai.com", 443, "https", "POST", "/v1/response
 
 from __future__ import annotations
 
-import functools
-import operator
 from dataclasses import dataclass
 
 from proxy.policy.model import AllowRule, Policy, Request, TlsMode
-from proxy.policy.passes import Passes
+from proxy.policy.passes import Passes, join
 from proxy.policy.paths import is_allowed_path
 
 
@@ -44,7 +42,7 @@ def binding_of(policy: Policy, request: Request) -> Binding:
         hosted=frozenset(r.credential for r in bound if r.credential),
         headers=frozenset(name for rule in bound for name in rule.credential_headers),
         secrets=frozenset(name for rule in fitting for name in rule.secrets),
-        passes=functools.reduce(operator.or_, lists) if lists else None,
+        passes=join(lists),
     )
 
 

@@ -28,6 +28,14 @@ class Passes:
         )
 
 
+def join(lists: Iterable[Passes]) -> Passes | None:
+    """One list of them all; None where there is none."""
+    joined = None
+    for one in lists:
+        joined = one if joined is None else joined | one
+    return joined
+
+
 def is_listed(names: Iterable[str], name: str) -> bool:
     """Whether one of the names is this one, or stands for it."""
     return any(name.startswith(known[:-1]) if known.endswith("*") else name == known for known in names)

@@ -8,9 +8,7 @@ add up and deny wins; of two budgets the smaller counts; nothing is allowed by d
 
 from __future__ import annotations
 
-import functools
 import ipaddress
-import operator
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +19,7 @@ from typing import Any
 from proxy.policy.decide import is_dialable
 from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, split_authority
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Network, Policy, TlsMode, Verdict
-from proxy.policy.passes import Passes
+from proxy.policy.passes import Passes, join
 from runtime.model.llm_providers import HOSTED
 from runtime.policies.schema import (
     ANY_HOST,
@@ -241,7 +239,7 @@ def _passes(host: HostPattern, entry: AllowEntry) -> Passes | None:
         lists.append(
             Passes(frozenset(named.headers), frozenset(named.parameters), frozenset(named.subprotocols))
         )
-    return functools.reduce(operator.or_, lists) if lists else None
+    return join(lists)
 
 
 def _smallest_budgets(parts: list[_Part]) -> Budgets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proxy.policy.passes import Passes, check_passed_name, is_listed
+from proxy.policy.passes import Passes, check_passed_name, is_listed, join
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,8 @@ def test_a_name_is_listed_whole_or_by_its_beginning(name: str, *, expected: bool
 def test_lists_add_up() -> None:
     """Place by place."""
     one, two = Passes(frozenset("a"), frozenset("b")), Passes(frozenset("c"), subprotocols=frozenset("d"))
+    assert join([one, two]) == (one | two)
+    assert (join([]), join([two])) == (None, two)
     assert (one | two) == Passes(frozenset("ac"), frozenset("b"), frozenset("d"))
 
 
