@@ -1,4 +1,8 @@
-"""Headers that never cross the proxy (RFC 9110 section 7.6.1 and claims about who is asking)."""
+"""Headers that never cross the proxy: hop by hop (RFC 9110 section 7.6.1), and what only a proxy may say.
+
+The latter claim who is asking, or that host or path were others before a proxy rewrote them, and a server
+that believes them takes another path than the one that was judged.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,17 @@ _NEVER_FORWARDED = {
     "proxy-connection",
     "te",
     "via",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
+    "x-host",
+    "x-http-host-override",
+    "x-http-path-override",
+    "x-path-info",
     "x-real-ip",
+    "x-request-uri",
+    "x-script-name",
+    "x-waws-unencoded-url",
 }
+_OF_PROXIES = ("x-envoy-", "x-forwarded", "x-original-", "x-override-", "x-rewrite-")
+"""How the names of such headers begin; there are more of them than anybody lists."""
 _NEVER_RETURNED = {"alt-svc", "proxy-authenticate", "proxy-connection", "proxy-status"}
 _KEPT_CONNECTION_OPTIONS = {"close", "keep-alive"}
 
@@ -28,14 +37,21 @@ def clean_request_headers(headers: MutableMapping[Any, Any]) -> None:
     options = [o.strip().lower() for o in headers.get("connection", "").split(",") if o.strip()]
     is_websocket = headers.get("upgrade", "").strip().lower() == "websocket"
     kept = _KEPT_CONNECTION_OPTIONS | ({"upgrade"} if is_websocket else set())
-    for name in _NEVER_FORWARDED | (set(options) - {*kept, "host", "content-length", "transfer-encoding"}):
-        headers.pop(name, None)
+    named = set(options) - {*kept, "host", "content-length", "transfer-encoding"}
+    for name in {name for name in headers if name.lower() in named or _is_never_forwarded(name)}:
+        del headers[name]
     if not is_websocket:
         headers.pop("upgrade", None)
         headers.pop("http2-settings", None)
     headers.pop("connection", None)
     if remaining := [o for o in options if o in kept]:
         headers["connection"] = ", ".join(remaining)
+
+
+def _is_never_forwarded(name: str) -> bool:
+    """As servers read a name: to CGI and its heirs `_` is `-`."""
+    known = name.lower().replace("_", "-").replace(".", "-")
+    return known in _NEVER_FORWARDED or known.startswith(_OF_PROXIES)
 
 
 def clean_response_headers(headers: MutableMapping[Any, Any]) -> None:

@@ -1,4 +1,4 @@
-r"""The head of an HTTP/1 request, checked as bytes before anything parses it. Pure.
+r"""The head of a request, checked as bytes before anything parses it: one table for HTTP/1 and HTTP/2. Pure.
 
 mitmproxy 12.2 reads leniently (`line.split()`, bare line feeds, folds that it writes out again, `.strip()`
 that eats control bytes), and what two readers read differently is how a request gets past one of them
@@ -28,7 +28,8 @@ class HeadDefect(NamedTuple):
 
 METHOD = re.compile(rb"[A-Z][A-Z0-9_-]{0,31}")
 """Capitals only: mitmproxy reads `connect` as CONNECT in some places and not in others."""
-_TARGET = re.compile(rb"[\x21-\x7e]+")
+_TARGET = re.compile(rb"[\x21\x22\x24-\x7e]+")
+"""All of ASCII that is printed, but `#`: a fragment is never sent (RFC 9110 section 7.1)."""
 _VERSIONS = {b"HTTP/1.1", b"HTTP/1.0"}
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
@@ -69,12 +70,55 @@ def head_defect(head: bytes) -> HeadDefect | None:
         return HeadDefect(400, "a line that does not end in CR LF")
     if len(lines) > MAX_HEADERS:
         return HeadDefect(431, f"more than {MAX_HEADERS} headers")
-    headers = dict.fromkeys(_ONCE, b"")
-    seen: set[bytes] = set()
+    fields = []
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not _NAME.fullmatch(name):
             return HeadDefect(400, "a header line that is not `name: value`")
+        fields.append((name, value))
+    parts = first.split(b" ")
+    if len(parts) != 3 or parts[2] not in _VERSIONS:
+        return HeadDefect(400, "a first line that is not `METHOD target HTTP/1.1`")
+    method, target, version = parts
+    return _common_defect(method, target, fields, version) or _form_defect(method, target)
+
+
+def stream_defect(headers: list[tuple[bytes, bytes]]) -> HeadDefect | None:
+    """What is wrong with an HTTP/2 request's headers, beyond what the h2 library refuses by itself."""
+    names = [name for name, _ in headers]
+    pseudo = {name: value for name, value in headers if name.startswith(b":")}
+    if names[: len(pseudo)] != list(pseudo) or any(name.startswith(b":") for name in names[len(pseudo) :]):
+        return HeadDefect(400, "a pseudo-header twice, or behind a header")
+    if set(pseudo) != {b":method", b":scheme", b":path", b":authority"} or pseudo[b":scheme"] != b"https":
+        return HeadDefect(400, "a pseudo-header or a scheme that is not carried")
+    fields = headers[len(pseudo) :]
+    for name, _value in fields:
+        if not _NAME.fullmatch(name) or name != name.lower() or name in _NOT_IN_HTTP2:
+            return HeadDefect(400, "a header that HTTP/2 does not carry")
+    method, target = pseudo[b":method"], pseudo[b":path"]
+    defect = _common_defect(method, target, fields, b"HTTP/2")
+    if defect is None and not _is_origin_form(method, target):
+        defect = HeadDefect(400, "a path that does not begin with /")
+    if defect is None and not _TARGET.fullmatch(pseudo[b":authority"]):
+        defect = HeadDefect(400, "an authority that is empty or has a character that no URI has")
+    return defect or _authority_defect(pseudo[b":authority"], default_port=443)
+
+
+def _common_defect(
+    method: bytes, target: bytes, fields: list[tuple[bytes, bytes]], version: bytes
+) -> HeadDefect | None:
+    """What no request has, whichever protocol brings it: an HTTP/2 stream may leave as HTTP/1."""
+    if len(fields) > MAX_HEADERS:
+        return HeadDefect(431, f"more than {MAX_HEADERS} headers")
+    if not METHOD.fullmatch(method):
+        return HeadDefect(400, "a method that is not carried")
+    if len(target) > MAX_URI_BYTES:
+        return _URI_TOO_LONG
+    if not _TARGET.fullmatch(target):
+        return HeadDefect(400, "a request target with a character that no URI has")
+    headers = dict.fromkeys(_ONCE, b"")
+    seen: set[bytes] = set()
+    for name, value in fields:
         if not _VALUE.fullmatch(value):
             return HeadDefect(400, "a control character in a header")
         key = name.lower()
@@ -82,21 +126,14 @@ def head_defect(head: bytes) -> HeadDefect | None:
             return HeadDefect(400, f"more than one {key.decode()} header")
         seen.add(key)
         headers[key] = value.strip(b" \t")
-    return _request_line_defect(first) or _framing_defect(first.rpartition(b" ")[2], seen, headers)
+    return _framing_defect(version, seen, headers)
 
 
-def _request_line_defect(line: bytes) -> HeadDefect | None:
-    parts = line.split(b" ")
-    if len(parts) != 3 or not METHOD.fullmatch(parts[0]) or parts[2] not in _VERSIONS:
-        return HeadDefect(400, "a first line that is not `METHOD target HTTP/1.1`")
-    method, target, _version = parts
-    if len(target) > MAX_URI_BYTES:
-        return _URI_TOO_LONG
-    if not _TARGET.fullmatch(target) or b"#" in target:
-        return HeadDefect(400, "a request target with a character that no URI has")
+def _form_defect(method: bytes, target: bytes) -> HeadDefect | None:
+    """What is wrong with a request target as a whole (RFC 9112 section 3.2)."""
     if method == b"CONNECT":
         return _authority_defect(target, default_port=0)
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+    if _is_origin_form(method, target):
         return None
     if target[:7].lower() != b"http://":
         what = (
@@ -105,6 +142,10 @@ def _request_line_defect(line: bytes) -> HeadDefect | None:
         is_uri = _SCHEME.match(target) is not None
         return HeadDefect(400, f"{what} in clear text" if is_uri else "a request target that is no URI")
     return _authority_defect(re.split(rb"[/?]", target[7:], maxsplit=1)[0], default_port=80)
+
+
+def _is_origin_form(method: bytes, target: bytes) -> bool:
+    return target.startswith(b"/") or (target == b"*" and method == b"OPTIONS")
 
 
 def _authority_defect(authority: bytes, *, default_port: int) -> HeadDefect | None:
@@ -130,33 +171,4 @@ def _framing_defect(version: bytes, seen: set[bytes], headers: dict[bytes, bytes
 
 _HEAD_TOO_LONG = HeadDefect(431, "the request head is too long")
 _URI_TOO_LONG = HeadDefect(414, f"a request target longer than {MAX_URI_BYTES} bytes")
-
-
-def stream_defect(headers: list[tuple[bytes, bytes]]) -> HeadDefect | None:
-    """What is wrong with an HTTP/2 request's headers, beyond what the h2 library refuses by itself."""
-    if len(headers) > MAX_HEADERS:
-        return HeadDefect(431, f"more than {MAX_HEADERS} headers")
-    pseudo = {name: value for name, value in headers if name.startswith(b":")}
-    names = [name for name, _ in headers]
-    if [name for name in names if name.startswith(b":")] != list(pseudo) or names[: len(pseudo)] != list(
-        pseudo
-    ):
-        return HeadDefect(400, "a pseudo-header twice, or behind a header")
-    if set(pseudo) - {b":method", b":scheme", b":path", b":authority"}:
-        return HeadDefect(400, "a pseudo-header that is not carried")
-    if pseudo.get(b":scheme") != b"https" or not METHOD.fullmatch(pseudo.get(b":method", b"")):
-        return HeadDefect(400, "a scheme or method that is not carried")
-    if len(pseudo.get(b":path", b"")) > MAX_URI_BYTES:
-        return _URI_TOO_LONG
-    if not all(_TARGET.fullmatch(pseudo.get(name, b"")) for name in (b":path", b":authority")):
-        return HeadDefect(400, "a path or authority that is empty or has a character that no URI has")
-    for name, value in headers:
-        is_name = name.startswith(b":") or (_NAME.fullmatch(name) and name == name.lower())
-        if not is_name or not _VALUE.fullmatch(value) or name in _NOT_IN_HTTP2:
-            return HeadDefect(400, "a header that HTTP/2 does not carry")
-    if any(names.count(name) > 1 for name in _ONCE):
-        return HeadDefect(400, "a header twice that may stand once")
-    return _framing_defect(b"HTTP/2", set(names), dict(headers))
-
-
 _NOT_IN_HTTP2 = {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}

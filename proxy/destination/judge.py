@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from proxy.destination.overrides import find_overrides
+from proxy.destination.query import shown_name
 from proxy.policy.decide import decide
 from proxy.policy.hosts import BadHostError, is_ip_literal, normalize_host, split_authority
-from proxy.policy.model import Decision, Policy, Request
+from proxy.policy.model import Decision, Policy, Request, Verdict
 from proxy.policy.reasons import ReasonCode
 from proxy.policy.refusal import deny
 
@@ -104,6 +106,8 @@ class RequestFacts:
     is_http2: bool
     sni: str | None
     tunnel: tuple[str, int] | None
+    headers: tuple[tuple[str, str], ...] = ()
+    """Those that go upstream."""
 
 
 def judge_request(policy: Policy, facts: RequestFacts) -> Judged:
@@ -117,7 +121,32 @@ def judge_request(policy: Policy, facts: RequestFacts) -> Judged:
         return Judged(host, facts.port, refusal)
     scheme: Literal["http", "https"] = "https" if facts.scheme == "https" else "http"
     request = Request(host=host, port=facts.port, scheme=scheme, method=facts.method, path=facts.target)
-    return Judged(host, facts.port, decide(policy, request))
+    decision = decide(policy, request)
+    if decision.verdict is Verdict.ALLOW:
+        decision = _override_refusal(policy, request, facts, decision) or decision
+    return Judged(host, facts.port, decision)
+
+
+def _override_refusal(
+    policy: Policy, request: Request, facts: RequestFacts, allowed: Decision
+) -> Decision | None:
+    """Where rules are about methods, paths or a credential, the upstream must not read others than we did."""
+    rules = [rule for rule in policy.allow if rule.host.matches(request.host)]
+    is_pinned = any(rule.pin_credential for rule in rules)
+    has_methods = any(rule.methods is not None for rule in rules)
+    has_paths = any(rule.paths is not None for rule in rules)
+    if not (is_pinned or has_methods or has_paths):
+        return None
+    for what, name in find_overrides(facts.target, facts.headers):
+        if what == "path" and not has_paths:
+            continue
+        detail = f"{shown_name(name)} could give {request.host} another {what} than the one that was judged"
+        return deny(_REPLACES[what] if not is_pinned else _REPLACES_PINNED[what], detail, allowed.rule_id)
+    return None
+
+
+_REPLACES = {"method": ReasonCode.METHOD, "path": ReasonCode.PATH, "headers": ReasonCode.METHOD}
+_REPLACES_PINNED = {**_REPLACES, "headers": ReasonCode.FOREIGN_CREDENTIAL}
 
 
 def _disagreement(host: str, facts: RequestFacts) -> Decision | None:

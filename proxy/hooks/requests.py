@@ -107,6 +107,7 @@ class RequestHooks:
         is_first_hand = session.entry is Entry.EXPLICIT and session.tunnel is None
         if is_first_hand and not self._is_authorized(flow, grant, session):
             return
+        clean_request_headers(flow.request.headers)
         judged = judge_request(grant.policy, _facts(flow, session))
         if over := session.meter.take_request(limits_of(grant.policy.budgets), self.clients.meters.clock()):
             judged = judged._replace(decision=over)
@@ -117,7 +118,6 @@ class RequestHooks:
             self._refuse(flow, grant, session, judged)
             return
         flow.request.data.host = judged.host
-        clean_request_headers(flow.request.headers)
         flow.request.stream, path = True, flow.request.path
         if refusal := self._handover.hand_over(flow, grant, session, judged):
             self._refuse(flow, grant, session, judged._replace(decision=refusal))
@@ -238,6 +238,7 @@ def _facts(flow: http.HTTPFlow, session: Session) -> RequestFacts:
         is_http2=request.is_http2,
         sni=flow.client_conn.sni,
         tunnel=session.tunnel,
+        headers=tuple(request.headers.items(multi=True)),
     )
 
 

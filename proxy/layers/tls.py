@@ -21,6 +21,9 @@ from proxy.layers.http1 import CloseAfterAnswer
 class MemoryTlsConfig(TlsConfig):
     """TlsConfig without its files: until the daemon hands over a CA, no sandbox gets a certificate."""
 
+    request = None  # type: ignore[assignment]  # upstream's answers for any host, at the path of a CRL of its CA
+    quic_start_client = quic_start_server = None  # type: ignore[assignment]  # no QUIC here
+
     def set_ca(self, cert_pem: str, key_pem: str) -> None:
         """Issue leaf certificates from this CA. Raises ValueError where the PEM is no such thing."""
         key: Any = load_pem_private_key(key_pem.encode(), password=None)

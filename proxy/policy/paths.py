@@ -3,23 +3,64 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from urllib.parse import unquote_to_bytes
 
-_AMBIGUOUS = re.compile(
+_PATH = re.compile(
     r"""
-    (^|/)\.{1,2}(/|$)            # dot segments
-    | //                         # some servers merge them
-    | [\\;#]                     # separators to some, path parameters or a fragment to others
-    | [^\x21-\x7e]               # control characters, spaces, bytes that are not ASCII
-    | %(25)*(2e|2f|5c|3b|23|3f|00)  # the same in escapes, decoded once or many times
-    | %(?![0-9a-f]{2})           # no escape at all
+    /(?:
+        [A-Za-z0-9\-._~!$&'()*+,=:@/]  # RFC 3986 section 3.3, without `;`
+      | [\[\]|]                        # what browsers leave as it is
+      | %(?:2[0-246-9A-D] | 3[0-9ACDE] | 4[0-9A-F] | 5[0-9ABDEF] | 6[0-9A-F] | 7[0-9A-E])
+      | %[89A-F][0-9A-F]               # of UTF-8, see `_decoded`
+    )*
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+"""What is escaped separates nothing in any server: no dot, slash, backslash, semicolon, `?`, `#` or `%`."""
+_FOLDED_TO = frozenset("./\\;%?#")
+_SEPARATORS = frozenset("\u2044\u2215\u2216\u29f5\u29f8\u29f9\u00a5\u20a9")
+"""Slashes that no normal form folds, and the currency signs of code pages where they are the backslash."""
+_NO_SIGN = frozenset({"Cc", "Cs", "Cn", "Zl", "Zp"})
 
 
 def is_ambiguous_path(path: str) -> bool:
-    """Whether servers would normalise this path in different ways: refused where a rule is about paths."""
-    return _AMBIGUOUS.search(path) is not None
+    """Whether two servers could read this path in different ways: refused where a rule is about paths.
+
+    What passes is a list: the characters of a path, escapes that separate nothing, and UTF-8 in its one
+    spelling. All else is refused, known trick or not: escaped separators and percent signs, control
+    characters, overlong UTF-8, signs that a server may fold to a dot or a slash, and a segment that is
+    nothing but dots, blanks and what cannot be seen.
+    """
+    text = _decoded(path) if _PATH.fullmatch(path) else None
+    if text is None:
+        return True
+    segments = text.removesuffix("/").split("/")[1:]
+    return any(_is_nothing(segment) for segment in segments)
+
+
+def _decoded(path: str) -> str | None:
+    """The path as every server reads it; None for bytes or signs that have a second reading."""
+    try:
+        text = unquote_to_bytes(path).decode()
+    except UnicodeDecodeError:
+        return None
+    is_plain = text.isascii() or not any(_is_strange(sign) for sign in text if not sign.isascii())
+    return text if is_plain else None
+
+
+def _is_strange(sign: str) -> bool:
+    """Whether a server that folds signs to ASCII could make a separator of this one, or drop it."""
+    if sign in _SEPARATORS or unicodedata.category(sign) in _NO_SIGN:
+        return True
+    return not _FOLDED_TO.isdisjoint(unicodedata.normalize("NFKC", sign))
+
+
+def _is_nothing(segment: str) -> bool:
+    """Whether a segment is empty, or no more than dots to a server that trims it."""
+    if segment[:1].isalnum():
+        return False
+    return all(unicodedata.category(sign)[0] in "CZ" for sign in segment.replace(".", ""))
 
 
 def is_allowed_path(globs: tuple[str, ...], path: str) -> bool:

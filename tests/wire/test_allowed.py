@@ -7,6 +7,7 @@ import json
 import ssl
 
 import pytest
+from cryptography import x509
 
 from tests.wire.conftest import TOKEN, UPSTREAM, Rig
 from tests.wire.test_refusals import client, tunnel
@@ -30,6 +31,21 @@ async def test_inspected_request_arrives(rig: Rig):
     assert [(line["verdict"], line["rule_id"], line["tls"]) for line in rig.lines] == [
         ("allow", "t.allow[0]", "inspect")
     ]
+
+
+@pytest.mark.parametrize("target", ["/x{}", "{}", "/x?a={}"])
+@pytest.mark.parametrize("is_tls", [True, False], ids=["https", "http"])
+async def test_nothing_is_answered_in_the_upstreams_place(rig: Rig, target: str, *, is_tls: bool):
+    """The revocation list of mitmproxy's own CA is a path like any other: the upstream is asked."""
+    serial = x509.load_pem_x509_certificate(rig.link.ca_pem.encode()).serial_number
+    path = target.format(f"/mitmproxy-{serial}.crl")
+    scheme, port = ("https", rig.upstream.tls_port) if is_tls else ("http", rig.upstream.plain_port)
+
+    async with client(rig) as http:
+        response = await http.get(f"{scheme}://ok.test:{port}{path}")
+
+    assert response.text == "ok"
+    assert [text.split()[1] for text in rig.upstream.heads] == [path]
 
 
 async def test_keep_alive_uses_one_upstream_connection(rig: Rig):

@@ -122,3 +122,13 @@ async def test_streams_are_judged_one_by_one(rig: Rig):
     assert [text.split()[1] for text in rig.upstream.heads] == ["/v1/x"]
     assert "transfer-encoding" not in rig.upstream.heads[0].lower()
     assert len(rig.lines) == 4
+
+
+@pytest.mark.parametrize("path", ["/v1/x?a=b#c", "/v1/x#/../admin", "/v1/#?key=x", "https://evil.test/"])
+async def test_a_stream_that_no_http1_request_could_be_is_reset(rig: Rig, path: str):
+    """The upstream speaks HTTP/1: what a head of HTTP/1 is refused for never gets there by HTTP/2."""
+    [answer] = await converse(rig, "ok.test", (head(rig, "ok.test", path), b"", []))
+
+    assert answer.status == 0
+    assert rig.upstream.heads == []
+    assert [line["reason_code"] for line in rig.lines] == ["bad_request"]

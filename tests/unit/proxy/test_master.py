@@ -160,3 +160,34 @@ async def test_nothing_is_said_before_the_last_port_listens(tmp_path: Path, monk
     assert all(instance.is_running for instance in server.master.addons.get("proxyserver").servers)
     closing.close()
     await asyncio.wait_for(running, 5)
+
+
+TRAFFIC_HOOKS = {
+    "Core": set(),
+    "Proxyserver": {"server_connect"},
+    "ConnectionHooks": {
+        *("client_connected", "client_disconnected", "next_layer", "tls_established_client"),
+        *("server_connect", "server_connect_error", "server_connected"),
+    },
+    "RequestHooks": {
+        *("http_connect", "requestheaders", "responseheaders", "response", "websocket_message"),
+        *("request_failed", "websocket_opening", "flow_ended"),
+    },
+    "DnsHooks": {"dns_request"},
+    "MemoryTlsConfig": {"tls_clienthello", "tls_start_client", "tls_start_server"},
+}
+"""Whatever takes part in traffic, by addon: a hook that mitmproxy's classes bring is here on purpose."""
+
+
+async def test_no_addon_brings_a_hook_that_nobody_chose(tmp_path: Path):
+    """TlsConfig of 12.2 answers a request by itself; a later release may bring the next such hook."""
+    master = ProxyServer(ProxySettings("127.0.0.1", tmp_path / "s", tmp_path)).master
+    brought = {
+        type(addon).__name__: {
+            hook for hook in all_hooks if hook not in LIFECYCLE and getattr(addon, hook, None) is not None
+        }
+        for addon in master.addons.chain
+    }
+
+    assert brought == TRAFFIC_HOOKS
+    assert [addon for addon in master.addons.chain if hasattr(addon, "addons")] == []

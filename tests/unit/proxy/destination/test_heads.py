@@ -129,3 +129,57 @@ def test_a_bad_stream_has_a_defect(headers: list[tuple[bytes, bytes]]):
 
     assert defect is not None
     assert defect.status == 400
+
+
+TARGETS = {
+    "a fragment behind the query": b"/v1/x?a=b#/../admin",
+    "a fragment behind the path": b"/v1/x#y",
+    "a fragment alone": b"/#",
+    "a space": b"/v1/x y",
+    "a control character": b"/v1/\x7f",
+    "a byte beyond ASCII": b"/v1/\xe9",
+    "no slash": b"v1/x",
+    "another host": b"https://evil.test/",
+    "an asterisk": b"*",
+}
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS.keys())
+def test_a_bad_target_is_bad_in_both_protocols(target: bytes):
+    """A stream of HTTP/2 may leave as HTTP/1: what the one refuses, the other refuses."""
+    stream = [(name, target if name == b":path" else value) for name, value in STREAM]
+
+    for defect in (head_defect(b"GET %s HTTP/1.1\r\nHost: ok.test\r\n\r\n" % target), stream_defect(stream)):
+        assert defect is not None
+        assert defect.status == 400
+
+
+FIELDS = {
+    "two hosts": ([(b"host", b"ok.test"), (b"host", b"ok.test")], 400),
+    "a control character": ([(b"x", b"a\x00")], 400),
+    "two expectations": ([(b"expect", b"100-continue")] * 2, 400),
+    "another expectation": ([(b"expect", b"x")], 417),
+    "a length that is none": ([(b"content-length", b"+1")], 400),
+    "one header too many": ([(b"x", b"a")] * (MAX_HEADERS + 1), 431),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+def test_bad_headers_are_bad_in_both_protocols(case: str):
+    """The headers have one checker, and each defect one status."""
+    fields, status = FIELDS[case]
+    lines = b"".join(b"%s: %s\r\n" % field for field in fields)
+
+    for defect in (head_defect(b"GET / HTTP/1.1\r\n" + lines + b"\r\n"), stream_defect([*STREAM, *fields])):
+        assert defect is not None
+        assert defect.status == status
+
+
+def test_a_bad_authority_of_a_stream_is_a_bad_host():
+    """As in a CONNECT: userinfo, ports and spellings have one reader."""
+    stream = [*STREAM[:3], (b":authority", b"ok.test@evil.test")]
+
+    defect = stream_defect(stream)
+
+    assert defect is not None
+    assert defect.reason is ReasonCode.BAD_HOST

@@ -100,3 +100,63 @@ def test_bad_host_is_shown_in_printable_form():
 
     assert judged.host.isprintable() is False or "\n" not in judged.host
     assert judged.decision.reason_code is ReasonCode.BAD_HOST
+
+
+RESTRICTED = Policy(
+    name="p",
+    allow=(
+        AllowRule(id="p.allow[0]", host=HostPattern.parse("ok.test")),
+        AllowRule(id="p.allow[1]", host=HostPattern.parse("methods.test"), methods=frozenset({"GET"})),
+        AllowRule(id="p.allow[2]", host=HostPattern.parse("paths.test"), paths=("/v1/*",)),
+        AllowRule(
+            id="p.allow[3]", host=HostPattern.parse("pinned.test"), credential="KEY", pin_credential=True
+        ),
+        AllowRule(id="p.allow[4]", host=HostPattern.parse("bound.test"), credential="KEY"),
+    ),
+)
+METHOD, HEADER = "/v1/x?_method=DELETE", "/v1/x?%24httpHeaders=X-Goog-Api-Key%3ATHIEF%0D%0A"
+OVERRIDES = {
+    "a method by query, methods": ("methods.test", METHOD, (), ReasonCode.METHOD),
+    "a method by query, paths": ("paths.test", METHOD, (), ReasonCode.METHOD),
+    "a method by query, a pin": ("pinned.test", METHOD, (), ReasonCode.METHOD),
+    "a method by header, methods": (
+        "methods.test",
+        "/",
+        (("X-HTTP-Method-Override", "DELETE"),),
+        ReasonCode.METHOD,
+    ),
+    "headers by query, methods": ("methods.test", HEADER, (), ReasonCode.METHOD),
+    "headers by query, a pin": ("pinned.test", HEADER, (), ReasonCode.FOREIGN_CREDENTIAL),
+    "a path by header, paths": ("paths.test", "/v1/x", (("Destination", "/admin"),), ReasonCode.PATH),
+    "a path by header, no paths": ("pinned.test", "/v1/x", (("Destination", "/admin"),), None),
+    "a method and a path, no paths": (
+        "methods.test",
+        "/",
+        (("Destination", "/a"), ("X-HTTP-Method", "PUT")),
+        ReasonCode.METHOD,
+    ),
+    "nothing is restricted": ("ok.test", METHOD, (("Destination", "/admin"),), None),
+    "a key that is not pinned": ("bound.test", METHOD, (), None),
+    "nothing is overridden": ("paths.test", "/v1/x?path=a", (("Accept", "*/*"),), None),
+}
+
+
+@pytest.mark.parametrize("case", OVERRIDES)
+def test_what_was_judged_cannot_be_replaced(case: str):
+    """Where the policy is about method, path or credential, the upstream gets nothing that replaces them."""
+    host, target, headers, reason = OVERRIDES[case]
+    facts = dataclasses.replace(
+        GOOD,
+        host=host,
+        host_headers=(host,),
+        sni=host,
+        tunnel=(host, 443),
+        target=target,
+        headers=headers,
+    )
+
+    decision = judge_request(RESTRICTED, facts).decision
+
+    assert decision.reason_code is reason
+    assert decision.verdict is (Verdict.ALLOW if reason is None else Verdict.DENY)
+    assert "THIEF" not in decision.detail
