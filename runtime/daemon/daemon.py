@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from proxy.contract.messages import CONTROL_SOCKET, LLM_SOCKET
+from runtime.containers.foreign import find_foreign
+from runtime.daemon import installation
 from runtime.daemon.settings import Settings
 from runtime.database.connection import open_database
 from runtime.egress.link import ProxyLink
@@ -21,6 +23,7 @@ from runtime.llm.session import LlmSessions
 from runtime.network.guard import HostGuard
 from runtime.network.slots import NetworkSlots, slot_count
 from runtime.policies.catalogue import PolicyCatalogue
+from runtime.runs.retention import Retention
 from runtime.runs.service import RunService
 from runtime.runs.store import Store
 from runtime.sandbox.maker import SandboxMaker
@@ -38,12 +41,14 @@ class Daemon:
 
     def __init__(self, settings: Settings, *, owner: str | None = None) -> None:
         """`owner` is the process (`runtime.containers.owner`) with whose end all of this is a leftover."""
-        engine = self._engine = DockerEngine()
-        instance = settings.instance
         self._settings = settings
+        instance = settings.instance
+        self._installation = installation.identify(settings)
+        engine = self._engine = DockerEngine(marks=installation.marks(settings, self._installation))
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
-        self._store = Store(self._database)
+        self._store = Store(self._database, owner=self._installation)
         self.vault = Vault(self._database, settings.vault_keys)
+        self.retention = Retention(self._store, self.vault, settings.keep)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
@@ -60,6 +65,7 @@ class Daemon:
             control_dir=settings.control_dir,
             dns=settings.proxy_dns,
             slots=slot_count(settings.pool),
+            installation=self._installation,
             owner=owner,
         )
         self._maker = SandboxMaker(
@@ -75,26 +81,34 @@ class Daemon:
             maker=self._maker,
             policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy),
             instance=instance,
+            installation=self._installation,
+            memory_percent=settings.memory_percent,
             vault=self.vault,
             llm=LlmRoutes(sessions),
         )
         self.vault.on_change = self.service.secret_changed
-        self._preparing: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
         """Reap, then prepare in the background: the API answers at once, runs are refused until ready.
 
-        Raises EngineUnavailableError without an engine.
+        Raises EngineUnavailableError without an engine, ConflictError where another installation has the
+        instance's name: nothing of it is touched.
         """
+        for foreign in await find_foreign(self._engine, self._settings.instance, self._installation):
+            raise foreign.refusal("the daemon was not started")
         await self.service.start()
         await self.open_vault()
-        self._preparing = asyncio.create_task(self._prepare())
+        self._background = [
+            asyncio.create_task(self._prepare()),
+            asyncio.create_task(self.retention.keep()),
+        ]
 
     async def close(self) -> None:
         """End the runs and remove what was made; every step is tried."""
         steps: list[Callable[[], Awaitable[None]]] = [
-            self._stop_preparing,
+            self._stop_background,
             self.service.close,
             self._llm.close,
             self._guard.close,
@@ -117,10 +131,10 @@ class Daemon:
         except OrchError as exc:
             self._log.error("vault-shut", detail=exc.message, hint=exc.hint)
 
-    async def _stop_preparing(self) -> None:
-        if self._preparing is not None:
-            self._preparing.cancel()
-            await asyncio.gather(self._preparing, return_exceptions=True)
+    async def _stop_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _prepare(self) -> None:
         """Proxy, then guard, each kept from then on; no run starts until both are there."""

@@ -17,7 +17,7 @@ PROXY_UID = 10001
 class ProxySupervisor:
     """Knows the proxy container's name."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, each a fact of one daemon
         self,
         engine: Engine,
         *,
@@ -26,6 +26,7 @@ class ProxySupervisor:
         control_dir: Path,
         dns: tuple[str, ...],
         slots: int,
+        installation: str,
         owner: str | None = None,
     ) -> None:
         """`slots` is how many sandboxes there can be at a time."""
@@ -35,7 +36,8 @@ class ProxySupervisor:
         self._control_dir = control_dir
         self._dns = dns
         self._slots = slots
-        self._marks = labels.labels(instance, "proxy", **({labels.OWNER: owner} if owner else {}))
+        owned = {labels.OWNER: owner} if owner else {}
+        self._marks = labels.labels(instance, "proxy", **{labels.INSTALLATION: installation}, **owned)
         self.network = f"orchbox-{instance}-egress"
         self.container = f"orchbox-{instance}-proxy"
 
@@ -51,10 +53,13 @@ class ProxySupervisor:
         return self.container
 
     async def ensure(self) -> str:
-        """A fresh proxy container of the current image, running. Raises NotFoundError without an image."""
+        """A fresh proxy container of the current image, running.
+
+        Raises NotFoundError without an image, ConflictError where the container is another installation's.
+        """
         if await self._engine.image_id(self._image) is None:
             raise NotFoundError(f"no such image: {self._image}", hint="make images")
-        await self._engine.remove(self.container)
+        await self._remove_container()
         uid = self._own_control_dir()
         marks = self._marks
         spec = NetworkSpec(self.network, None, None, None, is_internal=False, labels=marks)
@@ -77,9 +82,15 @@ class ProxySupervisor:
         return self.container
 
     async def remove(self) -> None:
-        """Remove the proxy and its network."""
-        await self._engine.remove(self.container)
-        await self._engine.remove_network(self.network)
+        """Remove the proxy and its network, where they are this installation's."""
+        await self._remove_container()
+        if self.network in {network.name for network in await self._engine.networks(self._marks)}:
+            await self._engine.remove_network(self.network)
+
+    async def _remove_container(self) -> None:
+        """By id: a container of another installation may have the name by now, and creating ours says so."""
+        for container in await self._engine.containers(self._marks):
+            await self._engine.remove(container.id)
 
     def _own_control_dir(self) -> int:
         """Give the folder to the proxy's user; its uid (a daemon without root shares its own)."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
-from runtime.model.run import Event, Run, RunRequest
+from runtime.model.run import Event, Run, RunRequest, RunSummary
 from runtime.model.secret import Secret
 from runtime.runs.readiness import Check
 
@@ -24,11 +24,20 @@ class StorePort(Protocol):
     async def get(self, run_id: str) -> Run | None:
         """A run by id, or None."""
 
-    async def recent(self, limit: int) -> list[Run]:
+    async def recent(self, limit: int) -> list[RunSummary]:
         """List the records of the newest runs, the newest first."""
 
     async def fail_unfinished(self, reason: str) -> int:
-        """Mark what a dead daemon left unfinished as failed; how many."""
+        """Mark what a dead daemon of this installation left unfinished as failed; how many."""
+
+    async def fail_abandoned(self, reason: str) -> int:
+        """Note that this installation is at work; fail what one left that is gone for good; how many."""
+
+    async def prune(self, before: float, max_bytes: int, *, is_dry: bool) -> tuple[int, int]:
+        """Remove finished runs that ended before this, and the oldest beyond so many bytes.
+
+        How many runs, and how many bytes they took. With `is_dry` nothing is removed.
+        """
 
     async def add_decision(self, run_id: str, line: DecisionLine) -> None:
         """Record one decision of the proxy."""
@@ -81,7 +90,7 @@ class RunServicePort(Protocol):
     async def get(self, run_id: str) -> Run:
         """Get a run's record. Raises NotFoundError."""
 
-    async def recent(self, limit: int = 20) -> list[Run]:
+    async def recent(self, limit: int = 20) -> list[RunSummary]:
         """List the newest runs, the newest first."""
 
     async def cancel(self, run_id: str) -> Run:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -16,7 +17,7 @@ import structlog
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.errors import NotFoundError
-from runtime.model.run import Event, Run, RunState
+from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.model.sandbox_id import run_id_of
 from runtime.runs.journal import Journal, Journals
 from runtime.runs.ports import StorePort
@@ -24,6 +25,10 @@ from runtime.sandbox.outcome import Outcome
 
 RETRY_WAITS_S = (0.1, 0.5, 2.0, 5.0)
 """Before each further attempt to write a run's end, where the store has failed."""
+REWRITE_S, REWRITE_MAX_S = 10.0, 300.0
+"""Between the attempts in the background that follow: doubled each time, up to the second."""
+TEND_S = 3600.0
+"""How often the store is told that this daemon is at work."""
 
 
 class Records:
@@ -34,19 +39,26 @@ class Records:
         self._journals = Journals()
         self._unwritten: dict[str, Run] = {}
         """Runs that have ended, and whose end the store did not take."""
-        self._writes: set[asyncio.Task[None]] = set()
+        self._rewriting: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
+        self._writes: dict[str, set[asyncio.Task[None]]] = {}
+        """What is being written of each run: one run's flood holds up no other's end."""
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
-        """Fail the runs that an earlier daemon left unfinished."""
+        """Fail the runs that an earlier daemon of this installation left unfinished."""
         await self._store.fail_unfinished("the daemon ended while the agent ran")
+        self._tending = asyncio.create_task(self._tend())
 
     async def close(self) -> None:
         """Wait for what is still being written, and try once more what could not be."""
-        await self._settle_writes()
-        for run in self._unwritten.values():
-            with contextlib.suppress(Exception):  # the next start marks it as failed
-                await self._store.update(run)
+        background = [task for task in (self._tending, self._rewriting) if task is not None]
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        for run_id in list(self._writes):
+            await self._settle_writes(run_id)
+        await self._write_unwritten()  # what is refused now the next start marks as failed
 
     async def open(self, run: Run) -> RunRecord:
         """Record a new run and begin its events. Raises what the store raises."""
@@ -62,19 +74,26 @@ class Records:
             raise NotFoundError(f"no run {run_id}", hint="orch runs")
         return run
 
-    async def recent(self, limit: int) -> list[Run]:
+    async def recent(self, limit: int) -> list[RunSummary]:
         """List the newest runs, the newest first."""
-        return [self._unwritten.get(run.id, run) for run in await self._store.recent(limit)]
+        ended = {run_id: run.summary() for run_id, run in self._unwritten.items()}
+        return [ended.get(run.id, run) for run in await self._store.recent(limit)]
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
         """Replay and follow; a run whose events are no longer kept gives its end only."""
         journal = self._journals.get(run_id)
         if journal is not None:
             async for event in journal.follow(after):
-                yield event
+                yield await self._with_result(run_id, event)
             return
         run = await self.get(run_id)
         yield Event(1, "state", {"state": run.state.value}, run.finished_at or run.created_at)
+
+    async def _with_result(self, run_id: str, event: Event) -> Event:
+        """A journal keeps no result: the record has it, for as long as somebody reads it here."""
+        if event.kind != "result":
+            return event
+        return dataclasses.replace(event, data={"result": (await self.get(run_id)).result})
 
     async def decisions(self, run_id: str) -> list[DecisionLine]:
         """The proxy's decisions on a run, in order. Raises NotFoundError."""
@@ -88,16 +107,18 @@ class Records:
         run_id = run_id_of(line["sandbox_id"])
         journal = self._journals.get(run_id)
         if journal is not None:
-            self.write_later(self._add_decision(run_id, line, journal))
+            self.write_later(run_id, self._add_decision(run_id, line, journal))
 
-    def write_later(self, writing: Coroutine[Any, Any, None]) -> None:
-        """Write in the background. All that was begun before a run's end is written before its end is."""
+    def write_later(self, run_id: str, writing: Coroutine[Any, Any, None]) -> None:
+        """Write in the background. All that was begun before the run's end is written before its end is."""
         task = asyncio.create_task(writing)
-        self._writes.add(task)
-        task.add_done_callback(self._written)
+        self._writes.setdefault(run_id, set()).add(task)
+        task.add_done_callback(functools.partial(self._written, run_id))
 
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._writes.discard(task)
+    def _written(self, run_id: str, task: asyncio.Task[None]) -> None:
+        self._writes[run_id].discard(task)
+        if not self._writes[run_id]:
+            del self._writes[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("record-not-written", error=type(error).__name__)
 
@@ -108,9 +129,10 @@ class Records:
     async def write_end(self, run: Run) -> None:
         """Record a run's end, with further attempts where the store fails. Never raises.
 
-        What it does not take in the end is kept here, so that no answer calls the run unfinished.
+        What it does not take in the end is kept here, so that no answer calls the run unfinished, and is
+        tried again until it is taken. Without a store no run begins, so these are no more than lived at once.
         """
-        await self._settle_writes()
+        await self._settle_writes(run.id)
         for wait_s in (*RETRY_WAITS_S, None):
             try:
                 await self._store.update(run)
@@ -121,9 +143,35 @@ class Records:
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
         self._unwritten[run.id] = run
+        if self._rewriting is None or self._rewriting.done():
+            self._rewriting = asyncio.create_task(self._rewrite())
 
-    async def _settle_writes(self) -> None:
-        await asyncio.gather(*self._writes, return_exceptions=True)
+    async def _rewrite(self) -> None:
+        """Until the store has taken every end."""
+        wait_s = REWRITE_S
+        while self._unwritten:
+            await asyncio.sleep(wait_s)
+            await self._write_unwritten()
+            wait_s = min(wait_s * 2, REWRITE_MAX_S)
+
+    async def _write_unwritten(self) -> None:
+        for run in list(self._unwritten.values()):
+            with contextlib.suppress(Exception):  # whatever it is, it stays here and is tried again
+                await self._store.update(run)
+                del self._unwritten[run.id]
+                self._log.info("end-recorded", run=run.id)
+
+    async def _tend(self) -> None:
+        """Keep this installation among those at work."""
+        while True:
+            try:
+                await self._store.fail_abandoned("the daemon that ran the agent is gone")
+            except Exception as exc:  # noqa: BLE001 - a store that is away is asked again
+                self._log.error("store-not-tended", error=type(exc).__name__)
+            await asyncio.sleep(TEND_S)
+
+    async def _settle_writes(self, run_id: str) -> None:
+        await asyncio.gather(*self._writes.get(run_id, ()), return_exceptions=True)
 
     async def _add_decision(self, run_id: str, line: DecisionLine, journal: Journal) -> None:
         try:
@@ -155,7 +203,7 @@ class RunRecord:
 
     def tell_later(self, kind: str, data: dict[str, object]) -> None:
         """Add an event, for a caller that cannot wait."""
-        self._records.write_later(self._journal.add(kind, data))
+        self._records.write_later(self.run.id, self._journal.add(kind, data))
 
     async def finish(self, outcome: Outcome, *, stdout: str, stderr: str) -> None:
         """Make the run final: its record, its last events, and no event after them."""
@@ -170,10 +218,11 @@ class RunRecord:
         )
         try:
             await self._records.write_end(self.run)
+            await self._journal.say_omitted()
             if outcome.error is not None:
                 await self.tell("error", dataclasses.asdict(outcome.error))
             if outcome.state is RunState.COMPLETED:
-                await self.tell("result", {"result": outcome.result})
+                await self.tell("result", {})
             await self.tell("state", {"state": outcome.state.value})
         finally:
             await self._journal.close()

@@ -18,16 +18,20 @@ from runtime.errors import ConflictError, InvalidInputError, NotFoundError
 from runtime.keys.live import LiveSecrets
 from runtime.keys.placeholders import deliver
 from runtime.keys.settle import settle, wanted
-from runtime.model.run import Event, Run, RunRequest, RunState
+from runtime.model.reserved_names import is_reserved
+from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
 from runtime.model.sandbox_id import run_id_of
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
+from runtime.runs.admission import Admission
 from runtime.runs.driver import RunDriver
 from runtime.runs.ends import CANCELLED, GUARD_LOST, PROXY_LOST, WORKER_LOST, Ends
 from runtime.runs.ports import LlmPort, StorePort, VaultPort
 from runtime.runs.readiness import Check, Readiness
 from runtime.runs.records import Records
+from runtime.sandbox.conversation import check_head
 from runtime.sandbox.maker import SandboxMaker
+from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import SandboxOrder
 
 
@@ -44,6 +48,8 @@ class RunService:
         maker: SandboxMaker,
         policies: Callable[[str], Policy],
         instance: str,
+        installation: str,
+        memory_percent: int,
         vault: VaultPort | None = None,
         llm: LlmPort | None = None,
     ) -> None:
@@ -52,9 +58,11 @@ class RunService:
         self._guard = guard
         self._policies = policies
         self._instance = instance
+        self._installation = installation
         self._vault = vault
         self._live = LiveSecrets()
         self._ends = Ends()
+        self._admission = Admission(percent=memory_percent)
         self._records = Records(store)
         self._readiness = Readiness(engine, link, guard, lambda: maker.proxy_container)
         self._driver = RunDriver(
@@ -64,7 +72,7 @@ class RunService:
     # -- lifecycle -----------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Reap what an earlier daemon of this instance left, then listen to the proxy and the guard."""
+        """Reap what an earlier daemon of this installation left, then listen to the proxy and the guard."""
         await self.reap()
         await self._records.start()
         self._link.on_decision = self._records.on_decision
@@ -76,8 +84,8 @@ class RunService:
         self._ends.end(run_id_of(sandbox_id), WORKER_LOST)
 
     async def reap(self) -> None:
-        """Remove this instance's sandboxes, helpers and networks that no running task owns."""
-        await sweep.reap(self._engine, self._instance, spare=self._ends)
+        """Remove this installation's sandboxes, helpers and networks that no running task owns."""
+        await sweep.reap(self._engine, self._instance, installation=self._installation, spare=self._ends)
 
     async def close(self) -> None:
         """End every run and wait for its clean-up."""
@@ -92,6 +100,7 @@ class RunService:
 
     async def create(self, request: RunRequest) -> Run:
         """Start a run in the background; everything that can be refused at once is refused here."""
+        check_names(request)
         engine = await self._readiness.require()
         # In a thread: a `registry:` rule asks pip or npm for its configuration.
         policy = await asyncio.to_thread(self._policies, request.policy_name)
@@ -112,9 +121,10 @@ class RunService:
         self, run_id: str, request: RunRequest, policy: Policy, engine: EngineInfo
     ) -> SandboxOrder:
         """What the sandbox is made of. Raises InvalidInputError for a secret that cannot be delivered."""
-        request = await self._settle(run_id, request)
+        request, parcel = Parcel.out_of(await self._settle(run_id, request))
+        check_head(request, parcel, policy.upstream_ca_pem or "")
         delivered = deliver(request.secrets, brokered_names(policy))
-        return SandboxOrder(run_id, request, policy, delivered, engine)
+        return SandboxOrder(run_id, request, parcel, policy, delivered, engine)
 
     async def _settle(self, run_id: str, request: RunRequest) -> RunRequest:
         """With the secrets that the caller left to the workspace's vault."""
@@ -137,8 +147,17 @@ class RunService:
             state=RunState.QUEUED,
             created_at=time.time(),
         )
-        record = await self._records.open(run)
-        self._ends.watch(run.id, asyncio.create_task(self._driver.drive(order, record)))
+        ticket = self._admission.queue(
+            memory_bytes=order.request.limits.memory_bytes,
+            payload_bytes=order.parcel.held_bytes,
+            host_bytes=order.engine.memory_bytes,
+        )
+        try:
+            record = await self._records.open(run)
+        except BaseException:
+            ticket.leave()
+            raise
+        self._ends.watch(run.id, asyncio.create_task(self._driver.drive(order, record, ticket)))
         return run
 
     async def secret_changed(self, workspace: Collection[str], name: str, value: Secret | None) -> None:
@@ -149,7 +168,7 @@ class RunService:
         """A run's record. Raises NotFoundError."""
         return await self._records.get(run_id)
 
-    async def recent(self, limit: int = 20) -> list[Run]:
+    async def recent(self, limit: int = 20) -> list[RunSummary]:
         """List the newest runs, the newest first."""
         return await self._records.recent(limit)
 
@@ -169,3 +188,14 @@ class RunService:
     async def decisions(self, run_id: str) -> list[DecisionLine]:
         """The proxy's decisions on this run. Raises NotFoundError."""
         return await self._records.decisions(run_id)
+
+
+def check_names(request: RunRequest) -> None:
+    """Refuse variables that are the sandbox's own. Raises InvalidInputError naming them."""
+    names = {*request.env, *request.secrets, *wanted(request.needs)}
+    if reserved := sorted(name for name in names if is_reserved(name)):
+        raise InvalidInputError(
+            f"{', '.join(reserved[:5])}: no run may set this in a sandbox, where it decides which code is"
+            " loaded, whom clients trust or which way they go out",
+            hint="give the secret or variable another name, in the agent's manifest too",
+        )

@@ -32,9 +32,12 @@ ELSEWHERE = {
     "runtime/egress/port.py": "unit/runtime/egress/test_link.py",
     "runtime/model/limits.py": "unit/runtime/containers/test_sandbox.py",
     "runtime/model/needs.py": "unit/runtime/keys/test_settle.py",
+    "runtime/api/prune.py": "unit/runtime/cli/commands/test_prune.py",
+    "runtime/model/retention.py": "unit/runtime/runs/test_retention.py",
     "runtime/model/run.py": "unit/runtime/runs/test_store.py",
     "runtime/sandbox/sandbox.py": "unit/runtime/sandbox/test_maker.py",
     "runtime/runs/ports.py": "unit/runtime/runs/test_service.py",
+    "runtime/runs/tables.py": "unit/runtime/runs/test_store.py",
     "runtime/version.py": "unit/test_repository.py",
     # -- the API's bodies, through its routes -----------------------------------------------------------
     "runtime/api/multipart.py": "unit/runtime/api/test_app.py",
@@ -43,7 +46,6 @@ ELSEWHERE = {
     "runtime/api/runs.py": "unit/runtime/api/test_app.py",
     "runtime/api/secret_body.py": "unit/runtime/api/test_secrets.py",
     # -- the command, through its commands --------------------------------------------------------------
-    "runtime/cli/commands/daemon.py": "integration/test_runs.py",
     "runtime/cli/commands/workspaces.py": "unit/runtime/cli/commands/test_secrets.py",
     "runtime/cli/console/context.py": "unit/runtime/cli/commands/test_runs.py",
     "runtime/cli/console/notes.py": "unit/runtime/cli/commands/test_runs.py",
@@ -60,6 +62,8 @@ ELSEWHERE = {
     "runtime/database/migrations/env.py": "unit/runtime/database/test_connection.py",
     "runtime/database/migrations/versions/r0001_runs.py": "unit/runtime/database/test_connection.py",
     "runtime/database/migrations/versions/r0002_vault.py": "unit/runtime/database/test_connection.py",
+    "runtime/database/migrations/versions/r0003_owner.py": "unit/runtime/database/test_migrations.py",
+    "runtime/database/migrations/versions/r0004_outputs.py": "unit/runtime/database/test_migrations.py",
     "runtime/vault/key.py": "vault/test_vault.py",
     "runtime/vault/keyring.py": "vault/test_vault.py",
     "runtime/vault/kms.py": "vault/test_kms.py",
@@ -132,6 +136,7 @@ ELSEWHERE = {
 """Module -> the test below `tests/` that covers it."""
 
 OF_MANY = {
+    "runtime/database/test_migrations.py": "what every revision does with a database of an older version",
     "runtime/runs/test_service_rotation.py": "a secret that changes while a run has it: service, driver and live grant",
     "proxy/policy/test_properties.py": "the policy core as a whole, by generated inputs",
     "runtime/llm/test_imports.py": "what the router's import may load",

@@ -9,7 +9,7 @@ from typing import Any
 
 from proxy.contract.grant import Grant
 from runtime.errors import NotReadyError
-from runtime.model.run import Run, RunError, RunState
+from runtime.model.run import Run, RunError, RunState, RunSummary
 from runtime.model.secret import Secret
 
 
@@ -33,9 +33,9 @@ class MemoryStore:
         """A run, or None."""
         return self.runs.get(run_id)
 
-    async def recent(self, limit: int) -> list[Run]:
+    async def recent(self, limit: int) -> list[RunSummary]:
         """The newest first."""
-        return list(reversed(self.runs.values()))[:limit]
+        return [run.summary() for run in reversed(self.runs.values())][:limit]
 
     async def fail_unfinished(self, reason: str) -> int:
         """Fail what has not ended."""
@@ -44,6 +44,17 @@ class MemoryStore:
             error = RunError("INTERNAL_ERROR", reason)
             self.runs[run.id] = dataclasses.replace(run, state=RunState.FAILED, error=error)
         return len(stale)
+
+    async def fail_abandoned(self, reason: str) -> int:
+        """Nobody shares this store."""
+        return 0
+
+    async def prune(self, before: float, max_bytes: int, *, is_dry: bool) -> tuple[int, int]:
+        """Remove what ended before this; each run takes one byte."""
+        old = [run.id for run in self.runs.values() if run.state.is_final and (run.finished_at or 0) < before]
+        for run_id in [] if is_dry else old:
+            del self.runs[run_id]
+        return len(old), len(old)
 
     async def add_decision(self, run_id: str, line: dict[str, Any]) -> None:
         """Keep a line."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from runtime.database.connection import open_database
 from runtime.errors import OrchError
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs import store as store_module
+from runtime.runs import tables
 from runtime.runs.store import Store
+from runtime.runs.tables import installations, runs
+
+OURS, THEIRS = "0" * 32, "f" * 32
 
 
 def run(number: int = 1, **more) -> Run:
@@ -27,7 +34,7 @@ def run(number: int = 1, **more) -> Run:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A fresh database."""
     database = open_database(None, default=tmp_path / "home" / "orchbox.sqlite3")
-    yield Store(database)
+    yield Store(database, owner=OURS)
     await database.close()
 
 
@@ -70,6 +77,164 @@ async def test_unfinished_runs_are_failed(store: Store):
     assert (done.state, done.finished_at) == (RunState.COMPLETED, 5.0)
 
 
+async def test_anotherinstallations_runs_go_on(store: Store):
+    """A daemon that shares the database ends no run of another one, whatever its state."""
+    theirs = Store(store._database, owner=THEIRS)
+    for number, state in enumerate((RunState.QUEUED, RunState.STARTING, RunState.RUNNING)):
+        await theirs.create(run(number, state=state))
+    await theirs.fail_abandoned("gone")
+    await store.create(run(9, state=RunState.RUNNING))
+
+    assert await store.fail_unfinished("the daemon ended") == 1
+    assert await store.fail_abandoned("gone") == 0
+    states = [(await store.get(f"run-{number}")).state.value for number in (0, 1, 2, 9)]
+    assert states == ["queued", "starting", "running", "failed"]
+
+
+async def test_an_installation_that_is_gone_leaves_no_run_unfinished(store: Store):
+    """After a day without a sign of it, or without any, its runs are failed by the next daemon."""
+    theirs, nobodys = Store(store._database, owner=THEIRS), Store(store._database, owner="e" * 32)
+    await theirs.create(run(1, state=RunState.RUNNING))
+    await theirs.fail_abandoned("gone")
+    await nobodys.create(run(2, state=RunState.RUNNING))
+    await store.create(run(3, state=RunState.RUNNING))
+
+    assert await store.fail_abandoned("gone") == 1
+    days_ago = installations.update().where(installations.c.id == THEIRS).values(seen_at=time.time() - 1e5)
+    await store._execute(days_ago)
+    assert await store.fail_abandoned("gone") == 1
+    states = [(await store.get(f"run-{number}")).state.value for number in (1, 2, 3)]
+    assert states == ["failed", "failed", "running"]
+
+
+async def test_an_older_versions_unfinished_run_is_failed(store: Store):
+    """It names no installation: the daemon that ran it had the database for itself."""
+    await Store(store._database, owner=None).create(run(1, state=RunState.RUNNING))
+
+    assert await store.fail_unfinished("the daemon ended") == 1
+
+
+@pytest.mark.parametrize("result", ["x" * 3_000_000, [[]] * 500_000, {"k": "\u00fc" * 500_000}])
+async def test_a_list_reads_no_output(store: Store, result: object, monkeypatch: pytest.MonkeyPatch):
+    """However large the results are: not a column of theirs is asked for, nor parsed, nor kept."""
+    for number in range(3):
+        await store.create(run(number))
+        await store.update(run(number, state=RunState.COMPLETED, result=result, stderr="log"))
+    asked: list[str] = []
+    parsed: list[int] = []
+    loads = json.loads
+
+    def note(text: str, **more) -> object:
+        parsed.append(len(text))
+        return loads(text, **more)
+
+    def listen(_c, _cursor, statement: str, *_more) -> None:
+        asked.append(statement)
+
+    sa.event.listen(store._database._engine, "before_cursor_execute", listen)
+    monkeypatch.setattr(json, "loads", note)
+    found = await store.recent(200)
+
+    assert [each.id for each in found] == ["run-2", "run-1", "run-0"]
+    [statement] = [text for text in asked if "SELECT" in text]
+    assert "run_outputs" not in statement
+    assert not any(name in statement for name in ("result", "stdout", "stderr", "decisions.line"))
+    assert sum(parsed) < 1000
+    assert not hasattr(found[0], "result")
+
+
+async def test_a_run_says_what_it_takes_and_what_was_left_out(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Its bytes are those of its output and of its decisions; those beyond the bound are counted."""
+    monkeypatch.setattr(store_module, "MAX_DECISIONS_PER_RUN", 2)
+    await store.create(run(1))
+    for number in range(5):
+        await store.add_decision("run-1", {"n": number})
+    await store.update(run(1, state=RunState.COMPLETED, result="r" * 100, stdout="o" * 10, stderr="e" * 10))
+
+    [row] = await store._rows(sa.select(runs.c.bytes))
+    assert row["bytes"] == 102 + 20 + 2 * len('{"n": 0}')
+    assert (await store.get("run-1")).omitted_decisions == 3
+    assert (await store.recent(1))[0].omitted_decisions == 3
+    assert store._decisions == {}
+
+
+async def test_an_end_that_is_written_twice_is_one(store: Store):
+    """An attempt that failed after it was done is repeated."""
+    done = run(1, state=RunState.COMPLETED, result=1, stdout="o")
+    await store.create(run(1))
+    for _ in range(2):
+        await store.update(done)
+
+    assert await store.get("run-1") == done
+
+
+async def ended(store: Store, number: int, finished_at: float, result: object = None, **more: object) -> None:
+    """A run that has ended, with a decision."""
+    await store.create(run(number))
+    await store.add_decision(f"run-{number}", {"n": number})
+    values = {"state": RunState.COMPLETED, "finished_at": finished_at, "result": result, **more}
+    await store.update(run(number, **values))
+
+
+async def ids(store: Store) -> set[str]:
+    """The runs that there are."""
+    return {found.id for found in await store.recent(10_000)}
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+async def test_old_runs_are_pruned_with_all_they_have(store: Store, *, is_dry: bool):
+    """By the time of their end; what has not ended stays however old it is."""
+    await ended(store, 1, finished_at=10.0)
+    await ended(store, 2, finished_at=99.0, state=RunState.FAILED)
+    await ended(store, 3, finished_at=100.0)
+    for number, state in ((4, RunState.QUEUED), (5, RunState.STARTING), (6, RunState.RUNNING)):
+        await store.create(run(number, created_at=1.0, state=state))
+        await store.add_decision(f"run-{number}", {"n": number})
+
+    count, size = await store.prune(100.0, 1 << 40, is_dry=is_dry)
+
+    assert count == 2
+    assert size > 2 * store_module.ROW_BYTES
+    gone = set() if is_dry else {"run-1", "run-2"}
+    assert await ids(store) == {f"run-{n}" for n in range(1, 7)} - gone
+    left = await store._rows(sa.select(tables.decisions.c.run_id))
+    assert {row["run_id"] for row in left} == {f"run-{n}" for n in range(1, 7)} - gone
+    left = await store._rows(sa.select(tables.outputs.c.run_id))
+    assert {row["run_id"] for row in left} == {"run-1", "run-2", "run-3"} - gone
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+async def test_the_oldest_go_beyond_a_size(store: Store, room: int):
+    """The newest are kept as far as there is room; results and decisions count."""
+    for number in range(3):
+        await ended(store, number, finished_at=100.0 + number, result="x" * 10_000)
+    await store.create(run(9, state=RunState.RUNNING))
+
+    await store.prune(0.0, room * 12_000 + 500, is_dry=False)
+
+    assert await ids(store) == {"run-9", *[f"run-{n}" for n in range(3)][3 - room :]}
+
+
+async def test_many_runs_are_pruned_in_small_steps(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Other work comes between: no transaction removes more than a number and a size."""
+    monkeypatch.setattr(store_module, "PRUNED_AT_ONCE", 3)
+    monkeypatch.setattr(store_module, "PRUNED_BYTES_AT_ONCE", 10_000)
+    steps: list[list[str]] = []
+    remove = store_module._remove
+
+    def note(connection: sa.Connection, *, run_ids: list[str]) -> None:
+        steps.append(run_ids)
+        remove(connection, run_ids=run_ids)
+
+    monkeypatch.setattr(store_module, "_remove", note)
+    for number in range(10):
+        await ended(store, number, finished_at=float(number), result="x" * (9_000 if number == 9 else 1))
+
+    assert (await store.prune(1e9, 1 << 40, is_dry=False))[0] == 10
+    assert [len(step) for step in steps] == [1, 3, 3, 3]
+    assert await ids(store) == set()
+
+
 async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: pytest.MonkeyPatch):
     """Decisions are kept in order, up to a bound per run."""
     monkeypatch.setattr(store_module, "MAX_DECISIONS_PER_RUN", 2)
@@ -86,7 +251,7 @@ async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: p
 
 async def test_result_that_is_no_json_is_kept_as_text(store: Store):
     """NaN in a result does not poison the row."""
-    await store.create(run(result=float("nan"), stdout="NaN"))
+    await store.create(run(state=RunState.COMPLETED, result=float("nan"), stdout="NaN"))
 
     assert (await store.get("run-1")).result == "NaN"
 
@@ -95,11 +260,11 @@ async def test_next_daemon_reads_what_the_last_one_wrote(tmp_path: Path):
     """Opening again migrates nothing away."""
     path = tmp_path / "db"
     first = open_database(None, default=path)
-    await Store(first).create(run())
+    await Store(first, owner=OURS).create(run())
     await first.close()
     second = open_database(None, default=path)
 
-    assert await Store(second).get("run-1") == run()
+    assert await Store(second, owner=OURS).get("run-1") == run()
     await second.close()
 
 
