@@ -25,9 +25,9 @@ def main(argv: list[str]) -> int:
         return _check(control)
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("proxy").setLevel(logging.INFO)  # written by the server's one handler (process_log)
     asyncio.run(_run(ProxySettings(control_socket=control, scratch=Path("/tmp"))))  # noqa: S108 - a tmpfs
     return 0
 

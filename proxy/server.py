@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from proxy.contract.grant import Grant
 from proxy.contract.messages import EXPLICIT_PORT, LLM_SOCKET
 from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
+from proxy.control.process_log import ProcessLog
 from proxy.control.server import ControlServer, sweep_forever
 from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.hooks.log_mask import LogMask
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, run_master, trust_upstreams
@@ -38,6 +41,10 @@ class ProxySettings:
     dns_port: int = DNS_PORT
 
 
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text)
+
+
 class ProxyServer:
     """One proxy process. Build it inside a running event loop."""
 
@@ -50,6 +57,8 @@ class ProxyServer:
             settings.host_port: Entry.HOST,
         }
         self.hooks = wire(self.grants, self.audit, lookup=lookup, ports=ports)
+        self._log_mask = LogMask(self.grants, self.hooks.known)
+        self.log = ProcessLog(self._log_mask, _to_stderr)
         self._tls = MemoryTlsConfig()
         self._settings = settings
         modes = [f"regular@{settings.host}:{port}" for port in ports]
@@ -68,7 +77,8 @@ class ProxyServer:
         sweeper = asyncio.create_task(sweep_forever(self.sweep))
         try:
             # No control socket before there are ports: a grant that is acknowledged is one that can be used.
-            await run_master(self.master, self.control.start)
+            with self.log.in_place():
+                await run_master(self.master, self.control.start)
         finally:
             sweeper.cancel()
             await close_listeners(self.master)
@@ -77,6 +87,8 @@ class ProxyServer:
 
     def sweep(self) -> None:
         """What is done every second: expired grants, late clients, refusals to report."""
+        self.log.sweep()
+        self._log_mask.sweep()
         self.control.sweep()
         self.hooks.clients.sweep()
 

@@ -13,7 +13,7 @@ from runtime.engine.protocol import Engine, ExitStatus
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import InternalError, NotFoundError, OrchError
 from runtime.keys.live import LiveSecrets
-from runtime.keys.redactor import Redactor
+from runtime.keys.redactor import Redactor, too_short
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
@@ -70,6 +70,8 @@ class RunDriver:
         try:
             self._ends.begin(order.run_id)
             await record.advance(RunState.STARTING)
+            if names := too_short(order.request.secrets):
+                await record.tell("secrets_too_short", {"names": names})
             order = self._open_llm(order, record)
             async with self._maker.sandbox(order) as sandbox:
                 if not self._guard.status.is_proved:  # lost since the run was asked for
@@ -171,7 +173,7 @@ class RunDriver:
         except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
             self._log.error("llm-not-closed", run=run_id, error=type(exc).__name__)
         try:
-            await record.finish(outcome, stdout=output.stdout[:MAX_STDOUT_CHARS], stderr=output.stderr)
+            await record.finish(outcome, stdout=output.stdout_head(MAX_STDOUT_CHARS), stderr=output.stderr)
         finally:
             self._ends.forget(run_id)
             self._live.forget(run_id)
