@@ -24,9 +24,10 @@ def main() -> int:
     control = Path(os.environ.get("ORCHBOX_CONTROL_SOCKET", f"{CONTROL_FOLDER}/{CONTROL_SOCKET}"))
     structlog.configure(
         processors=[structlog.processors.add_log_level, structlog.processors.JSONRenderer()],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    logging.basicConfig(level=logging.WARNING)
+    # Written by the worker's one handler (process_log); what the parent says quotes nobody.
+    logging.getLogger("proxy").setLevel(logging.INFO)
     scratch = Path("/tmp")  # noqa: S108 - a tmpfs
     Parent(control, partial(work, llm_socket=control.with_name(LLM_SOCKET), scratch=scratch)).serve()
     return 0

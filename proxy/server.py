@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from proxy.contract.grant import Grant
 from proxy.contract.messages import EXPLICIT_PORT
 from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
+from proxy.control.process_log import ProcessLog
 from proxy.control.server import ControlConnection, sweep_forever
 from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.hooks.log_mask import LogMask
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, run_master, trust_upstreams
@@ -41,6 +44,10 @@ class ProxySettings:
     dns_port: int = DNS_PORT
 
 
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text)
+
+
 class ProxyServer:
     """The proxy of one sandbox. Build it inside a running event loop."""
 
@@ -53,6 +60,8 @@ class ProxyServer:
             settings.host_port: Entry.HOST,
         }
         self.hooks = wire(self.grants, self.audit, lookup=lookup, ports=ports)
+        self._log_mask = LogMask(self.grants, self.hooks.known)
+        self.log = ProcessLog(self._log_mask, _to_stderr)
         self._tls = MemoryTlsConfig()
         self._settings = settings
         modes = [f"regular@{settings.host}:{port}" for port in ports]
@@ -78,7 +87,8 @@ class ProxyServer:
 
         try:
             # Nothing is said to the daemon before there are ports: a grant that is acknowledged can be used.
-            await run_master(self.master, on_listening)
+            with self.log.in_place():
+                await run_master(self.master, on_listening)
         finally:
             sweeper.cancel()
             self.control.close()
@@ -92,6 +102,8 @@ class ProxyServer:
 
     def sweep(self) -> None:
         """What is done every second: expired grants, late clients, refusals to report."""
+        self.log.sweep()
+        self._log_mask.sweep()
         self.control.sweep()
         self.hooks.clients.sweep()
 

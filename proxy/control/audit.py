@@ -9,13 +9,15 @@ import structlog
 from proxy.contract.decision_line import DecisionLine
 
 EVENT = "egress-decision"
+EVENT_LOGGER = __name__
+"""By which `proxy.control.process_log` knows these lines."""
 
 
 class Audit:
     """Writes each line to stderr and hands it to the listener (the control connection)."""
 
     def __init__(self) -> None:
-        self._log = structlog.get_logger()
+        self._log = structlog.get_logger(EVENT_LOGGER)
         self.listener: Callable[[DecisionLine], None] | None = None
 
     def record(self, line: DecisionLine) -> None:

@@ -59,7 +59,7 @@ class Bodies:
         """A WebSocket's messages: the sandbox's are searched, the upstream's scrubbed."""
         try:
             if message.from_client:
-                exchange.upward.feed(message.content)
+                exchange.upward.check(message.content)
             else:
                 message.content = exchange.reflection.clean(message.content)
         except Exception as exc:  # noqa: BLE001 - killing the flow would not stop the message
@@ -69,7 +69,7 @@ class Bodies:
     def is_clean_control(self, exchange: Exchange, payload: bytes) -> bool:
         """Whether a control frame's payload may go upstream; where not, the connection is cut."""
         try:
-            exchange.control.feed(payload)
+            exchange.control.check(payload)
         except Exception as exc:  # noqa: BLE001 - mitmproxy would only log it
             self._cut_websocket(exchange, exc)
             return False

@@ -26,7 +26,7 @@ from proxy.policy.model import Decision, Request
 from proxy.policy.reasons import ReasonCode
 from proxy.policy.refusal import RefusedError, deny
 from proxy.secrets import positions
-from proxy.secrets.body_codings import UnreadableBodyError
+from proxy.secrets.body_codings import UnreadableBodyError, codings_of
 from proxy.secrets.body_scan import BodyScan
 from proxy.secrets.broker import Brokered, Head, broker, leak_decision, watched
 from proxy.secrets.forms import SecretForms, find_in_name
@@ -111,10 +111,14 @@ class Handover:
             used=used,
             upward=LeakScan(forms),
             control=LeakScan(forms),
-            reflection=Reflection.of(s for s in grant.secrets if s.name in binding.hosted),
+            reflection=self._reflection(grant, binding),
         )
         self._exchanges.open(flow.id, exchange)
         return exchange
+
+    def _reflection(self, grant: Grant, binding: Binding) -> Reflection:
+        hosted = [secret for secret in grant.secrets if secret.name in binding.hosted]
+        return Reflection.of(hosted, self._known.of(grant).values if hosted else ())
 
     # -- on the way back -----------------------------------------------------------------------
 
@@ -139,10 +143,9 @@ class Handover:
             response.headers.pop("set-cookie", None)
         if exchange.used:
             self._remember_upload(exchange, response)
-        codings = response.headers.get("content-encoding", "identity")
-        if codings.strip().lower() not in {"", "identity"} and reflection.replacements:
-            raise RefusedError(_COMPRESSED_ANSWER)
-        if reflection.replacements:
+        if reflection.forms:
+            if codings_of(response.headers.fields):
+                raise RefusedError(_COMPRESSED_ANSWER)
             response.stream = downward(StreamScrub(reflection))
 
     def take_back_trailers(self, flow: http.HTTPFlow) -> None:
@@ -195,7 +198,7 @@ def _asked(request: http.Request, judged: Judged) -> Request:
 def _codings_to_undo(request: http.Request, grant: Grant) -> list[str]:
     """A sandbox that holds placeholders only has nothing in hiding that is worth looking for."""
     has_values = any(secret.placeholder is None for secret in grant.secrets)
-    return request.headers.get_all("content-encoding") if has_values else []
+    return codings_of(request.headers.fields) if has_values else []
 
 
 def _head_of(request: http.Request) -> Head:

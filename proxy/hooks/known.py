@@ -13,7 +13,7 @@ from proxy.admission.grants import GrantRegistry
 from proxy.contract.grant import Grant, GrantSecret
 from proxy.policy.reasons import ReasonCode
 from proxy.secrets.broker import forms_of
-from proxy.secrets.forms import SecretForms
+from proxy.secrets.forms import SecretForms, forget_searches
 
 MAX_UPLOADS = 256
 """Upload sessions remembered for a sandbox; the oldest is forgotten."""
@@ -43,6 +43,7 @@ class KnownSecrets:
             forms = forms_of(grant.secrets)
             values = tuple(form for form in forms if form.reason is ReasonCode.SECRET_LEAK)
             known = Known(grant.secrets, forms, values)
+            forget_searches()
             if self._grants.current(grant.sandbox_id) is not None:
                 self._by_sandbox[grant.sandbox_id] = known
         return known
@@ -50,6 +51,7 @@ class KnownSecrets:
     def forget(self, sandbox_id: str) -> None:
         """Drop what is derived from a sandbox's secrets."""
         self._by_sandbox.pop(sandbox_id, None)
+        forget_searches()
 
 
 class Uploads:

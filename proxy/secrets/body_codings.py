@@ -7,7 +7,7 @@ end and more than the bounds cannot be looked into: UnreadableBodyError.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import brotli
@@ -33,8 +33,29 @@ class Decoder(Protocol):
         """All that `data` lets out, in pieces. Raises UnreadableBodyError."""
 
 
+_NAMES = {"content-encoding", "x-content-encoding", "transfer-encoding", "content-transfer-encoding"}
+"""The headers that can call a body coded; a server may take `_` for `-` (RFC 3875 section 4.1.18)."""
+_NO_CODING = {
+    "": {"", "identity"},
+    "transfer-encoding": {"chunked"},
+    "content-transfer-encoding": {"7bit", "8bit", "binary", "base64"},  # base64 is searched as it is
+}
+
+
+def codings_of(fields: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """The codings that a message's headers name for its body, under whatever name."""
+    found = []
+    for raw_name, raw_value in fields:
+        name = raw_name.decode("latin-1").strip().lower().replace("_", "-")
+        if name in _NAMES:
+            plain = _NO_CODING[""] | _NO_CODING.get(name, set())
+            parts = [part.strip().lower() for part in raw_value.decode("latin-1").split(",")]
+            found += [part for part in parts if part not in plain]
+    return found
+
+
 def decoder_of(content_encodings: Sequence[str]) -> Decoder | None:
-    """The decoder for a message's Content-Encoding headers; None for none. Raises UnreadableBodyError."""
+    """The decoder for these codings, or header values; None for none. Raises UnreadableBodyError."""
     codings = [part.strip().lower() for value in content_encodings for part in value.split(",")]
     codings = [coding for coding in codings if coding not in {"", "identity"}]
     if not codings:

@@ -42,8 +42,9 @@ class BodyScan:
         return released
 
     def finish(self) -> bytes:
-        """What waited, once the body has ended."""
+        """What waited, once the body has ended. Raises LeakError."""
         rest = self._plain.finish()
+        self._decoded.finish()
         if self._decoder is not None:
             rest, self._waiting = self._waiting, b""
         return rest

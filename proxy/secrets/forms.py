@@ -1,123 +1,111 @@
-"""The known spellings of a secret, one row each, and how a request is searched for them.
+"""What is looked for of a secret: derived from the catalogue of spellings, once for each secret.
 
-Broker and tripwire (FIND), scrubber (SCRUB) and the runtime's redactor (MASK) take them from one table. A new
-spelling is one row.
-
-A request's escapes (percent, JSON) are undone in its text, up to twice, white space inside base64 is
-skipped, its URL-safe letters are read as the standard ones, and hex is read in either case: a row that is
-found that way needs no form of its own there. Answers and logs are searched for the forms as they stand.
-
-    SecretForms.of("STRIPE_KEY", "sk_live_...", ReasonCode.SECRET_LEAK)
-    spelled("sk_live_...", Use.MASK)
+forms = SecretForms.of("STRIPE_KEY", "sk_live_...", ReasonCode.SECRET_LEAK)
+find_form([forms], text)
+search_of((forms,)).spans(text)
 """
 
 from __future__ import annotations
 
 import base64
-import enum
-import html
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
-from urllib.parse import quote, quote_plus
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from proxy.policy.reasons import ReasonCode
+from proxy.secrets.escapes import readings
+from proxy.secrets.search import TO_STANDARD_BASE64, Fold, Search
+from proxy.secrets.spellings import SPELLINGS, as_text
 
 MIN_WATCHED_BYTES = 8
-"""Shorter values stand in ordinary text by chance: they are neither watched nor scrubbed."""
+"""Shorter values stand in ordinary text by chance: they are neither watched, scrubbed nor masked."""
+SEGMENT_BYTES = 1 << 10
+"""Of a value that is coded (base64, hex): a longer one is looked for piece by piece."""
+_STEP_BYTES = SEGMENT_BYTES - 16
+"""So that what one piece leaves of its first and last letters lies within another."""
+NESTED_BYTES = 512
+"""Of a value that is coded twice, only its beginning is looked for."""
 
 
-# -- the table -----------------------------------------------------------------------------------
-
-
-class Use(enum.Enum):
-    """Who looks for a spelling."""
-
-    FIND = "find"
-    """Broker and tripwire, in what a sandbox sends: the request is refused."""
-    SCRUB = "scrub"
-    """In what a host answers: taken out at the same length."""
-    MASK = "mask"
-    """In output and logs: replaced by asterisks."""
-
-
-class Spelling(NamedTuple):
-    """One way to write a value."""
+@dataclass(frozen=True, slots=True, eq=False)
+class SecretForms:
+    """What to look for, for one secret; its text form shows the name only. Compared by identity."""
 
     name: str
-    spell: Callable[[str], Iterable[str]]
-    """The text that stands there, whatever is around it; several where that depends on what is around."""
-    uses: frozenset[Use] = frozenset(Use)
-    is_escape: bool = True
-    """Whether it leaves letters, digits and `-._~` as they are."""
+    reason: ReasonCode
+    """Of the refusal when one of the forms is found."""
+    plain: tuple[bytes, ...] = field(repr=False)
+    """The value, first as it is."""
+    form: tuple[bytes, ...] = field(repr=False)
+    """The value with spaces for `+`, where a form would write one for the other."""
+    base64: tuple[bytes, ...] = field(repr=False)
+    """In the standard alphabet, for the three alignments."""
+    hexed: tuple[bytes, ...] = field(repr=False)
+    in_names: tuple[bytes, ...] = field(repr=False)
+    """In small letters: the value, its base64 and its hex, as far as a host name has room."""
+
+    @classmethod
+    def of(cls, name: str, value: str, reason: ReasonCode) -> SecretForms | None:
+        """The forms of a value; None for one too short to be looked for."""
+        raw = value.strip().encode(errors="surrogatepass")
+        if len(raw) < MIN_WATCHED_BYTES:
+            return None
+        coded = dict.fromkeys((*_segments(raw), *_inner(raw[:NESTED_BYTES])))
+        aligned = dict.fromkeys(_aligned_base64(text, shift) for text in coded for shift in range(3))
+        plain = _plain(raw)
+        own = (*plain, *(_aligned_base64(raw, shift) for shift in range(3)), raw.hex().encode())
+        return cls(
+            name,
+            reason,
+            plain,
+            tuple(form.replace(b"+", b" ") for form in plain if b" " in form),
+            tuple(aligned),
+            tuple(dict.fromkeys(text.hex().encode() for text in coded)),
+            tuple(dict.fromkeys(shape.lower() for shape in own if len(shape) <= MAX_NAME_BYTES)),
+        )
+
+    @classmethod
+    def of_line(cls, name: str, line: str, reason: ReasonCode) -> SecretForms | None:
+        """Of one line of a value: as it is and escaped, and in no other coding."""
+        raw = line.strip().encode(errors="surrogatepass")
+        return cls(name, reason, (raw,), (), (), (), ()) if len(raw) >= MIN_WATCHED_BYTES else None
 
 
-def _raw(value: str) -> bytes:
-    return value.encode(errors="surrogatepass")
+MAX_NAME_BYTES = 253
 
 
-def _percent(value: str, *, safe: str = "") -> Iterator[str]:
-    upper = quote(_raw(value), safe=safe)
-    yield upper
-    yield re.sub(r"%..", lambda escape: escape[0].lower(), upper)
+def _plain(raw: bytes) -> tuple[bytes, ...]:
+    """The value as readings of a text show it: one that looks escaped loses that with what is around it."""
+    found = [*readings(raw)]
+    if not raw.isascii() and len(raw) <= NESTED_BYTES:
+        for text in map(as_text, tuple(found)):
+            found += readings(text.encode("latin-1", "replace"))
+            for order in ("le", "be"):
+                found += readings(text.encode(f"utf-16-{order}", "surrogatepass").replace(b"\0", b""))
+        found += [form.decode("latin-1").encode() for form in found]  # each byte written as a character
+    return tuple(dict.fromkeys(form for form in found if len(form) >= MIN_WATCHED_BYTES))
 
 
-def _form(value: str) -> Iterator[str]:
-    yield value.replace(" ", "+")
-    yield quote_plus(_raw(value))
+def _segments(raw: bytes) -> Iterator[bytes]:
+    """The whole, or overlapping pieces that cover it."""
+    if len(raw) <= SEGMENT_BYTES:
+        yield raw
+        return
+    for at in range(0, len(raw) - SEGMENT_BYTES, _STEP_BYTES):
+        yield raw[at : at + SEGMENT_BYTES]
+    yield raw[-SEGMENT_BYTES:]
 
 
-def _json(value: str) -> str:
-    return json.dumps(value)[1:-1]
-
-
-def _unicode_json(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)[1:-1]
-
-
-def _json_without(characters: str) -> Callable[[str], Iterator[str]]:
-    """JSON whose writer escapes these by their number, in either case of its letters."""
-    numbers = {ord(character): f"\\u{ord(character):04x}" for character in characters}
-    pattern = re.compile(r"\\u[0-9a-f]{4}")
-
-    def spell(value: str) -> Iterator[str]:
-        for text in (_json(value), _unicode_json(value)):
-            bare = text.replace('\\"', '"') if '"' in characters else text
-            escaped = bare.translate(numbers)
-            yield escaped
-            yield pattern.sub(lambda escape: "\\u" + escape[0][2:].upper(), escaped)
-
-    return spell
-
-
-def _html(value: str) -> Iterator[str]:
-    yield html.escape(value, quote=False)
-    quoted = html.escape(value)
-    yield quoted
-    yield quoted.replace("&#x27;", "&#39;")
-    yield quoted.replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
-
-
-def _base64(value: str) -> Iterator[str]:
-    raw = _raw(value)
-    if len(raw) >= MIN_WATCHED_BYTES:
-        for shift in range(3):
-            letters = _aligned_base64(raw, shift).decode()
-            yield letters
-            yield letters.replace("+", "-").replace("/", "_")
-
-
-def _hex(value: str) -> Iterator[str]:
-    raw = _raw(value)
-    if len(raw) >= MIN_WATCHED_BYTES:
-        yield raw.hex()
-        yield raw.hex().upper()
-
-
-def _each_byte(start: str, digits: str = "02x") -> Callable[[str], Iterator[str]]:
-    return lambda value: iter(["".join(f"{start}{byte:{digits}}" for byte in _raw(value))])
+def _inner(raw: bytes) -> Iterator[bytes]:
+    """The value in every spelling, as base64 or hex may hold it."""
+    for row in SPELLINGS[1:]:
+        if not row.is_placed:
+            for text in row.spell(raw):
+                yield from _segments(text) if text != raw else ()
+    for shift in range(3):
+        letters = _aligned_base64(raw, shift)
+        yield from _segments(letters)
+        yield from _segments(letters.translate(bytes.maketrans(b"+/", b"-_")))
 
 
 def _aligned_base64(raw: bytes, shift: int) -> bytes:
@@ -126,162 +114,40 @@ def _aligned_base64(raw: bytes, shift: int) -> bytes:
     return encoded[(0, 2, 3)[shift] : (shift + len(raw)) * 8 // 6]
 
 
-_FIND_ONLY = frozenset({Use.FIND})
-"""What hides a value on purpose is looked for where it costs nothing: on its way out."""
-SPELLINGS = (
-    Spelling("as it is", lambda value: [value], is_escape=False),
-    Spelling("percent", _percent),
-    Spelling("percent, slashes kept", lambda value: _percent(value, safe="/")),
-    Spelling("percent, JavaScript's component", lambda value: _percent(value, safe="!'()*~")),
-    Spelling("percent, JavaScript's address", lambda value: _percent(value, safe="!'()*~;,/?:@&=+$#")),
-    Spelling("percent, twice", lambda value: [quote(quote(_raw(value), safe=""), safe="")]),
-    Spelling("a form", _form),
-    Spelling("JSON", lambda value: [_json(value), _unicode_json(value)]),
-    Spelling("JSON in JSON", lambda value: [_json(_json(value)), _unicode_json(_unicode_json(value))]),
-    Spelling("JSON, slashes escaped (PHP)", lambda value: [_json(value).replace("/", "\\/")]),
-    Spelling("JSON for HTML (Go, Rails)", _json_without("<>&")),
-    Spelling("JSON for HTML (.NET)", _json_without("<>&'+`\"")),
-    Spelling("HTML", _html),
-    Spelling("base64", _base64, is_escape=False),
-    Spelling("hex", _hex, is_escape=False),
-    Spelling("every byte in percent", _each_byte("%"), _FIND_ONLY, is_escape=False),
-    Spelling("every byte in percent, twice", _each_byte("%25", "02X"), _FIND_ONLY, is_escape=False),
-    Spelling("every byte as JSON's number", _each_byte("\\u00"), _FIND_ONLY, is_escape=False),
-    Spelling("every byte as a string's escape", _each_byte("\\x"), _FIND_ONLY, is_escape=False),
-    Spelling("each of its lines", lambda value: value.splitlines(), frozenset({Use.MASK})),
-)
+@lru_cache(maxsize=64)
+def search_of(forms: tuple[SecretForms, ...]) -> Search[SecretForms]:
+    """The search for these secrets; kept, for each request asks for one (see `forget_searches`)."""
+    return make_search(forms)
 
 
-_WITH_ESCAPES = re.compile(r"[^A-Za-z0-9._~-]")
-_ESCAPES = tuple(row for row in SPELLINGS if row.is_escape and Use.FIND in row.uses)
-_WITHOUT_ESCAPES = tuple(row for row in SPELLINGS if not row.is_escape)
-"""All that there is for most keys, of which an answer is searched for each form."""
+def make_search(forms: Collection[SecretForms]) -> Search[SecretForms]:
+    """The search for these secrets."""
+    return Search(
+        {
+            Fold.PLAIN: [(needle, each) for each in forms for needle in each.plain],
+            Fold.FORM: [(needle, each) for each in forms for needle in each.form],
+            Fold.HEX: [(needle, each) for each in forms for needle in each.hexed],
+            Fold.BASE64: [(needle, each) for each in forms for needle in each.base64],
+        }
+    )
 
 
-def spelled(value: str, use: Use) -> tuple[str, ...]:
-    """Every form in which this user meets a value; each once, the value itself first."""
-    rows = SPELLINGS if _WITH_ESCAPES.search(value) else _WITHOUT_ESCAPES
-    forms = (form for row in rows if use in row.uses for form in row.spell(value))
-    return tuple(dict.fromkeys(form for form in forms if form))
-
-
-# -- the search of a request ---------------------------------------------------------------------
-
-ESCAPE_DEPTH = 2
-"""How often escapes are undone: %2541 is twice-escaped."""
-MAX_ESCAPED_LENGTH = 6
-"""Of one byte: `\\u0041`; twice-escaped percent (%2541) is shorter."""
-
-TO_STANDARD_BASE64 = bytes.maketrans(b"-_", b"+/")
-WHITE_SPACE = b" \t\r\n"
-ESCAPE = re.compile(rb"(?:%|\\u00|\\x)[0-9A-Fa-f]{2}|\\[\"\\/bfnrt]")
-
-
-def _unescaped_by_spelling() -> dict[bytes, bytes]:
-    letters = "0123456789abcdefABCDEF"
-    table = {
-        (start + high + low).encode(): bytes([int(high + low, 16)])
-        for start in ("%", "\\u00", "\\x")
-        for high in letters
-        for low in letters
-    }
-    simple = zip(b'"\\/bfnrt', b'"\\/\b\f\n\r\t', strict=True)
-    return table | {b"\\" + bytes([name]): bytes([meant]) for name, meant in simple}
-
-
-_UNESCAPED = _unescaped_by_spelling()
-
-
-@dataclass(frozen=True, slots=True)
-class SecretForms:
-    """What to look for in requests, for one secret; its text form shows the name only."""
-
-    name: str
-    reason: ReasonCode
-    """Of the refusal when one of the forms is found."""
-    plain: tuple[bytes, ...] = field(repr=False)
-    base64: tuple[bytes, ...] = field(repr=False)
-    """In the standard alphabet, for the three alignments."""
-    hexed: bytes = field(repr=False)
-
-    @classmethod
-    def of(cls, name: str, value: str, reason: ReasonCode) -> SecretForms | None:
-        """The forms of a value; None for one too short to be looked for."""
-        value = value.strip()
-        raw = _raw(value)
-        if len(raw) < MIN_WATCHED_BYTES:
-            return None
-        aligned = tuple(dict.fromkeys(_aligned_base64(raw, shift) for shift in range(3)))
-        own = cls(name, reason, (raw,), aligned, raw.hex().encode())
-        return replace(own, plain=(raw, *own._unmet(value)))
-
-    def _unmet(self, value: str) -> Iterator[bytes]:
-        """The forms that the search does not meet by itself, as far as they are no longer than the hex.
-
-        So the window of a scan does not grow with them, nor its work for a value of letters and digits.
-        """
-        rows = _ESCAPES if _WITH_ESCAPES.search(value) else ()
-        for form in dict.fromkeys(_raw(form) for row in rows for form in row.spell(value)):
-            if len(form) <= len(self.hexed) and find_form((self,), form) is None:
-                yield form
-
-    @property
-    def longest(self) -> int:
-        """Bytes that the longest spelling of a form can take."""
-        return MAX_ESCAPED_LENGTH * max(len(form) for form in (*self.plain, *self.base64, self.hexed))
-
-
-def unescape(text: bytes) -> bytes:
-    """Undo percent and JSON escapes once."""
-    if b"%" not in text and b"\\" not in text:
-        return text
-    return ESCAPE.sub(_unescaped, text)
-
-
-def _unescaped(match: re.Match[bytes]) -> bytes:
-    return _UNESCAPED[match[0]]
-
-
-def readings(text: bytes) -> Iterator[bytes]:
-    """The text as it is, unescaped, and unescaped twice, as far as these differ."""
-    yield text
-    for _ in range(ESCAPE_DEPTH):
-        plainer = unescape(text)
-        if plainer == text:
-            return
-        yield plainer
-        text = plainer
+def forget_searches() -> None:
+    """Keep nothing of secrets that are gone."""
+    search_of.cache_clear()
 
 
 def find_form(forms: Iterable[SecretForms], text: bytes) -> SecretForms | None:
-    """The first secret of which `text` holds any form."""
-    forms = tuple(forms)
-    for reading in readings(text) if forms else ():
-        lower = reading.lower()
-        standard = reading.translate(TO_STANDARD_BASE64, WHITE_SPACE)
-        for secret in forms:
-            if any(form in reading for form in secret.plain) or secret.hexed in lower:
-                return secret
-            if any(form in standard for form in secret.base64):
-                return secret
-    return None
+    """A secret of which `text` holds any form."""
+    return search_of(tuple(forms)).find(text)
 
 
 def find_in_name(forms: Iterable[SecretForms], host: str) -> SecretForms | None:
     """The same in a host name, which has no case, and whose labels may cut a form into pieces."""
     whole = host.lower().encode(errors="surrogateescape")
+    names = {whole, whole.replace(b".", b"")}
+    names |= {name.translate(TO_STANDARD_BASE64) for name in names}
     for secret in forms:
-        shapes = [form.lower() for form in (*secret.plain, *secret.base64, secret.hexed)]
-        if any(shape in name for name in (whole, whole.replace(b".", b"")) for shape in shapes):
+        if any(shape in name for name in names for shape in secret.in_names):
             return secret
     return None
-
-
-def open_length(text: bytes, form: bytes) -> int:
-    """Length of the longest end of `text` that is a beginning of `form`, but not all of it."""
-    at = max(0, len(text) - len(form) + 1)
-    while (at := text.find(form[:4], at)) >= 0:
-        if form.startswith(text[at:]):
-            return len(text) - at
-        at += 1
-    return next((size for size in (3, 2, 1) if text.endswith(form[:size])), 0)

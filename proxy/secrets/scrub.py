@@ -1,6 +1,6 @@
 """Takes secrets out of what an upstream sends back, without changing its length or delaying it.
 
-scrub = StreamScrub(forms)
+scrub = StreamScrub(reflection)
 client.write(scrub.feed(chunk))   # holds back no more than the beginning of a form
 client.write(scrub.finish())
 """
@@ -11,61 +11,63 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from proxy.contract.grant import GrantSecret
-from proxy.secrets.forms import MIN_WATCHED_BYTES, Use, open_length, spelled
+from proxy.policy.reasons import ReasonCode
+from proxy.secrets.cover import Piece, StreamCover
+from proxy.secrets.forms import SecretForms, search_of
 
 _FILLER = b"*"
 
 
 @dataclass(frozen=True, slots=True)
 class Reflection:
-    """The shapes in which an upstream may send a value back, each with what is put in its place."""
+    """The values that an upstream may send back, and the placeholders that take their place."""
 
-    replacements: tuple[tuple[bytes, bytes], ...] = field(repr=False)
+    forms: tuple[SecretForms, ...] = field(repr=False)
+    placeholders: dict[SecretForms, bytes] = field(repr=False)
+    """Of those that are as long as the value: an address with a key in it then still works."""
 
     @classmethod
-    def of(cls, secrets: Iterable[GrantSecret]) -> Reflection:
-        """Of the brokered secrets among these; the longest shape first.
-
-        A value becomes its placeholder where both are of one length, so that an address with a key in it
-        still works, else asterisks.
-        """
-        found: dict[bytes, bytes] = {}
+    def of(cls, secrets: Iterable[GrantSecret], values: Iterable[SecretForms] = ()) -> Reflection:
+        """Of the brokered secrets among these; `values` are forms that are there already, by name."""
+        by_name = {form.name: form for form in values}
+        forms, placeholders = [], {}
         for secret in secrets:
-            value = secret.value.strip()
-            if secret.placeholder is None or len(value.encode()) < MIN_WATCHED_BYTES:
+            if secret.placeholder is None:
                 continue
-            for shape in (form.encode() for form in spelled(value, Use.SCRUB)):
-                found.setdefault(shape, _FILLER * len(shape))
+            form = by_name.get(secret.name)
+            form = form or SecretForms.of(secret.name, secret.value, ReasonCode.SECRET_LEAK)
+            if form is None:
+                continue
+            forms.append(form)
             if len(secret.placeholder) == len(secret.value):
-                found[secret.value.encode()] = secret.placeholder.encode()
-        return cls(tuple(sorted(found.items(), key=lambda item: -len(item[0]))))
+                placeholders[form] = secret.placeholder.encode()
+        return cls(tuple(forms), placeholders)
 
     def clean(self, text: bytes) -> bytes:
         """A whole text without them."""
-        for shape, filler in self.replacements:
-            text = text.replace(shape, filler)
-        return text
-
-    def open_length(self, text: bytes) -> int:
-        """Length of the longest end of `text` that is a beginning of a shape, but not all of it."""
-        return max((open_length(text, shape) for shape, _ in self.replacements), default=0)
+        scrub = StreamScrub(self)
+        return scrub.feed(text) + scrub.finish() if self.forms else text
 
 
 class StreamScrub:
     """Takes values out of one body as it passes."""
 
     def __init__(self, reflection: Reflection) -> None:
-        self._reflection = reflection
-        self._held = b""
+        self._placeholders = reflection.placeholders
+        self._cover = StreamCover(search_of(reflection.forms))
 
     def feed(self, data: bytes) -> bytes:
         """What may go on now; as long, in all, as what came."""
-        text = self._reflection.clean(self._held + data)
-        end = len(text) - self._reflection.open_length(text)
-        self._held = text[end:]
-        return text[:end]
+        return b"".join(map(self._filled, self._cover.feed(data)))
 
     def finish(self) -> bytes:
         """The end of the body, held back until no value could begin in it."""
-        rest, self._held = self._held, b""
-        return rest
+        return b"".join(map(self._filled, self._cover.finish()))
+
+    def _filled(self, piece: Piece[SecretForms]) -> bytes:
+        if not piece.is_covered:
+            return piece.text
+        placeholder = self._placeholders.get(piece.alone) if piece.alone is not None else None
+        if placeholder is None:
+            return _FILLER * len(piece.text)
+        return placeholder[piece.offset : piece.offset + len(piece.text)]

@@ -13,7 +13,7 @@ from runtime.engine.protocol import Engine, ExitStatus
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import InternalError, NotFoundError, OrchError
 from runtime.keys.live import LiveSecrets
-from runtime.keys.redactor import Redactor
+from runtime.keys.redactor import Redactor, too_short
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
@@ -83,6 +83,8 @@ class RunDriver:
             self._ends.begin(order.run_id)
             await self._wait_for_turn(record, ticket)
             await record.advance(RunState.STARTING)
+            if names := too_short(order.request.secrets):
+                await record.tell("secrets_too_short", {"names": names})
             order = self._open_llm(order, record)
             async with self._maker.sandbox(order) as sandbox:
                 if not self._guard.status.is_proved:  # lost since the run was asked for
@@ -199,7 +201,7 @@ class RunDriver:
     def _texts(self, run_id: str, output: Output | None) -> tuple[str, str]:
         """What is recorded of stdout and stderr: nothing where it cannot be masked."""
         try:
-            return (output.stdout[:MAX_STDOUT_CHARS], output.stderr) if output is not None else ("", "")
+            return (output.stdout_head(MAX_STDOUT_CHARS), output.stderr) if output is not None else ("", "")
         except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
             self._log.error("output-not-kept", run=run_id, error=type(exc).__name__)
             return "", ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from runtime.engine.protocol import ExitStatus
 from runtime.errors import RunTimeoutError, SandboxFailedError
+from runtime.keys.redactor import Redactor
 from runtime.model.limits import Limits
 from runtime.model.run import RunError, RunState
 from runtime.sandbox.output import Output
@@ -39,7 +40,7 @@ def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
     if status is None:
         error = RunError(RunTimeoutError.code, f"the agent was stopped after its {limits.timeout_s:g} s")
         return Outcome(RunState.TIMEOUT, error)
-    result = None if output.is_stdout_too_long else parse_result(output.stdout)
+    result = None if output.is_stdout_too_long else parse_result(output.raw_stdout, output.redact)
     failure = classify_exit(status, result=result, stderr=output.stderr, limits=limits)
     if failure is None and output.is_stdout_too_long:
         text = f"the agent's result is longer than {limits.output_bytes} bytes"
@@ -47,12 +48,15 @@ def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
     return Outcome(RunState.COMPLETED if failure is None else RunState.FAILED, failure, result)
 
 
-def parse_result(stdout: str) -> object:
-    """The agent's stdout as JSON, or its text (orchagent prints such output raw)."""
+def parse_result(stdout: str, redact: Redactor) -> object:
+    """The agent's stdout as JSON, or its text (orchagent prints such output raw); masked either way.
+
+    Masked is what was parsed: before it, a value hides in JSON's escapes, and a mask would be no JSON.
+    """
     try:
-        return json.loads(stdout)
-    except ValueError:
-        return stdout
+        return redact.document(json.loads(stdout))
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than is looked through
+        return redact(stdout)
 
 
 def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Limits) -> RunError | None:

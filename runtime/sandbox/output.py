@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 
 from runtime.engine.protocol import STDOUT
-from runtime.keys.redactor import Redactor
+from runtime.keys.redactor import Redactor, StreamMask
 
 MAX_LINE_CHARS = 64 << 10
 
@@ -22,6 +22,7 @@ class Output:
         self._stdout = bytearray()
         self._stdout_limit = stdout_bytes
         self._log_limit = log_bytes
+        self._mask = StreamMask(redact)
         self._partial = ""
         self._to_text = codecs.getincrementaldecoder("utf-8")("replace")
         self._log_tail = ""
@@ -34,36 +35,40 @@ class Output:
             self.is_stdout_too_long |= len(data) > room
             self._stdout += data[: max(0, room)]
             return []
-        return self._lines(self._to_text.decode(data))
+        return self._lines(self._to_text.decode(self._mask.feed(data)))
 
     def finish(self) -> list[str]:
         """What is left of the log when the streams end."""
-        lines = self._lines(self._to_text.decode(b"", final=True))
+        lines = self._lines(self._to_text.decode(self._mask.finish(), final=True))
         rest, self._partial = self._partial, ""
-        return [*lines, self._line(self.redact(rest))] if rest else lines
+        return [*lines, rest] if rest else lines
 
     def _lines(self, text: str) -> list[str]:
+        self._log_tail = (self._log_tail + text)[-self._log_limit :]
         *whole, rest = (self._partial + text).split("\n")
-        lines = [self._line(self.redact(line + "\n")) for line in whole]
-        kept = self.redact.open_chars
-        if len(rest) > MAX_LINE_CHARS + kept:
-            rest = self.redact(rest)
-        while len(rest) > MAX_LINE_CHARS + kept:  # what is kept back may be the beginning of a value
-            lines.append(self._line(rest[:MAX_LINE_CHARS]))
+        lines = [line + "\n" for line in whole]
+        while len(rest) > MAX_LINE_CHARS:
+            lines.append(rest[:MAX_LINE_CHARS])
             rest = rest[MAX_LINE_CHARS:]
         self._partial = rest
         return lines
 
     @property
+    def raw_stdout(self) -> str:
+        """All of stdout that was kept, as it came: for who masks what it reads in it."""
+        return self._stdout.decode(errors="replace")
+
+    @property
     def stdout(self) -> str:
         """All of stdout that was kept, masked."""
-        return self.redact(self._stdout.decode(errors="replace"))
+        return self.stdout_head(len(self._stdout))
+
+    def stdout_head(self, chars: int) -> str:
+        """The beginning of it, masked."""
+        head = self._stdout[: 4 * chars + self.redact.search.longest]
+        return self.redact.clean(bytes(head)).decode(errors="replace")[:chars]
 
     @property
     def stderr(self) -> str:
-        """The end of the log, masked."""
+        """The end of the log, masked, as far as it was given."""
         return self._log_tail
-
-    def _line(self, text: str) -> str:
-        self._log_tail = (self._log_tail + text)[-self._log_limit :]
-        return text

@@ -278,7 +278,14 @@ def imported_modules(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-SEEN_BY_THE_RUNTIME = ("proxy.contract", "proxy.destination.resolve", "proxy.policy", "proxy.secrets.forms")
+SEEN_BY_THE_RUNTIME = (
+    *("proxy.contract", "proxy.destination.resolve", "proxy.policy"),
+    *(
+        "proxy.secrets.cover",
+        "proxy.secrets.forms",
+        "proxy.secrets.search",
+    ),  # the spellings, and where they stand
+)
 OF_THE_POLICY_CORE = {
     *("__future__", "collections", "dataclasses", "decimal", "enum", "functools", "ipaddress", "json", "re"),
     *("string", "types", "typing", "unicodedata", "urllib"),

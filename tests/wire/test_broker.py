@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import dataclasses
+import gzip
 import json
 import ssl
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from proxy.contract.grant import GrantSecret
 from proxy.hooks import handover
+from proxy.policy.reasons import ReasonCode
 from proxy.secrets.body_scan import BodyScan
+from proxy.secrets.forms import SecretForms, find_form
 from proxy.secrets.leak_scan import LeakScan
 from proxy.secrets.scrub import StreamScrub
 from tests.wire.conftest import Rig
@@ -292,6 +296,76 @@ async def test_an_answer_is_asked_for_uncompressed_and_cut_if_it_is_not(rig: Rig
     assert [line["reason_code"] for line in rig.lines] == [None, "internal_error"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transfer-encoding: gzip, chunked",
+        "Transfer-Encoding: Deflate , chunked",
+        "transfer-encoding: gzip",
+        "x-content-encoding: gzip\r\ntransfer-encoding: chunked",
+        "content_encoding: br\r\ntransfer-encoding: chunked",
+        "content-encoding: identity\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked",
+        "content-transfer-encoding: quoted-printable\r\ntransfer-encoding: chunked",
+    ],
+)
+async def test_an_answer_that_is_coded_under_any_name_is_cut(rig: Rig, name: str):
+    """Of the ways to say that a body is compressed the proxy asks for none and lets none through."""
+    await give_keys(rig)
+    coded = gzip.compress(f"the key is {TRUE}".encode())
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(coded), coded)
+    rig.upstream.response = f"HTTP/1.1 200 OK\r\n{name}\r\n\r\n".encode() + body
+    rig.upstream.respond = None
+    try:
+        response = await send(rig, "llm.test", headers=OWN)
+    except httpx.TransportError:
+        assert [line["reason_code"] for line in rig.lines] == [None, "internal_error"]
+    else:  # mitmproxy itself finds the framing broken
+        assert response.status_code == 502
+        assert coded not in response.content
+
+
+async def test_an_answer_that_is_merely_chunked_goes_on(rig: Rig):
+    """Chunks are framing, no coding."""
+    await give_keys(rig)
+    rig.upstream.response = b"HTTP/1.1 200 OK\r\ncontent-encoding: identity\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+    assert (await send(rig, "llm.test", headers=OWN)).text == "ok"
+
+
+SPECIAL = "sk-a/b+c=d&e<f>g'h~0123456789"
+ECHOES = {
+    "percent": quote(SPECIAL, safe=""),
+    "percent, small letters": quote(SPECIAL, safe="").replace("%2F", "%2f").replace("%2B", "%2b"),
+    "percent in part": quote(SPECIAL, safe="/+&"),
+    "JSON of PHP": json.dumps(SPECIAL)[1:-1].replace("/", "\\/"),
+    "JSON of Go": json.dumps(SPECIAL)[1:-1].replace("&", "\\u0026").replace("<", "\\u003C"),
+    "HTML": SPECIAL.replace("&", "&amp;").replace("<", "&lt;").replace("'", "&#39;"),
+    "base64 in lines": "\n".join(
+        base64.b64encode(b"u:" + SPECIAL.encode()).decode()[at : at + 20] for at in range(0, 60, 20)
+    ),
+    "JSON in a form": quote(json.dumps({"k": SPECIAL}).replace("/", "\\/")),
+}
+
+
+@pytest.mark.parametrize("spelling", ECHOES)
+async def test_a_key_of_special_characters_comes_back_in_no_spelling(rig: Rig, spelling: str):
+    """The proxy itself writes it percent-encoded into `?key=`; what an upstream makes of it is taken out."""
+    await give_keys(rig, GrantSecret("OPENAI_API_KEY", SPECIAL, STAND_IN))
+    told, body = ECHOES[spelling], f'{{"echo": "{ECHOES[spelling]}"}}'.encode()
+    location = told.replace("\n", "%0A")
+    rig.upstream.response = (
+        f"HTTP/1.1 302 Found\r\nlocation: https://llm.test/?key={location}\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode() + body
+    response = await send(rig, "llm.test", f"/v1/x?key={STAND_IN}")
+
+    assert quote(SPECIAL, safe="") in sent_head(rig)
+    assert response.status_code == 302
+    assert len(response.content) == len(body)
+    form = SecretForms.of("K", SPECIAL, ReasonCode.SECRET_LEAK)
+    for text in (response.content, response.headers["location"].encode()):
+        assert b"*" * 20 in text
+        assert find_form([form], text) is None
+
+
 async def test_other_hosts_may_compress(rig: Rig):
     """Nothing is asked of a host that no key is bound to."""
     await give_keys(rig)
@@ -430,7 +504,7 @@ async def test_a_failing_message_is_dropped(rig: Rig, monkeypatch):
     """A message that could not be searched does not leave."""
     await give_keys(rig)
     _, reader, writer = await websocket(rig, "ok.test", "")
-    monkeypatch.setattr(LeakScan, "feed", boom)
+    monkeypatch.setattr(LeakScan, "check", boom)
     writer.write(frame(b"hello"))
     await asyncio.wait_for(reader.read(100), 5)
     assert rig.upstream.body == b""

@@ -199,3 +199,21 @@ async def test_memory_is_constant(rig: Rig):
 async def _discard(reader: asyncio.StreamReader, size: int) -> int:
     await reader.readexactly(size)
     return size
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        ("x-content-encoding", "gzip"),
+        ("Content_Encoding", "gzip"),
+        ("content-transfer-encoding", "gzip"),
+        ("content-encoding", "identity, GZIP"),
+    ],
+)
+async def test_a_coded_body_is_looked_into_under_any_name(rig: Rig, name: str, coding: str):
+    """A server may read `_` as `-`, or honour the `x-` of old."""
+    await give_keys(rig)
+    body = gzip.compress(b"The quick brown fox. " * 99 + DB.encode() + b" jumps")
+    response = await send(rig, "ok.test", "/x", headers={name: coding}, content=body)
+    assert (response.status_code, reason(response)) == (403, "secret_leak")
+    assert rig.upstream.body_bytes == 0

@@ -14,9 +14,11 @@ from rich.text import Text
 from proxy.contract.secret_rules import MAX_SECRET_BYTES
 from runtime.cli.commands.workspaces import DEFAULT
 from runtime.cli.console.context import daemon_client, read_settings
+from runtime.cli.console.notes import is_talkative, too_short_note
 from runtime.cli.console.output import emit, json_option, local_time, printable
 from runtime.client.secrets import SecretsClient
 from runtime.errors import InvalidInputError
+from runtime.keys.redactor import too_short
 from runtime.model.secret import Secret
 from runtime.vault.entry import check_name, check_value
 from runtime.vault.source import EnvKey
@@ -49,6 +51,8 @@ def set_(*, name: str, value: tuple[str, ...], description: str | None, workspac
     with daemon_client() as client:
         made = SecretsClient(client, workspace).set(name, checked, description)
     emit(made, lambda: click.echo(f"set {made['name']}"))
+    if too_short({name: checked}) and is_talkative():
+        click.echo(too_short_note([name]), err=True)
 
 
 @secrets.command("list")

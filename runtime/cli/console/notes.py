@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runtime.cli.console.output import is_json
+from runtime.keys.redactor import MIN_SECRET_CHARS
 
 
 def is_talkative() -> bool:
     """Whether stderr may hold more than the agent's log: a person reads it."""
     return not is_json() or sys.stderr.isatty()
+
+
+def too_short_note(names: Iterable[str]) -> str:
+    """What is said of secrets whose values are too short to be told from ordinary text."""
+    return f"{', '.join(names)}: shorter than {MIN_SECRET_CHARS} characters, so not masked in log and result"
 
 
 def note_of(kind: str, data: Mapping[str, Any]) -> str | None:
@@ -26,4 +32,6 @@ def note_of(kind: str, data: Mapping[str, Any]) -> str | None:
         return f"too many events to be kept, so these are missing: {missing}"
     if kind == "policy_violation":
         return f"llm: {data['model']} refused ({data['reason_code']})"
+    if kind == "secrets_too_short":
+        return too_short_note(data["names"])
     return None

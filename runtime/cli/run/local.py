@@ -12,14 +12,14 @@ from typing import Any
 
 import click
 
-from runtime.cli.console.notes import is_talkative
+from runtime.cli.console.notes import is_talkative, too_short_note
 from runtime.cli.console.output import write_log
 from runtime.cli.run.follow import Interrupts
 from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import RunPlan
 from runtime.cli.run.report import report
 from runtime.engine.protocol import ExitStatus
-from runtime.keys.redactor import Redactor
+from runtime.keys.redactor import Redactor, too_short
 from runtime.keys.settle import Settled, settle
 from runtime.local.environment import agent_environment, setup_environment
 from runtime.local.input import with_absolute_paths
@@ -37,6 +37,8 @@ def run_local(plan: RunPlan, environment: Mapping[str, str], *, is_quiet: bool) 
     """Run to the end; the exit status."""
     settled = settle(plan.needs, plan.given, {}, workspace=None, is_local=True)
     _say_where(settled, environment)
+    if (names := too_short(settled.secrets)) and is_talkative():
+        click.echo(too_short_note(names), err=True)
     created_at = time.time()
     limits = plan.limits
     redact = Redactor(secret.reveal() for secret in settled.secrets.values())

@@ -37,5 +37,5 @@ def test_an_answer_that_cannot_be_scrubbed_is_cut_off(monkeypatch: pytest.Monkey
     """There is nothing to tell: the head has gone."""
     monkeypatch.setattr(StreamScrub, "feed", boom)
     with pytest.raises(BodyRefusedError) as caught:
-        downward(StreamScrub(Reflection(())))(b"x")
+        downward(StreamScrub(Reflection((), {})))(b"x")
     assert caught.value.response is None

@@ -64,7 +64,7 @@ def test_the_piece_with_which_a_form_begins_waits() -> None:
     """Coded bytes leave once what they decode to can no longer become a secret."""
     stream = zlib.compressobj()
     first = stream.compress(b"text " + RAW[:9]) + stream.flush(zlib.Z_SYNC_FLUSH)
-    second = stream.compress(b" no more") + stream.flush(zlib.Z_SYNC_FLUSH)
+    second = stream.compress(b" no more.") + stream.flush(zlib.Z_SYNC_FLUSH)
     scan = BodyScan([FORMS], ["deflate"])
     assert scan.feed(first) == b""
     assert scan.feed(second) == first + second

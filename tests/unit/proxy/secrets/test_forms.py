@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import string
 from urllib.parse import quote
 
 import pytest
 
-from proxy.contract.grant import GrantSecret
-from proxy.policy.bindings import Binding
-from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode
-from proxy.secrets.broker import Head, broker, forms_of
 from proxy.secrets.forms import (
-    SPELLINGS,
+    SEGMENT_BYTES,
     SecretForms,
-    Spelling,
-    Use,
     find_form,
     find_in_name,
-    open_length,
-    spelled,
-    unescape,
+    forget_searches,
+    search_of,
 )
-from proxy.secrets.leak_scan import LeakError, LeakScan
-from proxy.secrets.scrub import Reflection, StreamScrub
 
 VALUE = 'sk_live_aB3/+x="q Z9\\'
 FORMS = SecretForms.of("STRIPE_KEY", VALUE, ReasonCode.SECRET_LEAK)
@@ -110,89 +103,70 @@ def test_the_value_is_in_no_text_form() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "plain"), [(rb"%41\u0042\x43\/\"\\n\n%4", b'ABC/"\\n\n%4'), (b"a%zz", b"a%zz"), (b"abc", b"abc")]
-)
-def test_escapes_are_undone_once(text: bytes, plain: bytes) -> None:
-    """What is no escape stays as it is."""
-    assert plain == unescape(text)
+# -- what is derived ---------------------------------------------------------------------------------
 
-
-@pytest.mark.parametrize(
-    ("text", "length"),
-    [(b"xxab", 2), (b"xabcabcd", 0), (b"xabcabc", 6), (b"abcabcd", 0), (b"aba", 1), (b"", 0), (b"abcab", 5)],
-)
-def test_open_length_is_the_longest_beginning_at_the_end(text: bytes, length: int) -> None:
-    """A whole match is no beginning of one."""
-    assert length == open_length(text, b"abcabcd")
-
-
-# -- the table -------------------------------------------------------------------------------------
-
-WORST = "k-1/+ \"é\\<&=%2f'`~0123456789abcdef"
 PLAIN = "sk-live_0123456789.abcdef~"
+LONG = "".join(random.Random(7).choices(string.printable[:94], k=16 << 10))
 
 
-UNBOUND = Binding(*[frozenset()] * 5)
-
-
-def pour(scan: LeakScan | StreamScrub, raw: bytes) -> bytes:
-    """What comes out of it in pieces."""
-    return b"".join(scan.feed(raw[at : at + 5]) for at in range(0, len(raw), 5)) + scan.finish()
-
-
-def rows(use: Use) -> list[Spelling]:
-    """Those that a user is to find."""
-    return [row for row in SPELLINGS if use in row.uses]
-
-
-@pytest.mark.parametrize("value", [WORST, PLAIN], ids=["worst", "plain"])
-@pytest.mark.parametrize("row", rows(Use.FIND), ids=lambda row: row.name)
-def test_every_spelling_of_the_table_is_found_in_a_request(row: Spelling, value: str) -> None:
-    """By the search itself, by the tripwire in pieces of a body, and by the broker in a header."""
-    secret = GrantSecret("DB", value)
-    forms = forms_of([secret])
-    for form in row.spell(value):
-        raw = form.encode()
-        assert find_form(forms, b"a=" + raw + b";") is forms[0]
-        with pytest.raises(LeakError):
-            pour(LeakScan(forms), raw)
-        head = Head("/", (("x-note", raw.decode("latin-1")),))
-        refusal = broker(head, UNBOUND, [secret], forms=forms, host="a.test", rule_id=None)
-        assert isinstance(refusal, Decision)
-        assert refusal.reason_code is ReasonCode.SECRET_LEAK
-
-
-@pytest.mark.parametrize("value", [WORST.replace("é", "e"), PLAIN], ids=["worst", "plain"])
-@pytest.mark.parametrize("row", rows(Use.SCRUB), ids=lambda row: row.name)
-def test_every_spelling_of_the_table_is_scrubbed_from_an_answer(row: Spelling, value: str) -> None:
-    """At its length, in pieces too; a brokered value has no letter beyond ASCII."""
-    reflection = Reflection.of([GrantSecret("KEY", value, "placeholder-0123456789-0123456789")])
-    for form in row.spell(value):
-        raw = form.encode()
-        assert pour(StreamScrub(reflection), raw) == b"*" * len(raw)
-
-
-@pytest.mark.parametrize("row", [row for row in SPELLINGS if row.is_escape], ids=lambda row: row.name)
-def test_a_spelling_that_escapes_leaves_letters_and_digits_as_they_are(row: Spelling) -> None:
-    """So most keys have few forms, and an answer is searched for few."""
-    assert {*row.spell(PLAIN)} == {PLAIN}
-
-
-def test_a_value_of_letters_and_digits_has_few_forms() -> None:
-    """What is searched for in each piece of a body stays as little as it was."""
+def test_a_form_is_derived_for_both_alphabets_and_alignments() -> None:
+    """Base64 and hex hold the value, and each spelling of it, at any place."""
     forms = SecretForms.of("K", PLAIN, ReasonCode.SECRET_LEAK)
-    assert (forms.plain, forms.longest) == ((PLAIN.encode(),), 6 * 2 * len(PLAIN))
-    assert len(spelled(PLAIN, Use.SCRUB)) <= 1 + 6 + 2
+    assert forms.plain == (PLAIN.encode(),)
+    assert forms.form == ()
+    assert PLAIN.encode().hex().encode() in forms.hexed
+    for shift in range(3):
+        text = base64.b64encode(b"\xff" * shift + PLAIN.encode() + b"\xff")
+        assert any(form in text for form in forms.base64)
 
 
-def test_the_window_does_not_grow_with_escapes() -> None:
-    """A value that any writer would escape is searched for in no more bytes than its hex needs."""
-    forms = SecretForms.of("K", "&<>\"'" * 10, ReasonCode.SECRET_LEAK)
-    assert forms.longest == 6 * 2 * 50
+@pytest.mark.parametrize("at", [0, 5000, 15000])
+def test_a_long_value_in_base64_or_hex_is_found_by_each_piece_of_it(at: int) -> None:
+    """So what is looked for stays short, and what holds two KiB of it holds a piece."""
+    forms = SecretForms.of("K", LONG, ReasonCode.SECRET_LEAK)
+    part = LONG.encode()[at : at + (2 << 10)]
+    assert find_form([forms], base64.b64encode(b"a" + part)) is forms
+    assert find_form([forms], part.hex().upper().encode()) is forms
+    assert find_form([forms], part) is None
+    assert max(map(len, (*forms.base64, *forms.hexed))) <= 2 * SEGMENT_BYTES
 
 
-def test_every_spelling_has_a_user_and_a_name_of_its_own() -> None:
-    """A row that nobody looks for would be for nothing."""
-    assert all(row.uses for row in SPELLINGS)
-    assert len({row.name for row in SPELLINGS}) == len(SPELLINGS)
+def test_what_is_derived_is_bounded_whatever_the_value() -> None:
+    """A value that any writer escapes costs no more than a fixed number of forms, made of a bounded text."""
+    for value in (LONG, '%25\\"&amp;/+ =<>' * 900):
+        forms = SecretForms.of("K", value[: 16 << 10], ReasonCode.SECRET_LEAK)
+        every = [*forms.plain, *forms.form, *forms.base64, *forms.hexed]
+        assert len(every) < 600
+        assert sum(map(len, every)) < 1 << 20
+
+
+def test_a_value_that_looks_escaped_is_found_among_escapes() -> None:
+    """What undoes the escapes around it undoes its own with them."""
+    value = "a%41\\n&amp;\\u0041-zz/+"
+    forms = SecretForms.of("K", value, ReasonCode.SECRET_LEAK)
+    for text in (json.dumps(value), json.dumps(json.dumps(value)), quote(json.dumps(value))):
+        assert find_form([forms], text.encode()) is forms
+
+
+def test_a_search_is_made_once_and_not_kept_for_ever() -> None:
+    """Each request asks for one; nothing is kept of secrets that are gone."""
+    assert search_of((FORMS,)) is search_of((FORMS,))
+    forget_searches()
+    assert search_of.cache_info().currsize == 0
+
+
+def test_forms_are_told_apart_by_identity() -> None:
+    """So that asking for a search costs nothing."""
+    assert SecretForms.of("K", VALUE, ReasonCode.SECRET_LEAK) != SecretForms.of(
+        "K", VALUE, ReasonCode.SECRET_LEAK
+    )
+
+
+@pytest.mark.parametrize(("line", "is_known"), [(" a-line-of-it ", True), ("short", False)])
+def test_a_line_is_looked_for_as_it_is(line: str, is_known: bool) -> None:
+    """Of a value's lines only what stands in a text, escaped or not."""
+    forms = SecretForms.of_line("K", line, ReasonCode.SECRET_LEAK)
+    assert (forms is not None) is is_known
+    if forms is not None:
+        assert find_form([forms], b"x a%2Dline-of-it x") is forms
+        assert find_form([forms], base64.b64encode(b"a-line-of-it")) is None

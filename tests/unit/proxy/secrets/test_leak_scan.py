@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.policy.reasons import ReasonCode
-from proxy.secrets.forms import SecretForms
+from proxy.secrets.forms import SecretForms, search_of
 from proxy.secrets.leak_scan import LeakError, LeakScan
 from tests.unit.proxy.secrets.test_forms import FORMS, RAW, SHAPES, VALUE
 
@@ -60,11 +60,13 @@ def test_an_ordinary_end_is_not_kept_back(ending: bytes) -> None:
 @pytest.mark.parametrize(
     ("piece", "held"),
     [
-        (b"x sk_li", b"sk_li"),
-        (b"x %7", b"%7"),
-        (b"x %73%6b", b"%73%6b"),
-        (b"x %2573%25", b"%2573%25"),
-        (b"x \\u0", b"\\u0"),
+        (b"= sk_li", b"sk_li"),
+        (b"= %7", b"%7"),
+        (b"= %73%6b", b"%73%6b"),
+        (b"= %2573%25", b"%2573%25"),
+        (b"= \\u0", b"\\u0"),
+        (b"= sk&#x5", b"sk&#x5"),
+        (b"= s\0k\0", b"s\0k\0"),
     ],
 )
 def test_a_beginning_waits_for_what_comes_next(piece: bytes, held: bytes) -> None:
@@ -91,7 +93,12 @@ def test_memory_is_bounded() -> None:
         scan.feed(noise)
     for byte in noise[:5000]:
         scan.feed(bytes([byte]))
-    assert len(scan._seen) <= FORMS.longest
+    assert len(scan._held) <= search_of((FORMS,)).longest
+    white = LeakScan([FORMS])
+    white.feed(SHAPES["base64"][:8])
+    for _ in range(50):
+        white.feed(b"\n" * 4000)
+    assert len(white._held) <= 2 * search_of((FORMS,)).longest
 
 
 def test_without_forms_all_passes() -> None:

@@ -73,13 +73,13 @@ def test_no_more_is_held_than_the_beginning_of_a_shape() -> None:
     """At most the longest shape less one byte."""
     scrub = StreamScrub(REFLECTION)
     scrub.feed(VALUE.encode()[:-1])
-    assert len(scrub._held) == len(VALUE) - 1
+    assert len(scrub._cover._held) == len(VALUE) - 1
     assert scrub.finish() == VALUE.encode()[:-1]
 
 
 def test_only_brokered_values_are_reflected() -> None:
     """What the sandbox holds anyway is not worth hiding from it; a short value stands in ordinary text."""
-    assert Reflection.of([GrantSecret("DB", VALUE), GrantSecret("K", "short", "x" * 20)]).replacements == ()
+    assert Reflection.of([GrantSecret("DB", VALUE), GrantSecret("K", "short", "x" * 20)]).forms == ()
 
 
 def test_the_value_is_in_no_text_form() -> None:

@@ -229,6 +229,41 @@ async def test_a_secret_that_the_agent_prints_is_not_recorded(world: World):
         assert tokens[0] not in text
 
 
+@pytest.mark.parametrize(
+    "written", ['{"a": "k-1\\/of\\u0026the-vault"}', '{"k-1/of&the-vault": "%6b-1/of&the-vault"}']
+)
+async def test_a_secret_that_json_escapes_is_not_recorded(world: World, written: str):
+    """PHP and Go write it so; neither the record nor an event has it, escaped or not, and the result is JSON."""
+
+    async def leak(process: FakeProcess, head: dict[str, Any]) -> int:
+        process.write(STDOUT, written.encode())
+        process.write(STDERR, written.encode())
+        return 0
+
+    world.agent = leak
+    run = await world.run(secrets={"API_KEY": Secret("k-1/of&the-vault")})
+    events = [event async for event in world.service.events(run.id)]
+    assert isinstance(run.result, dict)
+    assert "***" in str(run.result)
+    for text in (repr(run), repr(events)):
+        assert "of&the" not in text
+        assert "of\\" not in text
+
+
+async def test_a_secret_that_is_too_short_to_be_masked_is_named(world: World):
+    """And the result stays what it is."""
+
+    async def say(process: FakeProcess, head: dict[str, Any]) -> int:
+        process.write(STDOUT, b'{"ok": true}')
+        return 0
+
+    world.agent = say
+    run = await world.run(secrets={"DRY_RUN": Secret("true"), "API_KEY": Secret("long-enough")})
+    told = [event.data async for event in world.service.events(run.id) if event.kind == "secrets_too_short"]
+    assert run.result == {"ok": True}
+    assert told == [{"names": ["DRY_RUN"]}]
+
+
 class BrokenRouter:
     """A `ports.LlmPort` that cannot be closed."""
 

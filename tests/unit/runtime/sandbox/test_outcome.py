@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from runtime.engine.protocol import STDOUT, ExitStatus
@@ -85,7 +87,44 @@ def test_the_quoted_log_is_its_end_and_bounded():
 )
 def test_parse_result(stdout: str, result: object):
     """JSON is parsed, anything else is kept as it is."""
-    assert parse_result(stdout) == result
+    assert parse_result(stdout, Redactor(())) == result
+
+
+SECRET = "k-1/+&<é"
+
+
+@pytest.mark.parametrize(
+    "stdout",
+    [
+        '{"a": "x k-1\\/+&<\\u00e9 y"}',
+        '{"a": "x k-1/\\u002b\\u0026\\u003c\\u00e9 y"}',
+        '{"a": "x \\u006b\\u002D1/+&<é y"}',
+        json.dumps({"a": f"x {SECRET} y"}),
+    ],
+    ids=["PHP", "Go", "every way", "Python"],
+)
+def test_a_value_that_hides_in_jsons_escapes_is_masked_in_what_was_parsed(stdout: str):
+    """As the writers of other languages escape it, in texts and keys: the result and the error hold none."""
+    redact = Redactor([SECRET])
+    assert parse_result(stdout, redact) == {"a": "x *** y"}
+    assert parse_result(stdout.replace('"a": "x', '"x').replace('y"', 'y": 1'), redact) == {"x *** y": 1}
+    error = classify(1, result=parse_result(stdout.replace('"a"', '"error"'), redact))
+    assert error is not None
+    assert error.message == "Agent error: x *** y"
+
+
+def test_a_result_stays_json_whatever_the_values():
+    """`DRY_RUN=true` is no secret, and a number that is one becomes a text."""
+    assert parse_result('{"ok": true}', Redactor(["true"])) == {"ok": True}
+    assert parse_result('{"n": 12345678}', Redactor(["12345678"])) == {"n": "***"}
+    assert parse_result('{"a-key": 1}', Redactor(['y": 1}', '{"a-key"'])) == {"a-key": 1}
+
+
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_a_result_that_is_nested_too_deep_is_its_masked_text(depth: int):
+    """It is kept, and nothing recurses without end."""
+    stdout = "[" * depth + f'"{SECRET}"' + "]" * depth
+    assert parse_result(stdout, Redactor([SECRET])) == "[" * depth + '"***"' + "]" * depth
 
 
 @pytest.mark.parametrize("state", [state for state in RunState if not state.is_final])

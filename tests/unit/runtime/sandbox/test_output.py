@@ -134,7 +134,7 @@ def test_a_secret_of_several_lines_is_masked_line_by_line():
 
 def test_a_secret_within_another_is_masked_whole():
     """The longer value goes first, so that no rest of it shows."""
-    assert Redactor(["abcd", "abcdefgh"])("abcdefgh") == "***"
+    assert Redactor(["abcdefgh", "abcdefgh-ijkl"])("abcdefgh-ijkl") == "***"
 
 
 def test_short_values_are_left():
@@ -147,3 +147,29 @@ def test_a_secret_that_is_learnt_later_is_masked():
     redact = Redactor([])
     redact.add("token-of-the-proxy")
     assert redact("http://explain:token-of-the-proxy@10.0.0.2") == "http://explain:***@10.0.0.2"
+
+
+def test_base64_in_lines_is_masked_over_the_lines_of_the_log():
+    """A line that ends in some of a value's letters waits for the next; any other goes on at once."""
+    value = "value-of-a-key-0123456789abcdef"
+    letters = base64.b64encode(value.encode()).decode()
+    out = output(value)
+    assert out.feed(STDERR, b"to wait\n") == ["to wait\n"]
+    assert out.feed(STDERR, f"a {letters[:20]}\n".encode()) == []
+    assert out.feed(STDERR, f"{letters[20:]}\nb\n".encode()) == ["a ***g==\n", "b\n"]
+
+
+def test_utf_16_is_masked_before_it_is_read_as_text():
+    """PowerShell writes it so; its bytes are no UTF-8."""
+    out = output("wört-0123456789")
+    out.feed(STDERR, "x wört-0123456789 y\n".encode("utf-16-le"))
+    assert "0\x001\x00" not in "".join(out.finish()) + out.stderr
+    assert "***" in out.stderr
+
+
+def test_the_head_of_stdout_is_masked_as_the_whole_is():
+    """A value over the end of what is shown leaves no piece of itself."""
+    out = output("secret-value", stdout_bytes=10_000)
+    out.feed(STDOUT, b"x" * 95 + b"secret-value" + b"y" * 5000)
+    assert out.stdout_head(100) == "x" * 95 + "***yy"
+    assert out.raw_stdout[95:107] == "secret-value"

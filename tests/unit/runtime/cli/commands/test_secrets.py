@@ -78,6 +78,17 @@ def test_a_value_is_taken(orch: Orch, case: str):
     assert json.loads(out)["name"] == "A_KEY"
 
 
+@pytest.mark.parametrize(("value", "is_told"), [("true", True), ("1234567\n", True), (VALUE, False)])
+def test_a_person_is_told_of_a_value_that_is_too_short_to_be_masked(
+    orch: Orch, monkeypatch: pytest.MonkeyPatch, value: str, is_told: bool
+):
+    """A program's reader is not."""
+    assert "masked" not in orch("secrets", "set", "A_KEY", value)[1]
+    monkeypatch.setattr(commands, "is_talkative", lambda: True)
+    out = orch("secrets", "set", "A_KEY", value)[1]
+    assert ("A_KEY: shorter than 8 characters, so not masked" in out) is is_told
+
+
 def test_a_terminal_is_asked_without_echo(orch: Orch, monkeypatch: pytest.MonkeyPatch):
     """Neither argument nor pipe: a hidden prompt, and nothing of it on stdout."""
     asked = {}

@@ -104,6 +104,16 @@ def test_result_log_and_shape(orch: Orch, tmp_path: Path):
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+def test_a_result_is_masked_as_it_was_parsed(orch: Orch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A value in JSON's escapes is found, and a word that is a value by chance breaks no JSON."""
+    code = r"""print('{"a": "x k-1\/of\u0026it-01", "ok": true}')"""
+    made = agent(tmp_path, code, required_secrets=["A_KEY", "DRY_RUN"])
+    monkeypatch.setenv("A_KEY", "k-1/of&it-01")
+    monkeypatch.setenv("DRY_RUN", "true")
+    done = orch("run", str(made), "--local", "--data", "{}")
+    assert json.loads(done.stdout)["result"] == {"a": "x ***", "ok": True}
+
+
 def test_nothing_is_stored_and_nothing_is_sent(tmp_path: Path):
     """No socket is opened and no file written by us but the upload, which is gone afterwards."""
     made = agent(
