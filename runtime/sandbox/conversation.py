@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from runtime.containers.isolation import start_isolated
-from runtime.engine.protocol import Attached, Engine, ExitStatus
+from runtime.engine.protocol import STDERR, Attached, Engine, ExitStatus
 from runtime.errors import InvalidInputError
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 from runtime.sandbox.output import Output
+from runtime.sandbox.pace import Pace
 from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import Sandbox
 from runtime.sandbox.sandbox_init import MAX_HEAD_BYTES
@@ -81,11 +83,14 @@ async def converse(
     await start_isolated(engine, sandbox.container, sandbox.isolation)
     feeding = asyncio.create_task(_feed(sandbox.attached, message))
     try:
+        pace = Pace(time.monotonic())
         async for stream, data in sandbox.attached.output():
-            for line in output.feed(stream, data):
-                await on_log(line)
-        for line in output.finish():
-            await on_log(line)
+            for text in output.feed(stream, data):
+                await on_log(text)
+            # A turn of the loop for the others at least: what is there already is read without one.
+            await asyncio.sleep(pace.wait_s(len(data), time.monotonic()) if stream == STDERR else 0)
+        for text in output.finish():
+            await on_log(text)
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)

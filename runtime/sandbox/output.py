@@ -1,4 +1,4 @@
-"""An agent's output as it comes: stderr line by line as the log, stdout collected up to a bound.
+"""An agent's output as it comes: stderr in whole lines as the log, stdout collected up to a bound.
 
 The values of the run's secrets are masked in both, however they are cut into pieces: an agent that prints
 its key does not put it into the record.
@@ -29,7 +29,7 @@ class Output:
         self.is_stdout_too_long = False
 
     def feed(self, stream: int, data: bytes) -> list[str]:
-        """Take bytes of a stream; the complete log lines they bring."""
+        """Take bytes of a stream; the log that they complete: all whole lines as one text, or none."""
         if stream == STDOUT:
             room = self._stdout_limit - len(self._stdout)
             self.is_stdout_too_long |= len(data) > room
@@ -39,19 +39,21 @@ class Output:
 
     def finish(self) -> list[str]:
         """What is left of the log when the streams end."""
-        lines = self._lines(self._to_text.decode(self._mask.finish(), final=True))
+        pieces = self._lines(self._to_text.decode(self._mask.finish(), final=True))
         rest, self._partial = self._partial, ""
-        return [*lines, rest] if rest else lines
+        return [*pieces, rest] if rest else pieces
 
     def _lines(self, text: str) -> list[str]:
+        """The work is by the piece that was read, never by the line: an agent may write empty ones only."""
         self._log_tail = (self._log_tail + text)[-self._log_limit :]
-        *whole, rest = (self._partial + text).split("\n")
-        lines = [line + "\n" for line in whole]
+        text = self._partial + text
+        end = text.rfind("\n") + 1
+        pieces, rest = [text[:end]] if end else [], text[end:]
         while len(rest) > MAX_LINE_CHARS:
-            lines.append(rest[:MAX_LINE_CHARS])
+            pieces.append(rest[:MAX_LINE_CHARS])
             rest = rest[MAX_LINE_CHARS:]
         self._partial = rest
-        return lines
+        return pieces
 
     @property
     def raw_stdout(self) -> str:
