@@ -1,7 +1,7 @@
 """How fast an agent's log is read. Pure.
 
-What an agent writes goes through the engine and the daemon, which all runs share. Read no faster than this, the
-agent's own write waits, and nobody else's.
+What an agent writes goes through the engine and the daemon, which all runs share. Read no faster than this,
+it is the agent's own write that waits, and nobody else's.
 """
 
 from __future__ import annotations

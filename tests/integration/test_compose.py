@@ -154,13 +154,18 @@ def test_a_guard_that_is_removed_is_put_back(
     )
     until_ready(compose_folder, is_ready=True)
 
-    engine.containers.run(
-        "orchbox/daemon:local", entrypoint=["nft", "delete", "table", "inet", "orbguard"], user="0",
-        network_mode="host", cap_add=["NET_ADMIN"], remove=True,
+    # Again and again, so that it is not put back while the command starts.
+    deleting = "while :; do nft delete table inet orbguard 2>/dev/null; sleep 0.1; done"
+    remover = engine.containers.run(
+        "orchbox/daemon:local", entrypoint=["sh", "-c", deleting], user="0",
+        network_mode="host", cap_add=["NET_ADMIN"], detach=True,
     )  # fmt: skip
+    try:
+        assert "guard" in until_ready(compose_folder, is_ready=False)
+        assert orch("run", str(agent)).returncode == 8
+    finally:
+        remover.remove(force=True)
 
-    assert "guard" in until_ready(compose_folder, is_ready=False)
-    assert orch("run", str(agent)).returncode == 8
     until_ready(compose_folder, is_ready=True)
     assert orch("run", str(agent)).returncode == 0
 
