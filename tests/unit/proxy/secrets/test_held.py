@@ -55,11 +55,11 @@ STREAMS = {
     "escapes": b"%41" * 2_000,
     "a beginning, again and again": VALUE.encode()[:15] * 500,
     "a long beginning, again and again": LONG.encode()[:250] * 40,
-    "its beginning in escapes of escapes": b"".join(b"%%25%02x" % byte for byte in LONG.encode()[:3_000]),
+    "its beginning in escapes of escapes": b"".join(b"%%25%02x" % byte for byte in LONG.encode()[:1_500]),
     "its beginning in base64": base64.b64encode(LONG.encode())[:1_300] * 8,
     "base64, then white space": base64.b64encode(LONG.encode())[:1_300] + b"\n" * 10_000,
     "itself but for its end": LONG.encode()[:-1],
-    "halves of escapes": b"%" * 4_000,
+    "halves of escapes": b"%" * 2_000,
     "text": b"The quick brown fox jumps over the lazy dog. " * 200,
 }
 

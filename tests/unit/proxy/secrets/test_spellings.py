@@ -26,7 +26,7 @@ def random_value(seed: int, alphabet: str = LETTERS, size: int = 12) -> str:
     return "k" + "".join(rng.choices(alphabet, k=size)) + "z"
 
 
-VALUES = [random_value(seed) for seed in range(1, 9)] + [
+VALUES = [random_value(seed) for seed in range(1, 6)] + [
     random_value(9, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", 40),
     random_value(10, "/+=", 16),
     "k%41\\n&amp;<b>\\u0041 +%2541z",
@@ -114,21 +114,22 @@ class Users:
 
 @pytest.mark.parametrize("value", VALUES)
 def test_every_spelling_is_found_by_all_three(value: str) -> None:
-    """Each way, and each in each other: in one piece, and cut at a place of chance."""
+    """Each way, and each in each other, cut at a place of chance; of most values every third, to save time."""
     users, rng = Users(value), random.Random(len(value))
-    for _, text in catalogue(value):
+    start, step = (0, 1) if value == VALUES[-1] else (VALUES.index(value) % 3, 3)
+    for _, text in [*catalogue(value)][start::step]:
         at = rng.randint(0, len(text))
         users.check([BEFORE + text[:at], text[at:] + BEHIND])
 
 
-@pytest.mark.parametrize("value", [VALUES[1], VALUES[-1]])
+@pytest.mark.parametrize("value", [VALUES[0], VALUES[-1]])
 def test_every_spelling_is_found_at_every_cut(value: str) -> None:
     """Of the simple ones all, of those in one another some of chance; also byte by byte."""
     users, rng = Users(value), random.Random(len(value))
     ways = [(name, [*texts]) for name, texts in groupby(catalogue(value), key=lambda way: way[0])]
     simple, nested = ways[: len(SPELLINGS)], ways[len(SPELLINGS) :]
     chosen = [rng.choice(texts)[1] for _, texts in simple] + [
-        rng.choice(texts)[1] for _, texts in rng.sample(nested, 8)
+        rng.choice(texts)[1] for _, texts in rng.sample(nested, 5)
     ]
     for text in chosen:
         for at in range(len(text) + 1):

@@ -20,7 +20,7 @@ from tests.unit.runtime.run_world import World, request, world
 __all__ = ["world"]
 
 CHAIN = Needs(llm=LlmChain("openai/gpt-5-mini", ("claude-opus-4-5",)))
-KEYS = {"OPENAI_API_KEY": Secret("sk-one"), "DB_PASSWORD": Secret("not-an-llm-key")}
+KEYS = {"OPENAI_API_KEY": Secret("sk-one-0123"), "DB_PASSWORD": Secret("not-an-llm-key")}
 
 
 def no_event(_kind: str, _data: dict[str, object]) -> None:
@@ -46,7 +46,7 @@ async def test_a_chain_opens_it_with_the_runs_llm_keys_alone():
     assert session is not None
     assert has_llm(policy)
     assert [str(route) for route in session.chain] == ["openai/gpt-5-mini", "anthropic/claude-opus-4-5"]
-    assert {name: key.reveal() for name, key in session.secrets.items()} == {"openai": "sk-one"}
+    assert {name: key.reveal() for name, key in session.secrets.items()} == {"openai": "sk-one-0123"}
     await routes.close("run")
     await routes.close("run")
     assert sessions.get("run") is None
@@ -60,12 +60,12 @@ async def test_a_key_that_changes_is_used_from_the_next_call_on():
     session = sessions.get("run")
     assert session is not None
 
-    routes.replace_secret("run", "OPENAI_API_KEY", Secret("sk-two"))
+    routes.replace_secret("run", "OPENAI_API_KEY", Secret("sk-two-0123"))
     routes.replace_secret("run", "DB_PASSWORD", Secret("x"))
     routes.replace_secret("another", "OPENAI_API_KEY", Secret("x"))
 
-    assert {name: key.reveal() for name, key in session.secrets.items()} == {"openai": "sk-two"}
-    assert session.redact("sk-two") == "***"
+    assert {name: key.reveal() for name, key in session.secrets.items()} == {"openai": "sk-two-0123"}
+    assert session.redact("sk-two-0123") == "***"
     routes.replace_secret("run", "OPENAI_API_KEY", None)
     assert session.secrets == {}
     await sessions.aclose()
