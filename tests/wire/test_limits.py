@@ -341,10 +341,13 @@ async def _none_left(rig: Rig) -> bool:
 
 
 async def test_a_flood_leaves_the_neighbour_served(rig: Rig):
-    """One sandbox at its limits, connections, requests and refusals alike, and the other gets its answer."""
+    """One sandbox at its limits, connections, requests and refusals alike, and the other gets its answer.
+
+    Two sandboxes never share a process (`unit/proxy/test_parent.py`); their accounts are apart all the same.
+    """
     await budget(rig, connections=20, requests_per_minute=50)
     neighbour = rig.grant(sandbox_id="run-b", sandbox_address="127.0.0.3")
-    await rig.link.grant(neighbour)
+    rig.server.grants.put(neighbour)
     flood = [asyncio.create_task(get(rig, "explicit")) for _ in range(100)]
     flood += [asyncio.create_task(rig.connect(f"x{i}.evil.test:443")) for i in range(100)]
 
