@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.policy.hosts import HostPattern, normalize_host
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Network, Policy, TlsMode
+from proxy.policy.passes import Passes, check_passed_name
 from proxy.policy.paths import check_path_glob
 
 
@@ -42,9 +43,14 @@ def rule_to_json(rule: AllowRule) -> dict[str, object]:
         "credential": rule.credential,
         "pin_credential": rule.pin_credential,
         "credential_headers": sorted(rule.credential_headers),
+        "passes": None if rule.passes is None else _passes_to_json(rule.passes),
         "secrets": sorted(rule.secrets),
         "is_tls_chosen": rule.is_tls_chosen,
     }
+
+
+def _passes_to_json(passes: Passes) -> dict[str, object]:
+    return {name: sorted(getattr(passes, name)) for name in _PASSES}
 
 
 def budgets_to_json(budgets: Budgets) -> dict[str, object]:
@@ -117,6 +123,13 @@ def _header_name(value: object, where: str) -> str:
     if not _HEADER_NAME.fullmatch(text):
         raise ValueError(f"{where}: expected a header's name in lower case, such as x-auth-key")
     return text
+
+
+def _passed_name(value: object, where: str) -> str:
+    try:
+        return check_passed_name(_text(value, where))
+    except ValueError as exc:
+        raise ValueError(f"{where}: {exc}") from None
 
 
 def _path_glob(value: object, where: str) -> str:
@@ -200,6 +213,7 @@ _HEADER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 USD = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?")
 """Up to a billion, in millionths at the finest: what a dollar budget may be, here and in a file."""
 _COUNTS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
+_PASSES = dict.fromkeys(("headers", "parameters", "subprotocols"), _list(_passed_name, frozenset))
 _ALLOW = {
     "id": _text,
     "host": _host,
@@ -210,6 +224,7 @@ _ALLOW = {
     "credential": _optional(_text),
     "pin_credential": _bool,
     "credential_headers": _list(_header_name, frozenset),
+    "passes": _optional(_record(Passes, _PASSES)),
     "secrets": _list(_text, frozenset),
     "is_tls_chosen": _bool,
 }

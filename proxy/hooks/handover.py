@@ -14,6 +14,7 @@ from mitmproxy import http
 from proxy.admission.session import Session
 from proxy.contract.grant import Grant
 from proxy.destination.judge import Judged
+from proxy.destination.query import parse_query
 from proxy.hooks.bodies import UNREADABLE, Bodies, downward
 from proxy.hooks.exchange import Exchange, Exchanges
 from proxy.hooks.known import KnownSecrets, Uploads
@@ -176,7 +177,7 @@ class Handover:
 
     def _remember_upload(self, exchange: Exchange, response: http.Response) -> None:
         query = urlsplit(response.headers.get(_UPLOAD_HEADER, "")).query
-        for parameter in positions.parse_query("?" + query)[1]:
+        for parameter in parse_query("?" + query)[1]:
             if parameter.name == positions.UPLOAD_PARAMETER:
                 self._uploads.remember(exchange.grant.sandbox_id, parameter.value)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from proxy.policy.model import AllowRule, Policy, Request, TlsMode
+from proxy.policy.passes import Passes, join
 from proxy.policy.paths import is_allowed_path
 
 
@@ -25,6 +26,8 @@ class Binding:
     """Headers beside the usual ones in which a credential may stand."""
     secrets: frozenset[str]
     """Of the sandbox's own environment: may be sent here as they are."""
+    passes: Passes | None = None
+    """What else may be sent where the host lists it; None where a name is judged by its words."""
 
 
 def binding_of(policy: Policy, request: Request) -> Binding:
@@ -32,12 +35,14 @@ def binding_of(policy: Policy, request: Request) -> Binding:
     rules = [rule for rule in policy.allow if rule.host.matches(request.host)]
     fitting = [rule for rule in rules if _fits(rule, request)]
     bound = [rule for rule in rules if rule.credential is not None]
+    lists = [rule.passes for rule in bound if rule.pin_credential and rule.passes is not None]
     return Binding(
         credentials=frozenset(r.credential for r in fitting if r.credential and _is_confidential(r, request)),
         pinned=frozenset(r.credential for r in bound if r.credential and r.pin_credential),
         hosted=frozenset(r.credential for r in bound if r.credential),
         headers=frozenset(name for rule in bound for name in rule.credential_headers),
         secrets=frozenset(name for rule in fitting for name in rule.secrets),
+        passes=join(lists),
     )
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from proxy.policy.hosts import HostPattern
+from proxy.policy.passes import Passes
 from proxy.policy.reasons import ReasonCode
 
 NEVER_CARRIED = frozenset({"CONNECT", "TRACE"})
@@ -54,6 +55,8 @@ class AllowRule:
     """Refuse requests that carry any other credential."""
     credential_headers: frozenset[str] = frozenset()
     """Lower-case names of headers, beside the usual ones, in which the credential may stand."""
+    passes: Passes | None = None
+    """Headers, parameters and subprotocols that may be sent beside it; None judges each by its name."""
     secrets: frozenset[str] = frozenset()
     """Secrets of the sandbox's own environment that may be sent here as they are."""
     is_tls_chosen: bool = True
@@ -67,6 +70,8 @@ class AllowRule:
             raise ValueError(f"{self.id}: pin_credential needs a credential")
         if self.credential_headers and self.credential is None:
             raise ValueError(f"{self.id}: credential_headers need a credential")
+        if self.passes is not None and not self.pin_credential:
+            raise ValueError(f"{self.id}: passes needs a pinned credential")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,15 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from proxy.contract.grant import GrantSecret
+from proxy.destination.query import Parameter, parse_query, shown_name
 from proxy.policy.bindings import Binding
 from proxy.policy.model import Decision
+from proxy.policy.passes import is_listed
 from proxy.policy.reasons import ReasonCode
 from proxy.policy.refusal import deny
 from proxy.secrets import positions
 from proxy.secrets.forms import SecretForms, find_form
+from proxy.secrets.ordinary import ORDINARY
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,8 @@ class _Swap:
     def __init__(self, binding: Binding, by_placeholder: dict[str, GrantSecret]) -> None:
         self._binding = binding
         self._by_placeholder = by_placeholder
+        self._passes = None if binding.passes is None else ORDINARY | binding.passes
+        self._listed_subprotocols = (self._passes or ORDINARY).subprotocols
         self._places: Counter[str] = Counter()
         self.rest: list[str] = []
         self.used: set[str] = set()
@@ -114,13 +119,13 @@ class _Swap:
 
     def target(self, target: str, known_uploads: Collection[str]) -> str:
         """The target with its `key=` swapped."""
-        path, parameters = positions.parse_query(target)
+        path, parameters = parse_query(target)
         pieces, kept = [path], [path]
         for parameter in parameters:
             text = parameter.text
-            value = self._value(parameter.value) if parameter.is_plain_key else None
+            value = self._value(parameter.value) if positions.is_plain_key(parameter) else None
             if value is not None:
-                self._places["?" + parameter.name] += 1
+                self._places["?" + parameter.known_as] += 1
                 text = f"{positions.KEY_PARAMETER}={quote(value, safe='')}"
             else:
                 kept.append(parameter.separator + text)
@@ -129,12 +134,17 @@ class _Swap:
         self.rest.append("".join(kept))
         return "".join(pieces)
 
-    def _judge_parameter(self, parameter: positions.Parameter, known_uploads: Collection[str]) -> None:
+    def _judge_parameter(self, parameter: Parameter, known_uploads: Collection[str]) -> None:
         if parameter.name == positions.UPLOAD_PARAMETER and parameter.value in known_uploads:
             self.is_known_upload = True
         elif positions.is_credential_parameter(parameter):
-            self._places["?" + parameter.name] += 1
-            self.foreign = f"carries another one in its query ({_shown(parameter.name)})"
+            self._places["?" + parameter.known_as] += 1
+            self.foreign = f"carries another one in its query ({shown_name(parameter.name)})"
+        elif self._passes is not None and _is_unlisted(
+            self._passes.parameters, parameter.name, parameter.value or parameter.text
+        ):
+            named = shown_name(parameter.name) if parameter.value else "..."  # it may be the key itself
+            self.foreign = f"carries a parameter that is not listed for it ({named})"
 
     def header(self, name: str, value: str) -> tuple[str, str]:
         """The header, swapped where it holds a placeholder in its place."""
@@ -149,8 +159,10 @@ class _Swap:
         if swapped is not None:
             return name, swapped
         self.rest.append(f"{name}: {value}")
-        if value.strip() and positions.is_credential_header(lower, self._binding.headers):
-            self.foreign = f"carries another one in a header ({_shown(lower)})"
+        if value.strip() and positions.is_credential_header(name, self._binding.headers):
+            self.foreign = f"carries another one in a header ({shown_name(lower)})"
+        elif self._passes is not None and _is_unlisted(self._passes.headers, lower, value):
+            self.foreign = f"carries a header that is not listed for it ({shown_name(lower)})"
         if lower == "content-type" and positions.is_batch(value):
             self.foreign = "is a batch of requests, which would carry credentials of their own"
         return name, value
@@ -190,7 +202,7 @@ class _Swap:
                 continue
             self.rest.append(f"{name}: {item}")
             items.append(item)
-            if positions.is_credential_subprotocol(item):
+            if positions.is_credential_subprotocol(item) or not is_listed(self._listed_subprotocols, item):
                 self.foreign = "carries another one in a WebSocket subprotocol"
         return ", ".join(items)
 
@@ -202,6 +214,5 @@ class _Swap:
         return secret.value
 
 
-def _shown(name: str) -> str:
-    """A name that the client chose, cut to what can be no key."""
-    return name if len(name) <= 40 and name.isprintable() and name.isascii() else "..."
+def _is_unlisted(names: Collection[str], name: str, value: str) -> bool:
+    return len(value.strip()) >= positions.MIN_CREDENTIAL_CHARS and not is_listed(names, name)

@@ -11,8 +11,8 @@ import binascii
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
+
+from proxy.destination.query import Parameter, compact, words
 
 KEY_HEADERS = frozenset({"x-api-key", "x-goog-api-key"})
 """Hold a key and nothing else; a policy's `credential_headers` are added."""
@@ -23,30 +23,30 @@ SUBPROTOCOL_PREFIX = "openai-insecure-api-key."
 UPLOAD_PARAMETER = "upload_id"
 """Google's resumable uploads: who knows the id may write, under the account that began the upload."""
 
-_OTHER_HEADERS = frozenset({"chatgpt-account-id", "x-goog-user-project"})
+MIN_CREDENTIAL_CHARS = 8
+"""A shorter text under a name that says nothing is no credential, as it is none to the tripwire."""
+
+_OTHER_NAMES = frozenset({"chatgptaccountid", "xgooguserproject"})
 """Name the account that is used, without a word for it."""
 _CREDENTIAL_WORDS = frozenset(
-    [
-        *("accesskey", "accesstoken", "apikey", "assertion", "auth", "authentication", "authkey"),
-        *(
-            "authorization",
-            "authtoken",
-            "bearer",
-            "cookie",
-            "cookie2",
-            "credential",
-            "credentials",
-            "idtoken",
-        ),
-        *("jwt", "oauth", "oauthtoken", "passphrase", "passwd", "password", "secret", "sessiontoken", "sig"),
-        *("signature", "token", "tokens", "xsrf"),
-    ]
+    """
+    apikeys assertion auth authentication authorization cookies credentials jwt oauth secrets sig
+    tokens xsrf
+    """.split()  # noqa: SIM905 - a list to read
 )
-_WORDS_BEFORE_KEY = frozenset(
-    ["access", "admin", "api", "auth", "client", "functions", "private", "secret", "service", "subscription"]
+_CREDENTIAL_ENDINGS = (
+    *("authorization", "bearer", "cookie", "credential", "passcode", "passphrase", "passwd", "password"),
+    *("secret", "signature", "token"),
 )
-_CREDENTIAL_PARAMETERS = frozenset({"key", UPLOAD_PARAMETER})
-_HARMLESS_PARAMETERS = frozenset({"continuation_token", "next_page_token", "next_token", "page_token"})
+"""Of a word, or of all words of a name together: `apitoken`, `clientsecret`, `pass_word`."""
+_WORDS_BEFORE_KEY = (
+    *("access", "account", "admin", "api", "app", "application", "auth", "client", "consumer", "developer"),
+    *("encryption", "functions", "ingest", "integration", "license", "master", "partner", "private"),
+    *("secret", "server", "service", "session", "shared", "signing", "subscription", "user"),
+)
+_KEY_ENDINGS = tuple(word + "key" for word in _WORDS_BEFORE_KEY)
+_CREDENTIAL_PARAMETERS = frozenset({"key", "uploadid"})
+_HARMLESS_NAMES = frozenset({"continuationtoken", "nextpagetoken", "nexttoken", "pagetoken"})
 
 _HARMLESS_BASIC = frozenset(
     {"", "api", "apikey", "git", "oauth2", "token", "user", "x-access-token", "x-oauth-basic", "x-token-auth"}
@@ -56,61 +56,33 @@ _SCHEME = re.compile(r"(?i:bearer|token|apikey|api-key|key) +")
 _BATCH = re.compile(r"(?i)multipart/mixed|application/http")
 
 
-class Parameter(NamedTuple):
-    """One piece of a query, as it stands there."""
-
-    separator: str
-    """`?`, `&` or `;` before it."""
-    text: str
-    name: str
-    """Decoded, in the one spelling that is compared."""
-    value: str
-    """Decoded."""
-
-    @property
-    def is_plain_key(self) -> bool:
-        """Whether it is `key=...` in just this spelling, which every server reads alike."""
-        return self.text.startswith(KEY_PARAMETER + "=") and self.separator != ";"
+def is_plain_key(parameter: Parameter) -> bool:
+    """Whether it is `key=...` in just this spelling, which every server reads alike."""
+    return parameter.text.startswith(KEY_PARAMETER + "=") and parameter.separator != ";"
 
 
 def is_credential_header(name: str, more: Iterable[str] = ()) -> bool:
-    """Whether a header (in lower case) is for credentials, by table or by what its name says."""
-    if name in _OTHER_HEADERS or name in KEY_HEADERS or name in more:
-        return True
-    words = re.split(r"[-_]", name)
-    return any(word in _CREDENTIAL_WORDS for word in words) or any(
-        pair[1] == "key" and pair[0] in _WORDS_BEFORE_KEY for pair in itertools.pairwise(words)
-    )
+    """Whether a header is for credentials, by table or by what its name says."""
+    return name.lower() in more or _is_credential_name(name) or compact(name) == "key"
 
 
 def is_credential_parameter(parameter: Parameter) -> bool:
     """Whether a query parameter is for credentials, in any spelling (`KEY`, `%6bey`, `$key`, `key[]`)."""
-    if parameter.name in _HARMLESS_PARAMETERS:
-        return False
-    return parameter.name in _CREDENTIAL_PARAMETERS or is_credential_header(parameter.name)
+    known = parameter.known_as
+    return known not in _HARMLESS_NAMES and (
+        known in _CREDENTIAL_PARAMETERS or _is_credential_name(parameter.name)
+    )
 
 
-def parse_query(target: str) -> tuple[str, list[Parameter]]:
-    """The path, and the pieces of the query; pieces joined give it again.
-
-    `;` separates too, since some servers let it.
-    """
-    path, mark, query = target.partition("?")
-    if not mark:
-        return path, []
-    pieces = re.split(r"([&;])", query)
-    separators = ["?", *pieces[1::2]]
-    return path, [_parameter(*piece) for piece in zip(separators, pieces[::2], strict=True)]
-
-
-def _parameter(separator: str, text: str) -> Parameter:
-    name, _, value = text.partition("=")
-    known = _decoded(_decoded(name)).strip().lower().lstrip("$").replace("-", "_").replace(".", "_")
-    return Parameter(separator, text, known.partition("[")[0], _decoded(value))
-
-
-def _decoded(text: str) -> str:
-    return unquote_to_bytes(text.replace("+", " ").encode("latin-1", "replace")).decode("latin-1")
+def _is_credential_name(name: str) -> bool:
+    parts = words(name)
+    known = "".join(parts)
+    return (
+        known in _OTHER_NAMES
+        or not _CREDENTIAL_WORDS.isdisjoint(parts)
+        or any(part.endswith((*_CREDENTIAL_ENDINGS, *_KEY_ENDINGS)) for part in (*parts, known))
+        or any(end == "key" and start.endswith(_WORDS_BEFORE_KEY) for start, end in itertools.pairwise(parts))
+    )
 
 
 def authorization_key(value: str) -> tuple[str, str] | None:
@@ -149,10 +121,8 @@ def subprotocols(value: str) -> Iterator[str]:
 
 
 def is_credential_subprotocol(item: str) -> bool:
-    """Whether a WebSocket subprotocol carries a credential, as browsers' clients do."""
-    return any(word in _CREDENTIAL_WORDS for word in re.split(r"[-_.]", item.lower())) or (
-        "api-key" in item.lower()
-    )
+    """Whether a WebSocket subprotocol says that it carries a credential, as browsers' clients do."""
+    return _is_credential_name(item)
 
 
 def is_batch(content_type: str) -> bool:

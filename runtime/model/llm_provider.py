@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from proxy.policy.passes import Passes
 
 
 class Dialect(enum.StrEnum):
@@ -49,6 +51,8 @@ class HostedProvider:
     """Other secrets that hold such a key."""
     endpoint: Endpoint
     dialect: Dialect
+    passes: Passes = field(default_factory=Passes)
+    """What its clients send beside the key and beside what any HTTP client sends; nothing else may pass."""
     price_list: str | None = None
     """Its name in the price list of genai-prices, where that is not `name`."""
 

@@ -12,7 +12,56 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
+from proxy.policy.passes import Passes
 from runtime.model.llm_provider import Dialect, Endpoint, HostedProvider, LocalProvider
+
+_OF_STAINLESS = frozenset({"x-stainless-*"})
+"""What the SDKs that are generated for OpenAI and Anthropic tell about themselves."""
+_OPENAI = Passes(
+    headers=_OF_STAINLESS
+    | {"http-referer", "openai-beta", "openai-organization", "openai-project", "x-title"}
+    | {"conversation_id", "originator", "session_id", "version"},  # of Codex
+    parameters=frozenset(
+        """
+    actor_emails actor_ids after agent_id batch before bucket_width call_id context_levels
+    effective_at emails end_time environment_id event_types filter group_by group_type include
+    include_archived include_obfuscation intent limit line_items metadata model models name order
+    order_by owner_project_access page path project_id project_ids purpose resource_ids run_id
+    service_account_id session_id sizes sources start_time starting_after status stream tenant_only
+    type user user_ids variant vector_store_ids
+    """.split()  # noqa: SIM905 - a list to read
+    ),
+    subprotocols=frozenset({"openai-organization.*", "openai-project.*"}),
+)
+_ANTHROPIC = Passes(
+    headers=_OF_STAINLESS
+    | {"anthropic-beta", "anthropic-dangerous-direct-browser-access", "anthropic-organization-id"}
+    | {"anthropic-user-profile-id", "anthropic-version", "anthropic-worker-id", "anthropic-workspace-id"}
+    | {"x-app", "x-claude-code-*"},
+    parameters=frozenset(
+        """
+    after_id agent_id agent_version before_id beta block_ms created_at_gt created_at_gte created_at_lt
+    created_at_lte deployment_id depth desired_ttl_seconds event_deltas expected_content_sha256
+    expected_last_heartbeat has_error ids include_archived limit memory_id memory_store_id operation
+    order page path_prefix reclaim_older_than_ms scope_id service_account_id session_id source status
+    statuses trigger_type types version view
+    """.split()  # noqa: SIM905 - a list to read
+    ),
+)
+_GEMINI = Passes(
+    headers=_OPENAI.headers  # it has OpenAI's shape too
+    | {"api-revision", "x-gemini-api-privileged-user-id", "x-goog-api-client", "x-goog-fieldmask"}
+    | {"x-goog-request-params", "x-goog-upload-command", "x-goog-upload-file-name"}
+    | {"x-goog-upload-header-content-length", "x-goog-upload-header-content-type"}
+    | {"x-goog-upload-offset", "x-goog-upload-protocol", "x-server-timeout"},
+    parameters=frozenset(
+        """
+    after alt event_type fields filter force include_input last_event_id limit mode order overwrite
+    pageSize pageToken page_size page_token parent path prettyPrint purpose recursive stream type
+    updateMask update_mask uploadType upload_protocol
+    """.split()  # noqa: SIM905 - a list to read
+    ),
+)
 
 TABLE: tuple[HostedProvider | LocalProvider, ...] = (
     HostedProvider(
@@ -23,6 +72,7 @@ TABLE: tuple[HostedProvider | LocalProvider, ...] = (
         key_start="sk-",
         endpoint=Endpoint("api.openai.com", path="/v1"),
         dialect=Dialect.OPENAI,
+        passes=_OPENAI,
     ),
     HostedProvider(
         name="anthropic",
@@ -32,6 +82,7 @@ TABLE: tuple[HostedProvider | LocalProvider, ...] = (
         key_start="sk-ant-api03-",
         endpoint=Endpoint("api.anthropic.com"),
         dialect=Dialect.ANTHROPIC,
+        passes=_ANTHROPIC,
     ),
     HostedProvider(
         name="gemini",
@@ -43,6 +94,7 @@ TABLE: tuple[HostedProvider | LocalProvider, ...] = (
         key_aliases=("GOOGLE_API_KEY",),
         endpoint=Endpoint("generativelanguage.googleapis.com", path="/v1beta/openai"),
         dialect=Dialect.OPENAI_COMPATIBLE,
+        passes=_GEMINI,
         price_list="google",
     ),
     LocalProvider(

@@ -19,6 +19,8 @@ from typing import Any
 from proxy.policy.decide import is_dialable
 from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, split_authority
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Network, Policy, TlsMode, Verdict
+from proxy.policy.passes import Passes, join
+from runtime.model.llm_providers import HOSTED
 from runtime.policies.schema import (
     ANY_HOST,
     OPERATOR_ONLY,
@@ -199,6 +201,7 @@ class _Loading:
                 credential=entry.credential,
                 pin_credential=entry.credential is not None and entry.pin_credential is not False,
                 credential_headers=frozenset(entry.credential_headers or ()),
+                passes=_passes(host, entry),
                 secrets=frozenset(entry.secrets or ()),
                 is_tls_chosen=entry.tls is not None or default is TlsMode.INSPECT,
             )
@@ -224,6 +227,19 @@ class _Loading:
 
     def _known(self) -> str:
         return ", ".join(sorted({path.stem for folder in self.search_path for path in folder.glob("*.yaml")}))
+
+
+def _passes(host: HostPattern, entry: AllowEntry) -> Passes | None:
+    """What the file lists, and what the clients send of each provider that answers at a pinned host."""
+    if entry.credential is None or entry.pin_credential is False:
+        return None
+    lists = [row.passes for row in HOSTED.values() if host.matches(row.endpoint.host)]
+    if entry.passes is not None:
+        named = entry.passes
+        lists.append(
+            Passes(frozenset(named.headers), frozenset(named.parameters), frozenset(named.subprotocols))
+        )
+    return join(lists)
 
 
 def _smallest_budgets(parts: list[_Part]) -> Budgets:

@@ -17,6 +17,7 @@ from proxy.contract.secret_rules import is_secret_name
 from proxy.policy.addresses import AddressClass, classify
 from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, normalize_host
 from proxy.policy.model import NEVER_CARRIED
+from proxy.policy.passes import check_passed_name
 from proxy.policy.paths import check_path_glob
 
 ANY_HOST = "*"
@@ -113,6 +114,10 @@ def _header_name(text: str) -> str:
     return text.lower()
 
 
+def _passed_header(text: str) -> str:
+    return check_passed_name(text).lower()
+
+
 def _agent(text: str) -> str:
     if not _AGENT.fullmatch(text):
         raise ValueError(f"{text!r} names no agents: write org/name, org/* or */*")
@@ -146,6 +151,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
+class PassesEntry(_Strict):
+    """What may be sent beside a pinned credential; with it, what is not listed is refused."""
+
+    headers: list[Annotated[str, AfterValidator(_passed_header)]] = []
+    parameters: list[Annotated[str, AfterValidator(check_passed_name)]] = []
+    subprotocols: list[Annotated[str, AfterValidator(check_passed_name)]] = []
+
+
 class AllowEntry(_Strict):
     """One entry of `egress.allow` as it stands in the file."""
 
@@ -160,6 +173,7 @@ class AllowEntry(_Strict):
     credential_headers: (
         Annotated[list[Annotated[str, AfterValidator(_header_name)]], Field(min_length=1)] | None
     ) = None
+    passes: PassesEntry | None = None
     secrets: Annotated[list[Annotated[str, AfterValidator(_secret_name)]], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -186,6 +200,8 @@ class AllowEntry(_Strict):
             raise ValueError(
                 "credential_headers are about a credential: name it with credential:, or remove them"
             )
+        if self.passes is not None and (self.credential is None or self.pin_credential is False):
+            raise ValueError("passes is about what stands beside a pinned credential: pin one, or remove it")
         if self.credential is not None and self.credential in (self.secrets or ()):
             raise ValueError("a secret is either brokered or sent as it is: remove it from secrets")
         return self
@@ -244,6 +260,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "egress": Egress,
     "allow": AllowEntry,
     "deny": DenyEntry,
+    "passes": PassesEntry,
     "budgets": BudgetEntries,
 }
 """The last key on the way to a section -> its model, so that a message can list the keys it knows."""

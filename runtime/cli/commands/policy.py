@@ -107,6 +107,9 @@ def _keys_of(rule: dict[str, Any]) -> Iterator[str]:
         yield f"key {rule['credential']} is put in here{pinned}"
     if rule["credential_headers"]:
         yield f"also in these headers: {', '.join(rule['credential_headers'])}"
+    if rule["passes"] is not None:
+        count = sum(len(names) for names in rule["passes"].values())
+        yield f"beside it pass only what every HTTP client sends, and {count} listed names"
     if rule["secrets"]:
         yield f"may be sent as they are: {', '.join(rule['secrets'])}"
 

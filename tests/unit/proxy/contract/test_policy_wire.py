@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from proxy.contract.policy_wire import policy_from_wire, policy_to_wire
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
+from proxy.policy.passes import Passes
 
 FULL = Policy(
     name="t",
@@ -28,6 +29,7 @@ FULL = Policy(
             credential="OPENAI_API_KEY",
             pin_credential=True,
             credential_headers=frozenset({"x-auth-key"}),
+            passes=Passes(frozenset({"x-a", "x-b-*"}), frozenset({"pageSize"}), frozenset({"chat.v1"})),
             secrets=frozenset({"DB_KEY"}),
         ),
         AllowRule(
@@ -150,6 +152,16 @@ DEFECTS = {
         ["allow", 0, "credential_headers", 0],
         "X-Key",
         "policy.allow[0].credential_headers[0]: expected a header's name",
+    ),
+    "a name that passes and is anything": (
+        ["allow", 0, "passes", "headers", 0],
+        "*",
+        "policy.allow[0].passes.headers[0]: not a name",
+    ),
+    "a list of what passes with more in it": (
+        ["allow", 0, "passes"],
+        {"headers": [], "parameters": [], "subprotocols": [], "cookies": []},
+        "policy.allow[0].passes: expected an object with exactly",
     ),
     "a secret that is no text": (
         ["allow", 0, "secrets", 0],

@@ -7,6 +7,7 @@ import pytest
 from proxy.policy.bindings import Binding, binding_of, brokered_names
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy, Request, TlsMode
+from proxy.policy.passes import Passes
 
 
 def rule(host: str, **more) -> AllowRule:
@@ -33,7 +34,7 @@ POLICY = Policy(
         rule("*.open.test", tls=TlsMode.PASSTHROUGH, secrets=frozenset({"DB"})),
     ),
 )
-NOTHING: dict[str, frozenset[str]] = dict.fromkeys(Binding.__slots__, frozenset())
+NOTHING = {**dict.fromkeys(Binding.__slots__, frozenset()), "passes": None}
 LLM = {
     "pinned": frozenset({"KEY"}),
     "hosted": frozenset({"KEY", "OTHER"}),
@@ -74,3 +75,19 @@ def test_a_binding_is_what_the_rules_for_the_host_say(asked: str, expected: dict
 def test_a_secret_is_brokered_as_soon_as_a_rule_binds_it() -> None:
     """The names for which a sandbox gets placeholders."""
     assert brokered_names(POLICY) == {"KEY", "OTHER"}
+
+
+def test_the_lists_of_all_pinned_rules_of_a_host_add_up() -> None:
+    """One rule with a list is enough for the host to have one, whatever path or port is asked."""
+    pinned = {"credential": "KEY", "pin_credential": True}
+    policy = Policy(
+        name="t",
+        allow=(
+            rule("a.llm.test", **pinned),
+            rule("a.llm.test", **pinned, ports=frozenset({8443}), passes=Passes(headers=frozenset({"x-a"}))),
+            rule("*.llm.test", **pinned, paths=("/x",), passes=Passes(parameters=frozenset({"b"}))),
+        ),
+    )
+    request = Request("a.llm.test", 443, "https", "GET", "/")
+
+    assert binding_of(policy, request).passes == Passes(frozenset({"x-a"}), frozenset({"b"}))

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Decision, Policy, TlsMode, Verdict
+from proxy.policy.passes import Passes
 from proxy.policy.reasons import ReasonCode
 
 REASONS = {
@@ -81,3 +82,9 @@ def test_headers_need_a_credential_to_hold() -> None:
     """Headers for a credential that is not named would be for nothing."""
     with pytest.raises(ValueError, match=r"^t\.allow\[0\]: credential_headers need a credential$"):
         AllowRule(id="t.allow[0]", host=HostPattern("ok.test"), credential_headers=frozenset({"x-key"}))
+
+
+def test_what_passes_needs_a_pin() -> None:
+    """Without a pin everything may stand beside the credential, and a list would promise what nobody checks."""
+    with pytest.raises(ValueError, match=r"^t\.allow\[0\]: passes needs a pinned credential$"):
+        AllowRule(id="t.allow[0]", host=HostPattern("ok.test"), credential="KEY", passes=Passes())

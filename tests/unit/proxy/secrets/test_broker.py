@@ -12,6 +12,7 @@ from proxy.contract.grant import GrantSecret
 from proxy.policy.bindings import binding_of
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Decision, Policy, Request, TlsMode
+from proxy.policy.passes import Passes
 from proxy.policy.reasons import ReasonCode
 from proxy.secrets.broker import Brokered, Head, broker, forms_of, watched
 
@@ -45,6 +46,14 @@ POLICY = Policy(
             credential_headers=frozenset({"x-mine"}),
         ),
         rule("pinned.test", paths=("/free/*",)),
+        rule(
+            "listed.test",
+            credential="KEY",
+            pin_credential=True,
+            passes=Passes(
+                frozenset({"x-told", "x-of-sdk-*"}), frozenset({"pageSize"}), frozenset({"chat.v1"})
+            ),
+        ),
         rule("bound.test", credential="KEY"),
         rule("other.test", credential="OTHER"),
         rule("free.test"),
@@ -224,6 +233,17 @@ THEFT = {
         [("sec-websocket-protocol", f"realtime, openai-insecure-api-key.{THIEF}")],
     ),
     "a subprotocol beside one's own": ("/v1/realtime", [OWN, ("sec-websocket-protocol", f"bearer.{THIEF}")]),
+    "a bare key as a subprotocol": (
+        "/v1/realtime",
+        [OWN, ("sec-websocket-protocol", "sk-ant-THIEF-0123456789")],
+    ),
+    "a bare key behind a subprotocol": (
+        "/v1/realtime",
+        [OWN, ("sec-websocket-protocol", "realtime, THIEF0123")],
+    ),
+    "a camel's parameter": (f"/v1/x?clientSecret={THIEF}", [OWN]),
+    "a header in dots": ("/v1/x", [OWN, ("x.api.key", THIEF)]),
+    "words run together": ("/v1/x", [OWN, ("x-apitoken", THIEF)]),
     "a batch": ("/v1/batch", [OWN, ("content-type", "multipart/mixed; boundary=b")]),
     "a batch's part": ("/v1/batch", [OWN, ("content-type", "Application/HTTP")]),
     "a path without the binding rule": ("/free/x", [("authorization", f"Bearer {THIEF}")]),
@@ -240,6 +260,34 @@ def test_theft_another_accounts_credential_is_refused_in_every_place(target: str
     assert reason(answer) is R.FOREIGN_CREDENTIAL
     assert isinstance(answer, Decision)
     assert "THIEF" not in answer.detail
+
+
+LONG = "0123456789abcdef"
+UNLISTED = {
+    "a header": ("/v1/x", ("x-debug", LONG), False),
+    "a header in another spelling": ("/v1/x", ("x_told", LONG), False),
+    "a listed header": ("/v1/x", ("X-Told", LONG), True),
+    "the beginning of a listed header": ("/v1/x", ("x-of-sdk-version", LONG), True),
+    "a listed beginning with a word for a key": ("/v1/x", ("x-of-sdk-token", "x"), False),
+    "a short header": ("/v1/x", ("x-debug", "1"), True),
+    "what every client sends": ("/v1/x", ("traceparent", LONG), True),
+    "a parameter": (f"/v1/x?debug={LONG}", None, False),
+    "a parameter without a value": (f"/v1/x?{LONG}", None, False),
+    "a parameter in another case": (f"/v1/x?pagesize={LONG}", None, False),
+    "a listed parameter": (f"/v1/x?pageSize={LONG}&$pageSize=1&page%53ize=2", None, True),
+    "a short parameter": ("/v1/x?debug=1", None, True),
+    "a subprotocol": ("/v1/x", ("sec-websocket-protocol", "chat.v2"), False),
+    "a listed subprotocol": ("/v1/x", ("sec-websocket-protocol", "chat.v1, realtime"), True),
+}
+
+
+@pytest.mark.parametrize(("target", "header", "passes"), UNLISTED.values(), ids=UNLISTED.keys())
+def test_a_host_with_a_list_takes_nothing_else(
+    target: str, header: tuple[str, str] | None, *, passes: bool
+) -> None:
+    """Whatever could be a credential under a name that nobody thought of is refused there."""
+    answer = ask("listed.test", target, OWN, *([header] if header else []))
+    assert reason(answer) is (None if passes else R.FOREIGN_CREDENTIAL)
 
 
 @pytest.mark.parametrize("case", [c for c in THEFT if c not in {"nothing at all", "an empty one"}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.destination.query import parse_query
 from proxy.secrets import positions
 
 CREDENTIAL_HEADERS = """
@@ -12,12 +13,15 @@ ocp-apim-subscription-key private-token proxy-authorization x-access-token x-amz
 x-auth-key x-auth-token x-authorization x-csrf-token x-functions-key x-gitlab-token
 x-goog-api-key x-goog-iam-authorization-token x-goog-user-project x-ms-token-aad-access-token x_api_key
 x-client-secret x-jwt-assertion x-key-custom
+x-apitoken x.api.key clientSecret secretKey refreshToken xapikey X-ClientSecret APIToken x-user.Password
+dd-application-key x-master-key x_pass_word key sessionToken x-myaccesskey
 """.split()  # noqa: SIM905 - one list a reader can take in
 ORDINARY_HEADERS = """
 accept accept-encoding anthropic-beta anthropic-dangerous-direct-browser-access anthropic-version content-type
 idempotency-key openai-beta openai-organization openai-project sec-websocket-key user-agent
 x-goog-api-client x-goog-request-params x-goog-upload-command x-goog-upload-protocol x-stainless-lang
 x-stainless-read-timeout x-stainless-retry-count x-server-timeout
+mcp-session-id x-hotkey x-keyboard authority x-turnkey-region x-author
 """.split()  # noqa: SIM905
 
 
@@ -51,6 +55,17 @@ QUERIES = {
     "X-Goog-Credential=x": True,
     "upload_id=x": True,
     "auth=x": True,
+    "clientSecret=x": True,
+    "secretKey=x": True,
+    "refreshToken=x": True,
+    "apitoken=x": True,
+    "x.api.key=x": True,
+    "client%53ecret=x": True,
+    "%2563lientSecret=x": True,
+    "userPassword[a]=x": True,
+    "consumer_key=x": True,
+    "nextPageToken=x": False,
+    "page.token=x": False,
     "a=1&b": False,
     "": False,
     "pageToken=x": False,
@@ -65,15 +80,8 @@ QUERIES = {
 @pytest.mark.parametrize(("query", "is_credential"), QUERIES.items())
 def test_a_credential_parameter_is_known_in_any_spelling(query: str, *, is_credential: bool) -> None:
     """Servers read names decoded, some in any case, some with `;` between them."""
-    _, parameters = positions.parse_query("/v1/x?" + query)
+    _, parameters = parse_query("/v1/x?" + query)
     assert is_credential == any(positions.is_credential_parameter(p) for p in parameters)
-
-
-@pytest.mark.parametrize("target", ["/a", "/a?", "/a?b", "/a?b=c&d;e=f&&", "*", "/a?b=%zz?c"])
-def test_a_query_comes_out_as_it_went_in(target: str) -> None:
-    """What is not swapped is not rewritten."""
-    path, parameters = positions.parse_query(target)
-    assert target == path + "".join(p.separator + p.text for p in parameters)
 
 
 @pytest.mark.parametrize(

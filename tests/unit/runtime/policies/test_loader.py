@@ -9,7 +9,9 @@ import pytest
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
+from proxy.policy.passes import Passes
 from runtime.egress.ca import make_ca
+from runtime.model.llm_providers import HOSTED
 from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy, load_policy_file
 
 DATA = Path(__file__).parents[3] / "data" / "policies"
@@ -176,6 +178,28 @@ def test_headers_and_open_secrets_load(tmp_path: Path) -> None:
         TlsMode.PASSTHROUGH,
         False,
     )
+
+
+def test_what_passes_is_listed_for_every_provider(tmp_path: Path) -> None:
+    """A pinned rule that leads to a provider has the provider's list, whoever wrote it, and its own on top."""
+    rules = (
+        "    - {host: api.openai.com, credential: KEY_A, passes: {headers: [X-Mine], parameters: [Mine]}}\n"
+        "    - {host: '*.anthropic.com', credential: KEY_B}\n"
+        "    - {host: a.test, credential: KEY_C, passes: {subprotocols: [chat.v1]}}\n"
+        "    - {host: b.test, credential: KEY_C}\n"
+        "    - {host: api.openai.com, credential: KEY_D, pin_credential: false}\n"
+    )
+    write(tmp_path, "keys", f"egress:\n  allow:\n{rules}")
+    passes = [rule.passes for rule in load_policy("keys", [tmp_path], registries={}).allow]
+    own = Passes(frozenset({"x-mine"}), frozenset({"Mine"}))
+
+    assert passes == [
+        HOSTED["openai"].passes | own,
+        HOSTED["anthropic"].passes,
+        Passes(subprotocols=frozenset({"chat.v1"})),
+        None,
+        None,
+    ]
 
 
 class TestSite:

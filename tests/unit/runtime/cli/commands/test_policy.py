@@ -128,6 +128,7 @@ def test_check_describes_a_file(policies: Path) -> None:
         "credential": None,
         "pin_credential": False,
         "credential_headers": [],
+        "passes": None,
         "secrets": [],
         "is_tls_chosen": True,
     }
