@@ -99,6 +99,8 @@ def stream_defect(headers: list[tuple[bytes, bytes]]) -> HeadDefect | None:
     defect = _common_defect(method, target, fields, b"HTTP/2")
     if defect is None and not _is_origin_form(method, target):
         defect = HeadDefect(400, "a path that does not begin with /")
+    if defect is None and not _TARGET.fullmatch(pseudo[b":authority"]):
+        defect = HeadDefect(400, "an authority that is empty or has a character that no URI has")
     return defect or _authority_defect(pseudo[b":authority"], default_port=443)
 
 

@@ -19,8 +19,8 @@ from mitmproxy.proxy.layers import TCPLayer
 from proxy import master, server
 from proxy.destination import judge, resolve
 from proxy.hooks import connections, dials, dns, handover, requests
-from proxy.layers import http1, routes
-from proxy.policy import limits
+from proxy.layers import http1, http2, routes
+from proxy.policy import limits, paths
 from proxy.policy.limits import Limits
 from proxy.policy.model import Decision, TlsMode, Verdict
 
@@ -126,6 +126,21 @@ def path_rules() -> None:
     judge.decide = lambda policy, request: decide(policy, replace(request, method=None, path=None))
 
 
+def path_spellings() -> None:
+    """A path is compared as it stands, in whatever spelling."""
+    paths.is_ambiguous_path = lambda path: False
+
+
+def replacements() -> None:
+    """What a server takes in the place of method or path is let through."""
+    judge.find_overrides = lambda target, headers: iter(())
+
+
+def stream_check() -> None:
+    """The streams of HTTP/2 are taken as the h2 library takes them."""
+    http2.stream_defect = lambda headers: None
+
+
 def budgets() -> None:
     """A sandbox may have as many requests and connections as it likes."""
     generous = Limits(requests_per_minute=10**9, connections=10**9, bytes_out=None, bytes_in=None)
@@ -180,7 +195,7 @@ SABOTAGES: dict[str, Callable[[], None]] = {
     for function in (
         *(default_deny, address_check, pinning, server_name_check, host_check, protocol_check),
         *(upstream_verification, dns_sink, token_check, header_cleaning, listeners, path_rules),
-        *(budgets, deadlines, head_check),
+        *(path_spellings, replacements, stream_check, budgets, deadlines, head_check),
         *(credential_pinning, credential_binding, tripwire, reflection),
     )
 }

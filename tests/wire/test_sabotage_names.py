@@ -13,12 +13,13 @@ import pytest
 from proxy import master, server
 from proxy.destination import judge, resolve
 from proxy.hooks import connections, dials, dns, handover, requests
-from proxy.layers import http1, routes
-from proxy.policy import limits
+from proxy.layers import http1, http2, routes
+from proxy.policy import limits, paths
 from tests.probe.sabotage_proxy import SABOTAGES
 
 PLACES: tuple[Any, ...] = (
-    *(master, server, judge, resolve, connections, dials, dns, handover, requests, http1, routes, limits),
+    *(master, server, judge, resolve, connections, dials, dns, handover, requests, http1, http2),
+    *(routes, limits, paths),
     *(connections.ConnectionHooks, dns.DnsHooks, requests.RequestHooks, handover.Handover),
 )
 

@@ -26,6 +26,12 @@ FIX_POLICY = "proxy/policy/hosts.py and decide.py: one spelling of a name, deny 
 FIX_AGREE = "proxy/destination/judge.py: CONNECT, server name, Host and dialled address must agree"
 FIX_ADDRESS = "proxy/policy/addresses.py, proxy/destination/resolve.py: every answer checked, the checked address dialled"
 FIX_HEAD = "proxy/layers/http.py: what is no clean request is refused before it is parsed"
+FIX_PATHS = (
+    "proxy/policy/paths.py: a path that two servers could read differently is refused where rules have paths"
+)
+FIX_REPLACED = (
+    "proxy/destination/overrides.py: what would replace the method, path or headers that were judged"
+)
 FIX_GUARD = "runtime/network/guard.py and networks.py; `orch doctor` says whether the guard is proved"
 FIX_DNS = "proxy/hooks/dns.py; the sandbox's only resolver is the proxy (runtime/containers/restrictions.py)"
 FIX_SANDBOX = "runtime/containers/restrictions.py: the container's configuration"

@@ -6,7 +6,10 @@ from runtime.probe.corpus.build import BY_HOST, BY_SNI, PROXY, h2, works
 from runtime.probe.corpus.case import Case
 
 _GET = "GET /echo/{m} HTTP/1.1\r\nHost: ok.test\r\nConnection: close\r\n\r\n"
-_LEAKS = ("proxy-authorization", "x-forwarded-for", "forwarded", "x-real-ip", "via")
+_LEAKS = (
+    *("proxy-authorization", "x-forwarded-for", "forwarded", "x-real-ip", "via"),
+    *("x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x_forwarded_uri"),
+)
 
 CASES: tuple[Case, ...] = (
     works(
@@ -70,7 +73,7 @@ CASES: tuple[Case, ...] = (
     ),
     works(
         "C-10",
-        "claims about who asks are taken off (P-29)",
+        "claims about who asks, and for which path, are taken off (P-29)",
         "exchange",
         {
             "to": BY_HOST,
@@ -78,7 +81,8 @@ CASES: tuple[Case, ...] = (
                 [
                     "send",
                     "GET /echo/{m} HTTP/1.1\r\nHost: ok.test\r\nX-Forwarded-For: {ip}\r\nForwarded: for={ip}\r\n"
-                    "X-Real-IP: {ip}\r\nVia: 1.1 x\r\nConnection: close\r\n\r\n",
+                    "X-Real-IP: {ip}\r\nVia: 1.1 x\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\n"
+                    "X-Forwarded-Prefix: /admin\r\nX_Forwarded_Uri: /admin\r\nConnection: close\r\n\r\n",
                 ]
             ],
         },

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.probe.corpus.build import refused, sent, tunnelled, works
+from runtime.probe.corpus.build import FIX_REPLACED, refused, sent, tunnelled, works
 from runtime.probe.corpus.case import Blocked, Case
 
 FIX_PIN = "proxy/secrets/broker.py, proxy/secrets/positions.py: on a pinned host the sandbox's own key only"
@@ -68,6 +68,13 @@ CASES: tuple[Case, ...] = (
            path="/ws?{m}"),
     _theft("S-07k", "a resumable upload of another account", _OWN.replace("{key}", _THEIRS), path="/upload/{m}?upload_id=theirs", body="stolen"),
     _theft("S-07l", "a batch of requests with keys of their own", _OWN, "Content-Type: multipart/mixed; boundary=b", body="--b"),
+    _theft("S-07m", "another account's secret under a name in camelCase", _OWN, path=f"/echo/{{m}}?clientSecret={_THEIRS}"),
+    _theft("S-07n", "another account's token under words run together", _OWN, f"x-apitoken: {_THEIRS}"),
+    _theft("S-07o", "another account's key under a name with dots", _OWN, f"x.api.key: {_THEIRS}"),
+    _theft("S-07p", "another account's bare key as a WebSocket subprotocol", _OWN, f"{_SOCKET}Sec-WebSocket-Protocol: {_THEIRS}", path="/ws?{m}"),
+    _theft("S-07q", "another account's key in headers that the query sets", _OWN,
+           path=f"/echo/{{m}}?%24httpHeaders=X-Goog-Api-Key%3A{_THEIRS}%0D%0A"),
+    _keyed("S-07r", "another method by header at the key's own host", refused("method"), _OWN, "X-HTTP-Method-Override: DELETE", fix=FIX_REPLACED),
     _keyed("S-08a", "the placeholder in its host's path", refused("credential_host"), _OWN, path="/echo/{m}/{key}", fix=FIX_BOUND),
     _keyed("S-08b", "the placeholder in another header", refused("credential_host"), _OWN, "X-Note: {key}", fix=FIX_BOUND),
     _leak("S-08c", "the placeholder at another allowed host", "GET /echo/{m} HTTP/1.1\r\nHost: ok.test\r\nAuthorization: Bearer {key}\r\n",

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from runtime.probe.corpus.build import FIX_AGREE, PROXY, connect, hello, refused, sent, steps, tunnelled
+from runtime.probe.corpus.build import (
+    FIX_AGREE,
+    FIX_PATHS,
+    FIX_REPLACED,
+    PROXY,
+    connect,
+    hello,
+    refused,
+    sent,
+    steps,
+    tunnelled,
+)
 from runtime.probe.corpus.case import Case
 
 _UNLISTED = refused("not_allowed_host")
@@ -134,6 +145,29 @@ _REQUESTS: tuple[Case, ...] = (
               refused("path", "bad_request"), host="paths.test", sni="paths.test"),
     tunnelled("N-50d", "a method that no rule allows", "DELETE /v1/{m} HTTP/1.1\r\nHost: paths.test\r\nConnection: close\r\n\r\n",
               refused("method"), host="paths.test", sni="paths.test"),
+    *(
+        tunnelled(f"N-50{letter}", title, f"GET {path} HTTP/1.1\r\nHost: paths.test\r\nConnection: close\r\n\r\n",
+                  refused("path"), host="paths.test", sni="paths.test", fix=FIX_PATHS)
+        for letter, title, path in (
+            ("e", "dots in overlong UTF-8", "/v1/%c0%ae%c0%ae/admin/{m}"),
+            ("f", "dots about an escaped tab", "/v1/.%09./admin/{m}"),
+            ("g", "dots with an escaped blank behind them", "/v1/..%20/admin/{m}"),
+            ("h", "fullwidth dots", "/v1/%ef%bc%8e%ef%bc%8e/admin/{m}"),
+            ("i", "letters escaped twice", "/v1/%2561dmin/{m}"),
+        )
+    ),
+    *(
+        tunnelled(f"N-51{letter}", title, f"GET /v1/{{m}}{query} HTTP/1.1\r\nHost: paths.test\r\n{field}Connection: close\r\n\r\n",
+                  refused(reason), host="paths.test", sni="paths.test", fix=FIX_REPLACED)
+        for letter, title, query, field, reason in (
+            ("a", "another method by header", "", "X-HTTP-Method-Override: DELETE\r\n", "method"),
+            ("b", "another method by a header with underscores", "", "X_METHOD_OVERRIDE: PUT\r\n", "method"),
+            ("c", "another method by parameter", "?_method=delete", "", "method"),
+            ("d", "another method by an escaped parameter", "?%24httpMethod=DELETE", "", "method"),
+            ("e", "headers by parameter", "?$httpHeaders=X-HTTP-Method:DELETE", "", "method"),
+            ("f", "another path by header", "", "Destination: https://paths.test/admin/{m}\r\n", "path"),
+        )
+    ),
 )  # fmt: skip
 
 _SILENT_SNI = refused("sni_mismatch", silent=True)

@@ -139,6 +139,8 @@ _HTTP2: tuple[Case, ...] = (
     streams("P-21a", "a line break in a header value", [h2("/{m}", ["x", "a\r\nhost: evil.test"])], refused("bad_request", silent=True)),
     streams("P-21b", "a line break in a path", [h2("/{m} HTTP/1.1\r\nHost: evil.test\r\n\r\n")], refused("bad_request", silent=True)),
     streams("P-21c", "transfer-encoding in HTTP/2", [h2("/{m}", ["transfer-encoding", "chunked"])], refused("bad_request", silent=True)),
+    streams("P-21d", "a fragment in HTTP/2", [h2("/echo/{m}?a=b#/../admin")], refused("bad_request", silent=True)),
+    streams("P-21e", "an absolute URL in HTTP/2", [h2("https://{m}.evil.test/")], refused("bad_request", silent=True)),
 )  # fmt: skip
 
 _UPSTREAM: tuple[Case, ...] = (
