@@ -92,7 +92,8 @@ class ReasonCode(enum.StrEnum):
     BUDGET_TOKENS = _Row("budget_tokens", "This run's LLM tokens are used up (budget llm_tokens).", 429)
     BUDGET_COST = _Row("budget_cost", "This run's money for LLM calls is used up (budget llm_usd).", 429)
     NO_PRICE = _Row(
-        "no_price", "A budget in dollars is set (llm_usd), and no price is known of the model that was asked."
+        "no_price",
+        "A budget in dollars is set (llm_usd), and no price is known of the model or option that was asked.",
     )
     AGENT_NOT_ALLOWED = _Row(
         "agent_not_allowed", "Reserved for calls from agent to agent; nothing is refused with it yet."

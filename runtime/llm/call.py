@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Literal
 
 from proxy.policy.reasons import ReasonCode
 from runtime.llm.plan.budget import Hold, Usage, estimate_tokens
@@ -14,10 +14,14 @@ from runtime.llm.plan.prices import price
 from runtime.llm.session import LlmSession
 from runtime.llm.shapes.errors import RouterError
 from runtime.llm.shapes.failure import Failure, classify
-from runtime.llm.shapes.openai import Json, LlmRequest, text_bytes, usage_of
+from runtime.llm.shapes.openai import Json, LlmRequest, has_ended, text_bytes, usage_of
 
 _BILLED = {FailureKind.TIMEOUT}
 """Failures before the first byte that a provider may have worked on, so their input counts."""
+
+Spent = Literal["nothing", "input", "all"]
+"""What of a call that failed counts where the provider gave no whole count. `all` is what the call held: a
+model's thoughts are not in the stream, and a provider goes on, and bills, after a client has left."""
 
 
 class CallFailedError(Exception):
@@ -37,9 +41,11 @@ class Call:
         self._session = session
         self._request = request
         self._usage: Usage | None = None
+        self._is_told_whole = False
+        """Whether the provider's count came with the end; before that it is of the part so far."""
         self._out_bytes = 0
         self._began = time.monotonic()
-        held = session.hold(route, request.wanted_tokens, request.input_tokens)
+        held = session.hold(route, request)
         if isinstance(held, ReasonCode):
             session.on_event("policy_violation", {"reason_code": held.value, "model": str(route)})
             raise RouterError(held.status, held.value, held.meaning, is_final=not session.spending.held)
@@ -54,7 +60,7 @@ class Call:
             raise
         except Exception as exc:  # noqa: BLE001 - whatever an SDK raises is a failure of this attempt
             failure = self._clean(classify(exc))
-            self._end(failure, counts_input=failure.kind in _BILLED)
+            self._end(failure, spent="input" if failure.kind in _BILLED else "nothing")
             raise CallFailedError(failure) from None
         if isinstance(answer, dict):
             self._usage = usage_of(answer)
@@ -84,7 +90,8 @@ class Call:
 
     def take(self, piece: Json) -> None:
         """Count what a piece says and carries."""
-        self._usage = usage_of(piece) or self._usage
+        if (usage := usage_of(piece)) is not None:
+            self._usage, self._is_told_whole = usage, has_ended(piece)
         self._out_bytes += text_bytes(piece)
 
     async def next_of(self, rest: AsyncIterator[Json]) -> Json | None:
@@ -94,7 +101,7 @@ class Call:
                 piece = await anext(rest, None)
         except Exception as exc:  # noqa: BLE001 - as above
             failure = self._clean(classify(exc))
-            self._end(failure, reason=f"stream_broken: {failure.reason}", counts_input=True)
+            self._end(failure, reason=f"stream_broken: {failure.reason}", spent="all")
             raise CallFailedError(failure) from None
         if piece is None:
             self._end(None)
@@ -102,21 +109,16 @@ class Call:
 
     def cancel(self) -> None:
         """The client or the run is gone; nothing where the call has ended."""
-        self._end(Failure(FailureKind.OTHER), reason="cancelled", counts_input=True)
+        self._end(Failure(FailureKind.OTHER), reason="cancelled", spent="all")
 
     def _clean(self, failure: Failure) -> Failure:
         return failure._replace(text=self._session.redact(failure.text))
 
-    def _end(self, failure: Failure | None, *, reason: str = "", counts_input: bool = False) -> None:
+    def _end(self, failure: Failure | None, *, reason: str = "", spent: Spent = "nothing") -> None:
         """Settle the account and tell the event, once."""
         if self._hold is None:
             return
-        usage = self._usage
-        if usage is None:
-            usage = Usage(is_estimated=False)
-            if failure is None or counts_input:
-                made = estimate_tokens(self._out_bytes)
-                usage = Usage(self._request.input_tokens, made, is_estimated=True)
+        usage = self._usage_at_end(failure, spent)
         cost = price(self.route, usage)
         self._session.spending.settle(self._hold, usage, cost)
         self._hold = None
@@ -135,6 +137,18 @@ class Call:
             self._session.on_event("llm_call_succeeded", data)
         else:
             self._session.on_event("llm_call_failed", data | {"reason": reason or failure.kind.value})
+
+    def _usage_at_end(self, failure: Failure | None, spent: Spent) -> Usage:
+        told = self._usage
+        if told is not None and (failure is None or self._is_told_whole):
+            return told
+        if failure is not None and spent == "nothing":
+            return told or Usage()
+        request, made = self._request, estimate_tokens(self._out_bytes)
+        if spent == "all":
+            made = max(made, request.wanted_tokens - request.input_tokens)
+        seen = told or Usage(request.input_tokens)
+        return Usage(seen.tokens_in, max(seen.tokens_out, made), seen.cached_in, is_estimated=True)
 
 
 class _Pieces(AsyncIterator[Json]):

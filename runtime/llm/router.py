@@ -14,6 +14,8 @@ from runtime.llm.session import LlmSession
 from runtime.llm.shapes.errors import RouterError, all_failed
 from runtime.llm.shapes.failure import Failure
 from runtime.llm.shapes.openai import Json, LlmRequest
+from runtime.llm.shapes.priced import unpriced_option
+from runtime.model.llm_providers import MAX_MODEL_CHARS
 
 _STATUS = {
     "model_not_found": 404,
@@ -32,6 +34,7 @@ class Answer(NamedTuple):
 async def answer(session: LlmSession, request: LlmRequest) -> Answer:
     """The first entry's answer that begins. Raises RouterError."""
     await asyncio.to_thread(prices.load)
+    _check_priced(session, request)
     plan = _plan(session, request.model)
     failures: list[tuple[Route, Failure]] = []
     for index, route in enumerate(plan.attempts):
@@ -45,6 +48,18 @@ async def answer(session: LlmSession, request: LlmRequest) -> Answer:
             if index + 1 < len(plan.attempts):
                 _tell_transition(session, route, plan.attempts[index + 1], failed.failure.kind.value)
     raise all_failed(failures)
+
+
+def _check_priced(session: LlmSession, request: LlmRequest) -> None:
+    """What costs more than its tokens is not asked where dollars are counted."""
+    if session.policy.budgets.llm_usd is None or (option := unpriced_option(request)) is None:
+        return
+    code = ReasonCode.NO_PRICE
+    session.on_event(
+        "policy_violation", {"reason_code": code.value, "model": request.model[:MAX_MODEL_CHARS]}
+    )
+    message = f"a budget in dollars is set and no price is known of {option}: leave it out"
+    raise RouterError(code.status, code.value, message, is_final=True)
 
 
 def _plan(session: LlmSession, asked: str) -> Plan:

@@ -13,6 +13,7 @@ from runtime.keys.redactor import Redactor
 from runtime.llm.plan.budget import Hold, Spending, Usage
 from runtime.llm.plan.chain import Plan, Route, plan
 from runtime.llm.plan.prices import price
+from runtime.llm.shapes.openai import LlmRequest
 from runtime.llm.upstream.providers import Outside, Provider, open_provider
 from runtime.model.secret import Secret
 
@@ -57,12 +58,12 @@ class LlmSession:
             return "no_price"  # what it costs could not be counted, so it is not spent
         return None
 
-    def hold(self, route: Route, wanted_tokens: int, input_tokens: int) -> Hold | ReasonCode:
+    def hold(self, route: Route, request: LlmRequest) -> Hold | ReasonCode:
         """Begin a call, or why the budget refuses it."""
-        usd = Decimal(0)
+        usd, wanted = Decimal(0), request.wanted_tokens
         if self.policy.budgets.llm_usd is not None:
-            usd = price(route, Usage(input_tokens, wanted_tokens - input_tokens)) or usd
-        return self.spending.hold(wanted_tokens, usd)
+            usd = price(route, Usage(request.input_tokens, wanted - request.input_tokens)) or usd
+        return self.spending.hold(wanted, usd, answers=request.answers)
 
     async def provider(self, name: str) -> Provider:
         """The provider's client, made once."""

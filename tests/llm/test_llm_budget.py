@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from runtime.llm import router
-from runtime.llm.shapes.openai import read_request
+from runtime.llm.shapes.openai import Shape, read_request
 from runtime.llm.upstream.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, MESSAGES, Rig, chat
 
@@ -145,3 +145,70 @@ async def test_a_stream_that_nobody_reads_is_settled(rig: Rig) -> None:
 
     assert session.spending.held == []
     assert [call["reason"] for call in rig.told("llm_call_failed")] == ["cancelled"]
+
+
+async def test_many_answers_at_once_are_held_and_refused(rig: Rig) -> None:
+    """`n` multiplies what a call may use; nothing goes out."""
+    rig.session(*CHAIN, llm_tokens=20_000)
+
+    with pytest.raises(openai.RateLimitError) as caught:
+        await chat(rig, n=100)
+    with pytest.raises(openai.RateLimitError):
+        await chat(rig, n=3, max_tokens=10_000)
+    with pytest.raises(openai.BadRequestError):
+        await chat(rig, n="100")
+
+    assert caught.value.code == "budget_tokens"
+    assert rig.asked() == []
+
+
+@pytest.mark.parametrize("shape", ["chat", "responses"])
+async def test_a_stream_that_is_left_counts_all_that_it_held(rig: Rig, shape: Shape) -> None:
+    """What the model thinks is not in it, and the provider may go on: the first words are not the price."""
+    session = rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=10**6)
+    content = {"messages": MESSAGES} if shape == "chat" else {"input": "hello"}
+    bound = {"max_completion_tokens": 9000, "n": 2} if shape == "chat" else {"max_output_tokens": 18000}
+    body = json.dumps({"model": "default", "stream": True, **content, **bound}).encode()
+    request = read_request(shape, body)
+    _, pieces = await router.answer(session, request)
+    await anext(pieces)
+
+    await pieces.aclose()
+
+    [call] = rig.told("llm_call_failed")
+    assert (call["tokens_out"], call["estimated"]) == (18_000, True)
+    assert session.spending.tokens == request.wanted_tokens
+
+
+async def test_a_stream_that_is_read_to_its_count_counts_that(rig: Rig) -> None:
+    """Whoever leaves behind the last piece has paid what the provider says."""
+    session = rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=10**6)
+    body = json.dumps({"model": "default", "messages": MESSAGES, "stream": True}).encode()
+    _, pieces = await router.answer(session, read_request("chat", body))
+    async for piece in pieces:
+        if piece.get("usage"):
+            break
+
+    await pieces.aclose()
+
+    [call] = rig.told("llm_call_failed")
+    assert not call["estimated"]
+    assert 0 < call["tokens_out"] < 1000
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"service_tier": "priority"}, {"web_search_options": {}}, {"extra_body": {"modalities": ["audio"]}}],
+    ids=["tier", "search", "audio"],
+)
+async def test_an_option_without_a_price_is_refused_where_dollars_are_counted(rig: Rig, more: dict) -> None:
+    """It would cost what nobody counts; where only tokens are counted, it goes on."""
+    rig.session(*CHAIN, llm_usd=Decimal(1))
+
+    with pytest.raises(
+        openai.PermissionDeniedError, match=r"no price is known of .*: leave it out"
+    ) as caught:
+        await chat(rig, **more)
+
+    assert (caught.value.code, rig.asked()) == ("no_price", [])
+    assert [told["reason_code"] for told in rig.told("policy_violation")] == ["no_price"]

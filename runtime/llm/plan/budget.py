@@ -1,15 +1,15 @@
 """What a run has spent on LLM calls, and may. Pure: amounts in, a verdict out.
 
 A call that is under way holds what it may use (its input, and the output it asks for), so that calls at
-one time cannot each spend the rest. One that is alone may always begin while anything is left: only then
-can a budget be overrun, by no more than that one call.
+one time cannot each spend the rest. One that is alone, and asks for one answer, may always begin while
+anything is left: only then can a budget be overrun, by no more than that one answer.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from proxy.policy.model import Budgets
 from proxy.policy.reasons import ReasonCode
@@ -61,12 +61,15 @@ class Spending:
     """Calls whose cost is not known and so not in `usd`."""
     held: list[Hold] = field(default_factory=list)
 
-    def hold(self, tokens: int, usd: Decimal) -> Hold | ReasonCode:
-        """Begin a call, or why not."""
+    def hold(self, tokens: int, usd: Decimal, *, answers: int = 1) -> Hold | ReasonCode:
+        """Begin a call that asks for so many answers, or why not."""
         most_tokens, most_usd = self.budgets.llm_tokens, self.budgets.llm_usd
-        if most_tokens is not None and self._is_over(self.tokens, tokens, most_tokens, "tokens"):
+        must_fit = bool(self.held) or answers > 1
+        if most_tokens is not None and _is_over(
+            self.tokens, self._sum("tokens") + tokens, most_tokens, must_fit=must_fit
+        ):
             return ReasonCode.BUDGET_TOKENS
-        if most_usd is not None and self._is_over(self.usd, usd, most_usd, "usd"):
+        if most_usd is not None and _is_over(self.usd, self._sum("usd") + usd, most_usd, must_fit=must_fit):
             return ReasonCode.BUDGET_COST
         hold = Hold(tokens, usd)
         self.held.append(hold)
@@ -84,8 +87,9 @@ class Spending:
         else:
             self.usd += usd
 
-    def _is_over(self, spent: Decimal | int, wanted: Decimal | int, most: Decimal | int, what: str) -> bool:
-        if spent >= most:
-            return True
-        held: Decimal | int = sum(getattr(hold, what) for hold in self.held)
-        return bool(self.held) and spent + held + wanted > most
+    def _sum(self, what: str) -> Any:
+        return sum(getattr(hold, what) for hold in self.held)
+
+
+def _is_over[N: (int, Decimal)](spent: N, wanted: N, most: N, *, must_fit: bool) -> bool:
+    return spent >= most or (must_fit and spent + wanted > most)

@@ -87,6 +87,9 @@ NEUTRAL = frozenset(
 """Hints to OpenAI that do not change what is asked: other providers are not sent them."""
 
 
+_OUTPUT_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+
+
 @dataclass(frozen=True, slots=True)
 class LlmRequest:
     """One call of a sandbox, checked as far as the router needs."""
@@ -100,10 +103,14 @@ class LlmRequest:
 
     @property
     def wanted_tokens(self) -> int:
-        """What the call may use: its input, estimated, and the output it asks for."""
-        names = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-        asked = [self.body[n] for n in names if isinstance(self.body.get(n), int)]
-        return self.input_tokens + max([0, *asked]) if asked else self.input_tokens + DEFAULT_OUTPUT_TOKENS
+        """What the call may use: its input, estimated, and the output it asks for, in each of its answers."""
+        asked = [self.body[name] for name in _OUTPUT_BOUNDS if self.body.get(name) is not None]
+        return self.input_tokens + self.answers * max(asked, default=DEFAULT_OUTPUT_TOKENS)
+
+    @property
+    def answers(self) -> int:
+        """How many answers are asked for at one time (`n`); each is billed."""
+        return self.body.get("n") or 1
 
     @property
     def input_tokens(self) -> int:
@@ -130,9 +137,18 @@ def read_request(shape: Shape, raw: bytes) -> LlmRequest:
             raise _bad("messages must be a list of objects that is not empty", "messages")
     elif not isinstance(body.get("input"), str | list) or not body["input"]:
         raise _bad("input must be a text or a list that is not empty", "input")
+    for name in ("n", *_OUTPUT_BOUNDS):
+        _check_count(body, name)
     if body.get("background"):
         raise _bad("background responses are not served here: nothing could be fetched later", "background")
     return LlmRequest(shape, model, is_stream, body, len(raw))
+
+
+def _check_count(body: Json, name: str) -> None:
+    """What a budget holds depends on it, so that it is a number in one way only."""
+    count = body.get(name)
+    if count is not None and (type(count) is not int or not 0 < count < 1 << 31):
+        raise _bad(f"{name} must be a whole number above 0", name)
 
 
 def _bad(message: str, param: str | None = None) -> RouterError:
@@ -170,6 +186,15 @@ def text_bytes(piece: Mapping[str, Any]) -> int:
         if carried:
             size += len(json.dumps(carried, ensure_ascii=False).encode(errors="replace"))
     return size
+
+
+def has_ended(piece: Mapping[str, Any]) -> bool:
+    """Whether a chunk or event says that the model is done, so that the usage in it is the whole call's."""
+    is_done = any(choice.get("finish_reason") for choice in piece.get("choices") or [])
+    return is_done or is_usage_only(piece) or piece.get("type") in _LAST_EVENTS
+
+
+_LAST_EVENTS = {"response.completed", "response.failed", "response.incomplete"}
 
 
 def is_usage_only(chunk: Mapping[str, Any]) -> bool:

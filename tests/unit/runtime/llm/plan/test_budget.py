@@ -70,3 +70,15 @@ def test_a_call_that_used_nothing_is_none() -> None:
 def test_an_estimate_rounds_up(size: int, tokens: int) -> None:
     """Three bytes a token."""
     assert tokens == estimate_tokens(size)
+
+
+@pytest.mark.parametrize(
+    "budgets", [Budgets(llm_tokens=100), Budgets(llm_usd=Decimal("0.1"))], ids=["tokens", "dollars"]
+)
+def test_several_answers_have_to_fit_also_alone(budgets: Budgets) -> None:
+    """One answer may cross the limit; a hundred would cross it a hundred times."""
+    spending = Spending(budgets)
+
+    assert isinstance(spending.hold(101, Decimal("0.2"), answers=2), ReasonCode)
+    assert spending.held == []
+    assert isinstance(spending.hold(100, Decimal("0.1"), answers=2), Hold)
