@@ -25,6 +25,7 @@ _HEADER_NAMES = ("httpheader", "httpheaders")
 _PATH_WORDS = frozenset(
     ["destination", "path", "prefix", "reroute", "rewrite", "rewritten", "route", "uri", "url"]
 )
+_SECOND_PATHS = ("copysource", "renamesource")
 _OF_CORS = "accesscontrolrequestmethod"
 """Asks for nothing: a preflight says by it what the request behind it will be."""
 
@@ -43,7 +44,7 @@ def find_overrides(target: str, headers: Iterable[tuple[str, str]]) -> Iterator[
         what = _override(name, value)
         if what is not None:
             yield Override(what, name)
-        elif not _PATH_WORDS.isdisjoint(words(name)):
+        elif not _PATH_WORDS.isdisjoint(words(name)) or compact(name).endswith(_SECOND_PATHS):
             yield Override("path", name)
     for parameter in parse_query(target)[1]:
         what = _override(parameter.name, parameter.value)

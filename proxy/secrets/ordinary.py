@@ -16,7 +16,16 @@ _OF_HTTP = (
 )
 _OF_TRACING = (
     *("b3", "baggage", "sentry-trace", "traceparent", "tracestate", "uber-trace-id", "x-amzn-trace-id"),
-    *("x-b3-*", "x-client-request-id", "x-cloud-trace-context", "x-correlation-id", "x-datadog-*"),
+    *(
+        "correlation-context",
+        "langsmith-trace",
+        "request-id",
+        "x-b3-*",
+        "x-client-request-id",
+        "x-cloud-trace-context",
+        "x-correlation-id",
+        "x-datadog-*",
+    ),
     "x-request-id",
 )
 _SUBPROTOCOLS = (

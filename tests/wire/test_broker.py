@@ -97,6 +97,11 @@ THEFTS = {
     "a cookie": ("/v1/x", {**OWN, "cookie": f"session={THIEF}"}),
     "Basic": ("/v1/x", {"authorization": basic("u", THIEF)}),
     "a subprotocol": ("/v1/x", {**OWN, "sec-websocket-protocol": f"openai-insecure-api-key.{THIEF}"}),
+    "a secret under a name in camelCase": (f"/v1/x?clientSecret={THIEF}", OWN),
+    "a token under words run together": ("/v1/x", {**OWN, "x-apitoken": THIEF}),
+    "a key under a name with dots": ("/v1/x", {**OWN, "x.api.key": THIEF}),
+    "a bare key as a subprotocol": ("/v1/x", {**OWN, "sec-websocket-protocol": THIEF}),
+    "headers that the query sets": (f"/v1/x?%24httpHeaders=X-Goog-Api-Key%3A{THIEF}%0D%0A", OWN),
     "nothing": ("/v1/files", {}),
 }
 

@@ -283,3 +283,40 @@ async def test_endless_refused_body_is_cut_off(rig: Rig):
 
     assert MAX_DRAIN_BYTES <= sent < 100 << 20
     writer.close()
+
+
+REPLACED = {
+    "a method by header": ("/v1/x", {"X-HTTP-Method-Override": "DELETE"}, "method"),
+    "a method by a header with underscores": ("/v1/x", {"X_HTTP_METHOD": "DELETE"}, "method"),
+    "a method by parameter": ("/v1/x?a=b&_method=delete", {}, "method"),
+    "a method by an escaped parameter": ("/v1/x?%24httpMethod=DELETE", {}, "method"),
+    "headers by parameter": ("/v1/x?$httpHeaders=X-HTTP-Method:DELETE", {}, "method"),
+    "a path by header": ("/v1/x", {"Destination": "https://paths.test/admin"}, "path"),
+    "overlong dots in the path": ("/v1/%c0%ae%c0%ae/admin", {}, "path"),
+    "a tab between dots in the path": ("/v1/.%09./admin", {}, "path"),
+}
+
+
+@pytest.mark.parametrize("case", REPLACED)
+async def test_what_was_judged_is_what_the_upstream_reads(rig: Rig, case: str):
+    """Nothing goes upstream that names another method or path than the policy has seen."""
+    target, headers, reason = REPLACED[case]
+    async with client(rig) as http:
+        response = await http.get(f"https://paths.test:{rig.upstream.tls_port}{target}", headers=headers)
+
+    assert (response.status_code, response.json()["reason_code"]) == (403, reason)
+    assert rig.upstream.accepts == 0
+
+
+async def test_where_no_rule_is_about_requests_an_override_goes_on(rig: Rig):
+    """Every method and path is allowed there; only what a proxy would say is taken off."""
+    headers = {"X-HTTP-Method-Override": "DELETE", "X-Original-URL": "/admin", "x_rewrite_url": "/admin"}
+    async with client(rig) as http:
+        response = await http.post(
+            f"https://ok.test:{rig.upstream.tls_port}/v1/x?_method=PUT", headers=headers
+        )
+
+    head = rig.upstream.heads[0].lower()
+    assert response.status_code == 200
+    assert "x-http-method-override: delete" in head
+    assert "admin" not in head
