@@ -55,10 +55,14 @@ class DemoDaemon:
         self.left_behind: list[str] = []
 
     def __enter__(self) -> Self:
-        """Make its directories, from nothing."""
+        """Make its directories, from nothing but its id: by that it finds what a killed demo left."""
+        identity = self.directory / "home" / f"{INSTANCE}.installation"
+        kept = identity.read_text() if identity.is_file() else None
         shutil.rmtree(self.directory, ignore_errors=True)
         for name in ("home", "run"):
             (self.directory / name).mkdir(parents=True, mode=0o700)
+        if kept is not None:
+            identity.write_text(kept)
         return self
 
     def __exit__(

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from proxy.contract.messages import CONTROL_SOCKET, LLM_SOCKET
+from runtime.containers.foreign import find_foreign
+from runtime.daemon import installation
 from runtime.daemon.settings import Settings
 from runtime.database.connection import open_database
 from runtime.egress.link import ProxyLink
@@ -38,9 +40,10 @@ class Daemon:
 
     def __init__(self, settings: Settings, *, owner: str | None = None) -> None:
         """`owner` is the process (`runtime.containers.owner`) with whose end all of this is a leftover."""
-        engine = self._engine = DockerEngine()
-        instance = settings.instance
         self._settings = settings
+        instance = settings.instance
+        self._installation = installation.identify(settings)
+        engine = self._engine = DockerEngine(marks=installation.marks(settings, self._installation))
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
         self._store = Store(self._database)
         self.vault = Vault(self._database, settings.vault_keys)
@@ -58,6 +61,7 @@ class Daemon:
             image=settings.image("proxy"),
             control_dir=settings.control_dir,
             dns=settings.proxy_dns,
+            installation=self._installation,
             owner=owner,
         )
         self._maker = SandboxMaker(
@@ -73,6 +77,7 @@ class Daemon:
             maker=self._maker,
             policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy),
             instance=instance,
+            installation=self._installation,
             vault=self.vault,
             llm=LlmRoutes(sessions),
         )
@@ -83,8 +88,11 @@ class Daemon:
     async def start(self) -> None:
         """Reap, then prepare in the background: the API answers at once, runs are refused until ready.
 
-        Raises EngineUnavailableError without an engine.
+        Raises EngineUnavailableError without an engine, ConflictError where another installation has the
+        instance's name: nothing of it is touched.
         """
+        for foreign in await find_foreign(self._engine, self._settings.instance, self._installation):
+            raise foreign.refusal("the daemon was not started")
         await self.service.start()
         await self.open_vault()
         self._preparing = asyncio.create_task(self._prepare())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from proxy.contract.messages import CONTROL_SOCKET
 from runtime.containers import labels
-from runtime.containers.owner import is_alive, this_process
+from runtime.containers.owner import Life, life_of, this_process
 from runtime.containers.sweep import PROXY_ROLE, sweep
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.settings import Settings
@@ -92,7 +92,7 @@ class EmbeddedDaemon:
     async def remove(self) -> list[str]:
         """Remove whatever is still there, then the folder; the names of what could not be removed."""
         try:
-            await sweep(self.engine, self.settings.instance, with_proxy=True)
+            await sweep(self.engine, self.settings.instance, installation=None, with_proxy=True)
             mark = {labels.INSTANCE: self.settings.instance}
             left = [*await self.engine.containers(mark), *await self.engine.networks(mark)]
             return [thing.name for thing in left]
@@ -123,10 +123,10 @@ async def reap_dead(engine: Engine) -> list[str]:
         thing.labels[labels.INSTANCE]
         for thing in things
         if labels.OWNER in thing.labels
-        and not is_alive(thing.labels[labels.OWNER])
+        and life_of(thing.labels[labels.OWNER]) is Life.DEAD
         and _INSTANCE.fullmatch(thing.labels[labels.INSTANCE])
     }
     for instance in sorted(dead):
-        await sweep(engine, instance, with_proxy=True)
+        await sweep(engine, instance, installation=None, with_proxy=True)
         shutil.rmtree(own_folder(instance), ignore_errors=True)
     return sorted(dead)

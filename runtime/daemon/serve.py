@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from runtime.access.caller import PeerProtocol
 from runtime.api.app import make_api
-from runtime.daemon import pidfile
+from runtime.daemon import installation, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.settings import Settings
 from runtime.errors import NotReadyError, OrchError
@@ -50,14 +50,15 @@ class _ServerLog(logging.Handler):
 def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.
 
-    Raises ConflictError when another daemon of this run directory lives, and what the parts raise.
+    Raises ConflictError when another daemon of this run directory or installation lives, and what the
+    parts raise.
     """
     configure_logs()
     # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
     signal.signal(signal.SIGTERM, _leave)
     make_run_dir(settings)
     forget_keys(settings)
-    with pidfile.held(settings.pid_file):
+    with pidfile.held(settings.pid_file), installation.held(settings):
         daemon = Daemon(settings)
         try:
             _serve(daemon, _bind(settings.api_socket))

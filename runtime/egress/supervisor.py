@@ -25,6 +25,7 @@ class ProxySupervisor:
         image: str,
         control_dir: Path,
         dns: tuple[str, ...],
+        installation: str,
         owner: str | None = None,
     ) -> None:
         self._engine = engine
@@ -32,7 +33,8 @@ class ProxySupervisor:
         self._image = image
         self._control_dir = control_dir
         self._dns = dns
-        self._marks = labels.labels(instance, "proxy", **({labels.OWNER: owner} if owner else {}))
+        owned = {labels.OWNER: owner} if owner else {}
+        self._marks = labels.labels(instance, "proxy", **{labels.INSTALLATION: installation}, **owned)
         self.network = f"orchbox-{instance}-egress"
         self.container = f"orchbox-{instance}-proxy"
 
@@ -48,10 +50,13 @@ class ProxySupervisor:
         return self.container
 
     async def ensure(self) -> str:
-        """A fresh proxy container of the current image, running. Raises NotFoundError without an image."""
+        """A fresh proxy container of the current image, running.
+
+        Raises NotFoundError without an image, ConflictError where the container is another installation's.
+        """
         if await self._engine.image_id(self._image) is None:
             raise NotFoundError(f"no such image: {self._image}", hint="make images")
-        await self._engine.remove(self.container)
+        await self._remove_container()
         uid = self._own_control_dir()
         marks = self._marks
         spec = NetworkSpec(self.network, None, None, None, is_internal=False, labels=marks)
@@ -72,9 +77,15 @@ class ProxySupervisor:
         return self.container
 
     async def remove(self) -> None:
-        """Remove the proxy and its network."""
-        await self._engine.remove(self.container)
-        await self._engine.remove_network(self.network)
+        """Remove the proxy and its network, where they are this installation's."""
+        await self._remove_container()
+        if self.network in {network.name for network in await self._engine.networks(self._marks)}:
+            await self._engine.remove_network(self.network)
+
+    async def _remove_container(self) -> None:
+        """By id: a container of another installation may have the name by now, and creating ours says so."""
+        for container in await self._engine.containers(self._marks):
+            await self._engine.remove(container.id)
 
     def _own_control_dir(self) -> int:
         """Give the folder to the proxy's user; its uid (a daemon without root shares its own)."""

@@ -89,8 +89,9 @@ def _explain(exc: docker.errors.APIError) -> str:
 class DockerEngine:
     """Talks to the engine that DOCKER_HOST names, or the local one."""
 
-    def __init__(self, *, base_url: str | None = None) -> None:
-        """Raises EngineUnavailableError where the address is no engine's."""
+    def __init__(self, *, base_url: str | None = None, marks: Mapping[str, str] | None = None) -> None:
+        """Put the labels `marks` on all that is made. Raises EngineUnavailableError where none is there."""
+        self._marks = dict(marks or {})
         self._threads = ThreadPoolExecutor(16, thread_name_prefix="docker")
         options: dict[str, Any] = {"timeout": CALL_TIMEOUT_S, "version": "1.41"}
         try:
@@ -148,7 +149,7 @@ class DockerEngine:
             check_duplicate=True,
             internal=spec.is_internal,
             enable_ipv6=False,
-            labels=dict(spec.labels),
+            labels={**spec.labels, **self._marks},
         )
 
     async def _server_version(self) -> str:
@@ -178,7 +179,8 @@ class DockerEngine:
 
     async def create(self, name: str, config: ContainerConfig) -> str:
         """Create a container from an API body."""
-        created = await self._call(self._api.create_container_from_config, config, name)
+        marked = {**config, "Labels": {**(config.get("Labels") or {}), **self._marks}}
+        created = await self._call(self._api.create_container_from_config, marked, name)
         return str(created["Id"])
 
     async def attach(self, container: str) -> Attached:

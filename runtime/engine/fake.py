@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -66,8 +67,11 @@ class FakeEngine:
         *,
         runtimes: frozenset[str] = frozenset({"runc"}),
         has_apparmor: bool = False,
+        marks: Mapping[str, str] | None = None,
     ) -> None:
         self._images = dict(images)
+        self.marks = dict(marks or {})
+        """Labels on all that is made."""
         self._info = EngineInfo("0-fake", runtimes, has_apparmor)
         self.broken_runtimes: set[str] = set()
         """Listed, but their program does not start."""
@@ -115,7 +119,8 @@ class FakeEngine:
         for other in self.by_network.values():
             if spec.name == other.spec.name or _is_taken(spec, other.spec):
                 raise ConflictError(f"network {spec.name}: its name, bridge or subnet is taken")
-        self.by_network[spec.name] = _Network(next(self._ids), spec)
+        marked = dataclasses.replace(spec, labels={**spec.labels, **self.marks})
+        self.by_network[spec.name] = _Network(next(self._ids), marked)
 
     async def remove_network(self, name: str) -> None:
         """Forget a network; one that is not there is no error."""
@@ -162,7 +167,8 @@ class FakeEngine:
         program = PROGRAMS.get(argv[0]) if argv else self._images[image]
         if program is None and argv and host.get("Init"):
             program = missing
-        container = _Container(next(self._ids), name, config, process, program)
+        marked = {**config, "Labels": {**(config.get("Labels") or {}), **self.marks}}
+        container = _Container(next(self._ids), name, marked, process, program)
         self.by_name[name] = container
         network = host.get("NetworkMode")
         if network in self.by_network:

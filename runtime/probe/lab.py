@@ -254,7 +254,7 @@ class ProbeLab:
 async def reap_dead_probes(engine: Engine) -> None:
     """Remove what a killed probe left. Raises CanaryError while others have their canaries on this host."""
     for instance in await reap_dead_canaries(engine):
-        await sweep(engine, instance, with_proxy=True)
+        await sweep(engine, instance, installation=None, with_proxy=True)
     await reap_dead(engine)
 
 

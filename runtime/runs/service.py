@@ -43,6 +43,7 @@ class RunService:
         maker: SandboxMaker,
         policies: Callable[[str], Policy],
         instance: str,
+        installation: str,
         vault: VaultPort | None = None,
         llm: LlmPort | None = None,
     ) -> None:
@@ -51,6 +52,7 @@ class RunService:
         self._guard = guard
         self._policies = policies
         self._instance = instance
+        self._installation = installation
         self._vault = vault
         self._live = LiveSecrets()
         self._ends = Ends()
@@ -63,7 +65,7 @@ class RunService:
     # -- lifecycle -----------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Reap what an earlier daemon of this instance left, then listen to the proxy and the guard."""
+        """Reap what an earlier daemon of this installation left, then listen to the proxy and the guard."""
         await self.reap()
         await self._records.start()
         self._link.on_decision = self._records.on_decision
@@ -71,8 +73,8 @@ class RunService:
         self._guard.on_lost = lambda: self._ends.end_all(GUARD_LOST)
 
     async def reap(self) -> None:
-        """Remove this instance's sandboxes, helpers and networks that no running task owns."""
-        await sweep.reap(self._engine, self._instance, spare=self._ends)
+        """Remove this installation's sandboxes, helpers and networks that no running task owns."""
+        await sweep.reap(self._engine, self._instance, installation=self._installation, spare=self._ends)
 
     async def close(self) -> None:
         """End every run and wait for its clean-up."""

@@ -42,7 +42,6 @@ ELSEWHERE = {
     "runtime/api/runs.py": "unit/runtime/api/test_app.py",
     "runtime/api/secret_body.py": "unit/runtime/api/test_secrets.py",
     # -- the command, through its commands --------------------------------------------------------------
-    "runtime/cli/commands/daemon.py": "integration/test_runs.py",
     "runtime/cli/commands/workspaces.py": "unit/runtime/cli/commands/test_secrets.py",
     "runtime/cli/console/context.py": "unit/runtime/cli/commands/test_runs.py",
     "runtime/cli/console/notes.py": "unit/runtime/cli/commands/test_runs.py",

@@ -16,8 +16,11 @@ import click
 from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option
 from runtime.client.connection import Client
-from runtime.daemon import pidfile
+from runtime.containers.foreign import find_foreign, remove_foreign
+from runtime.containers.sweep import sweep
+from runtime.daemon import installation, pidfile
 from runtime.daemon.settings import Settings
+from runtime.engine.protocol import Engine
 from runtime.errors import (
     ConflictError,
     DaemonUnreachableError,
@@ -137,18 +140,22 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @click.command()
+@click.option("--foreign", is_flag=True, help="Remove what another installation's dead daemon left.")
 @json_option
-def down() -> None:
-    """Stop the daemon: ends its runs and removes the instance's containers and networks."""
+def down(*, foreign: bool) -> None:
+    """Stop the daemon: ends its runs and removes its containers and networks."""
     settings = read_settings()
     running = pidfile.holder(settings.pid_file)
+    other = installation.keeper(settings)
+    if other is not None and (running is None or other.pid != running.pid):
+        raise installation.in_use(settings, other)
     if running is not None:
         _end(settings, running)
-    removed = asyncio.run(_sweep(settings))
+    removed = asyncio.run(_sweep(settings, is_foreign_too=foreign, is_all=running is None))
     if running is None and not removed:
         raise DaemonUnreachableError(f"no daemon runs for {settings.run_dir}", hint="orch up --detach")
     pid = running.pid if running else None
-    what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things it had left"
+    what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things that were left"
     emit({"stopped": running is not None, "pid": pid, "removed": removed}, lambda: click.echo(what))
 
 
@@ -183,12 +190,30 @@ def _is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def _sweep(settings: Settings) -> int:
-    from runtime.containers.sweep import sweep  # noqa: PLC0415
+async def _sweep(settings: Settings, *, is_foreign_too: bool, is_all: bool) -> int:
+    """Remove what this installation left, and another's where that is asked for.
+
+    With `is_all` nothing else was done: what another installation has is then told, as a ConflictError.
+    """
     from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
 
     engine = DockerEngine()
     try:
-        return await sweep(engine, settings.instance, with_proxy=settings.proxy_mode == "managed")
+        return await sweep_all(engine, settings, is_foreign_too=is_foreign_too, is_all=is_all)
     finally:
         await engine.close()
+
+
+async def sweep_all(engine: Engine, settings: Settings, *, is_foreign_too: bool, is_all: bool) -> int:
+    """`_sweep`, on an engine."""
+    ours = installation.known(settings) or ""
+    removed = 0
+    if ours:
+        with_proxy = settings.proxy_mode == "managed"
+        removed = await sweep(engine, settings.instance, installation=ours, with_proxy=with_proxy)
+    if is_foreign_too:
+        return removed + await remove_foreign(engine, settings.instance, ours)
+    if is_all and not removed:
+        for foreign in await find_foreign(engine, settings.instance, ours):
+            raise foreign.refusal("nothing was removed")
+    return removed

@@ -13,6 +13,7 @@ from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option, printable
 from runtime.client.connection import Client
 from runtime.containers.isolation import gvisor_fault, how_to_register
+from runtime.daemon import installation
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine, EngineInfo
 from runtime.errors import EngineUnavailableError, OrchError
@@ -53,13 +54,22 @@ async def _ask_engine(settings: Settings) -> list[dict[str, Any]]:
     from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
 
     try:
-        engine = DockerEngine()
+        engine = DockerEngine(marks=_marks(settings))
     except OrchError as exc:
         return [_check("engine", exc.message, remedy=START_ENGINE)]
     try:
         return await engine_checks(engine, settings)
     finally:
         await engine.close()
+
+
+def _marks(settings: Settings) -> dict[str, str]:
+    """Those of this installation's daemon, which then removes what a doctor left that was killed."""
+    try:
+        found = installation.known(settings)
+    except OrchError:
+        return {}
+    return installation.marks(settings, found) if found else {}
 
 
 async def engine_checks(engine: Engine, settings: Settings) -> list[dict[str, Any]]:

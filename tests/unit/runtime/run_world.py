@@ -27,6 +27,9 @@ from tests.unit.runtime.fakes import FakeLink, FakeVault, MemoryStore
 IMAGE = "orchbox/agent-python:local"
 
 
+INSTALLATION = "0" * 32
+
+
 POOL = ipaddress.IPv4Network("10.231.0.0/24")
 
 
@@ -126,6 +129,7 @@ def build(engine: FakeEngine) -> World:
         maker=maker,
         policies=policies,
         instance="default",
+        installation=INSTALLATION,
         vault=vault,
     )
     return World(engine, link, store, guard, service, vault)
@@ -134,7 +138,7 @@ def build(engine: FakeEngine) -> World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     """A started service on an engine with a proxy."""
-    engine = FakeEngine({"proxy": None})
+    engine = FakeEngine({"proxy": None}, marks={"io.orchbox.installation": INSTALLATION})
     world = build(engine)
     engine.add_image(IMAGE, world.play)
     await engine.create_network(NetworkSpec("egress", None, None, None, is_internal=False, labels={}))

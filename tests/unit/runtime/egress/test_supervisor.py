@@ -11,7 +11,7 @@ import pytest
 from runtime.egress.supervisor import PROXY_UID, ProxySupervisor
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
-from runtime.errors import NotFoundError, NotReadyError
+from runtime.errors import ConflictError, NotFoundError, NotReadyError
 
 IMAGE = "orchbox/proxy:local"
 
@@ -22,10 +22,17 @@ async def serve(process: FakeProcess) -> int:
     return 0
 
 
-def supervisor(engine: FakeEngine, folder: Path, *, instance: str = "default") -> ProxySupervisor:
+def supervisor(
+    engine: FakeEngine, folder: Path, *, instance: str = "default", installation: str = "ours"
+) -> ProxySupervisor:
     """A supervisor whose control folder is in `folder`."""
     return ProxySupervisor(
-        engine, instance=instance, image=IMAGE, control_dir=folder / "control", dns=("10.0.0.53",)
+        engine,
+        instance=instance,
+        image=IMAGE,
+        control_dir=folder / "control",
+        dns=("10.0.0.53",),
+        installation=installation,
     )
 
 
@@ -109,9 +116,27 @@ async def test_find_refuses_to_guess(engine: FakeEngine, tmp_path: Path, count: 
 async def test_an_owner_marks_proxy_and_network(engine: FakeEngine, tmp_path: Path):
     """Both, since one may be there without the other when the process is killed."""
     folder = tmp_path / "control"
-    made = ProxySupervisor(engine, instance="own", image=IMAGE, control_dir=folder, dns=(), owner="1:2:3")
+    made = ProxySupervisor(
+        engine, instance="own", image=IMAGE, control_dir=folder, dns=(), installation="i", owner="1:2:3"
+    )
 
     name = await made.ensure()
 
     assert engine.by_name[name].config["Labels"]["io.orchbox.owner"] == "1:2:3"
     assert engine.by_network[made.network].spec.labels["io.orchbox.owner"] == "1:2:3"
+
+
+async def test_another_installations_proxy_is_never_replaced(engine: FakeEngine, tmp_path: Path):
+    """Making and removing ours leaves theirs, under the same instance, as it is."""
+    theirs = supervisor(engine, tmp_path / "theirs", installation="theirs")
+    await theirs.ensure()
+    before = engine.by_name[theirs.container].id
+    ours = supervisor(engine, tmp_path / "ours", installation="ours")
+
+    with pytest.raises(ConflictError):
+        await ours.ensure()
+    await ours.remove()
+
+    assert engine.by_name[theirs.container].id == before
+    assert engine.by_name[theirs.container].is_running
+    assert theirs.network in engine.by_network

@@ -22,7 +22,7 @@ from runtime.model.limits import Isolation
 from runtime.model.needs import Needs
 from runtime.model.run import Run, RunState
 from runtime.model.secret import Secret
-from tests.unit.runtime.run_world import IMAGE, World, answer, build, request
+from tests.unit.runtime.run_world import IMAGE, INSTALLATION, World, answer, build, request
 
 
 async def test_a_secret_that_cannot_be_delivered_is_refused_at_once(world: World):
@@ -64,7 +64,7 @@ async def test_cancelling_what_has_ended_is_a_conflict(world: World):
 
 async def test_start_reaps_what_a_dead_daemon_left():
     """Sandboxes, probes, helpers and networks of this instance go; others' and the proxy stay."""
-    engine = FakeEngine({IMAGE: None})
+    engine = FakeEngine({IMAGE: None}, marks={labels.INSTALLATION: INSTALLATION})
     for role in ("sandbox", "probe", "helper", "proxy"):
         await engine.create(role, {"Image": IMAGE, "Labels": labels.labels("default", role)})
     await engine.create("theirs", {"Image": IMAGE, "Labels": labels.labels("other", "sandbox")})
