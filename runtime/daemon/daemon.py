@@ -45,7 +45,7 @@ class Daemon:
         self._installation = installation.identify(settings)
         engine = self._engine = DockerEngine(marks=installation.marks(settings, self._installation))
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
-        self._store = Store(self._database)
+        self._store = Store(self._database, owner=self._installation)
         self.vault = Vault(self._database, settings.vault_keys)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)

@@ -28,7 +28,10 @@ class StorePort(Protocol):
         """List the records of the newest runs, the newest first."""
 
     async def fail_unfinished(self, reason: str) -> int:
-        """Mark what a dead daemon left unfinished as failed; how many."""
+        """Mark what a dead daemon of this installation left unfinished as failed; how many."""
+
+    async def fail_abandoned(self, reason: str) -> int:
+        """Note that this installation is at work; fail what one left that is gone for good; how many."""
 
     async def add_decision(self, run_id: str, line: DecisionLine) -> None:
         """Record one decision of the proxy."""

@@ -24,6 +24,10 @@ from runtime.sandbox.outcome import Outcome
 
 RETRY_WAITS_S = (0.1, 0.5, 2.0, 5.0)
 """Before each further attempt to write a run's end, where the store has failed."""
+REWRITE_S, REWRITE_MAX_S = 10.0, 300.0
+"""Between the attempts in the background that follow: doubled each time, up to the second."""
+TEND_S = 3600.0
+"""How often the store is told that this daemon is at work."""
 
 
 class Records:
@@ -34,19 +38,24 @@ class Records:
         self._journals = Journals()
         self._unwritten: dict[str, Run] = {}
         """Runs that have ended, and whose end the store did not take."""
+        self._rewriting: asyncio.Task[None] | None = None
+        self._tending: asyncio.Task[None] | None = None
         self._writes: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
-        """Fail the runs that an earlier daemon left unfinished."""
+        """Fail the runs that an earlier daemon of this installation left unfinished."""
         await self._store.fail_unfinished("the daemon ended while the agent ran")
+        self._tending = asyncio.create_task(self._tend())
 
     async def close(self) -> None:
         """Wait for what is still being written, and try once more what could not be."""
+        background = [task for task in (self._tending, self._rewriting) if task is not None]
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
         await self._settle_writes()
-        for run in self._unwritten.values():
-            with contextlib.suppress(Exception):  # the next start marks it as failed
-                await self._store.update(run)
+        await self._write_unwritten()  # what is refused now the next start marks as failed
 
     async def open(self, run: Run) -> RunRecord:
         """Record a new run and begin its events. Raises what the store raises."""
@@ -108,7 +117,8 @@ class Records:
     async def write_end(self, run: Run) -> None:
         """Record a run's end, with further attempts where the store fails. Never raises.
 
-        What it does not take in the end is kept here, so that no answer calls the run unfinished.
+        What it does not take in the end is kept here, so that no answer calls the run unfinished, and is
+        tried again until it is taken. Without a store no run begins, so these are no more than lived at once.
         """
         await self._settle_writes()
         for wait_s in (*RETRY_WAITS_S, None):
@@ -121,6 +131,32 @@ class Records:
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
         self._unwritten[run.id] = run
+        if self._rewriting is None or self._rewriting.done():
+            self._rewriting = asyncio.create_task(self._rewrite())
+
+    async def _rewrite(self) -> None:
+        """Until the store has taken every end."""
+        wait_s = REWRITE_S
+        while self._unwritten:
+            await asyncio.sleep(wait_s)
+            await self._write_unwritten()
+            wait_s = min(wait_s * 2, REWRITE_MAX_S)
+
+    async def _write_unwritten(self) -> None:
+        for run in list(self._unwritten.values()):
+            with contextlib.suppress(Exception):  # whatever it is, it stays here and is tried again
+                await self._store.update(run)
+                del self._unwritten[run.id]
+                self._log.info("end-recorded", run=run.id)
+
+    async def _tend(self) -> None:
+        """Keep this installation among those at work."""
+        while True:
+            try:
+                await self._store.fail_abandoned("the daemon that ran the agent is gone")
+            except Exception as exc:  # noqa: BLE001 - a store that is away is asked again
+                self._log.error("store-not-tended", error=type(exc).__name__)
+            await asyncio.sleep(TEND_S)
 
     async def _settle_writes(self) -> None:
         await asyncio.gather(*self._writes, return_exceptions=True)

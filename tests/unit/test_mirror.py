@@ -58,6 +58,7 @@ ELSEWHERE = {
     "runtime/database/migrations/env.py": "unit/runtime/database/test_connection.py",
     "runtime/database/migrations/versions/r0001_runs.py": "unit/runtime/database/test_connection.py",
     "runtime/database/migrations/versions/r0002_vault.py": "unit/runtime/database/test_connection.py",
+    "runtime/database/migrations/versions/r0003_owner.py": "unit/runtime/database/test_connection.py",
     "runtime/vault/key.py": "vault/test_vault.py",
     "runtime/vault/keyring.py": "vault/test_vault.py",
     "runtime/vault/kms.py": "vault/test_kms.py",

@@ -44,6 +44,10 @@ class MemoryStore:
             self.runs[run.id] = dataclasses.replace(run, state=RunState.FAILED, error=error)
         return len(stale)
 
+    async def fail_abandoned(self, reason: str) -> int:
+        """Nobody shares this store."""
+        return 0
+
     async def add_decision(self, run_id: str, line: dict[str, Any]) -> None:
         """Keep a line."""
         self.lines.setdefault(run_id, []).append(line)

@@ -162,6 +162,46 @@ async def test_a_daemon_that_stops_tries_once_more(
     assert world.store.runs[run.id].state is (RunState.COMPLETED if is_back else RunState.RUNNING)
 
 
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("times", [6, 9])
+async def test_an_end_is_written_in_the_background_once_the_store_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch, times: int
+):
+    """Without a restart: it is served from memory meanwhile, and tried again until it is taken."""
+    monkeypatch.setattr("runtime.runs.records.REWRITE_S", 0.0)
+    store = FailingStore(world, times)
+    monkeypatch.setattr(world.store, "update", store.update)
+    world.agent = answer
+
+    run = await asyncio.wait_for(world.run(), 10)
+    assert run.state is RunState.COMPLETED
+    async with asyncio.timeout(10):
+        while not world.store.runs[run.id].state.is_final:
+            assert (await world.service.get(run.id)).state is RunState.COMPLETED
+            await asyncio.sleep(0)
+
+    assert store.tried == times + 1
+    assert world.store.runs[run.id] == run == await world.service.get(run.id)
+
+
+async def test_the_store_is_told_that_the_daemon_is_at_work(world: World, monkeypatch: pytest.MonkeyPatch):
+    """At once and then every hour, also after a failure."""
+    told = asyncio.Event()
+
+    async def fail(_reason: str) -> int:
+        told.set()
+        raise OSError("disk full")
+
+    monkeypatch.setattr("runtime.runs.records.TEND_S", 0.0)
+    monkeypatch.setattr(world.store, "fail_abandoned", fail)
+    records = Records(world.store)
+    await records.start()
+    for _ in range(2):
+        await asyncio.wait_for(told.wait(), 10)
+        told.clear()
+    await records.close()
+
+
 def test_the_waits_between_attempts_grow():
     """And end within ten seconds."""
     assert list(RETRY_WAITS_S) == sorted(set(RETRY_WAITS_S))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from runtime.errors import OrchError
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs import store as store_module
-from runtime.runs.store import Store
+from runtime.runs.store import Store, _installations
+
+OURS, THEIRS = "0" * 32, "f" * 32
 
 
 def run(number: int = 1, **more) -> Run:
@@ -27,7 +30,7 @@ def run(number: int = 1, **more) -> Run:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A fresh database."""
     database = open_database(None, default=tmp_path / "home" / "orchbox.sqlite3")
-    yield Store(database)
+    yield Store(database, owner=OURS)
     await database.close()
 
 
@@ -70,6 +73,43 @@ async def test_unfinished_runs_are_failed(store: Store):
     assert (done.state, done.finished_at) == (RunState.COMPLETED, 5.0)
 
 
+async def test_another_installations_runs_go_on(store: Store):
+    """A daemon that shares the database ends no run of another one, whatever its state."""
+    theirs = Store(store._database, owner=THEIRS)
+    for number, state in enumerate((RunState.QUEUED, RunState.STARTING, RunState.RUNNING)):
+        await theirs.create(run(number, state=state))
+    await theirs.fail_abandoned("gone")
+    await store.create(run(9, state=RunState.RUNNING))
+
+    assert await store.fail_unfinished("the daemon ended") == 1
+    assert await store.fail_abandoned("gone") == 0
+    states = [(await store.get(f"run-{number}")).state.value for number in (0, 1, 2, 9)]
+    assert states == ["queued", "starting", "running", "failed"]
+
+
+async def test_an_installation_that_is_gone_leaves_no_run_unfinished(store: Store):
+    """After a day without a sign of it, or without any, its runs are failed by the next daemon."""
+    theirs, nobodys = Store(store._database, owner=THEIRS), Store(store._database, owner="e" * 32)
+    await theirs.create(run(1, state=RunState.RUNNING))
+    await theirs.fail_abandoned("gone")
+    await nobodys.create(run(2, state=RunState.RUNNING))
+    await store.create(run(3, state=RunState.RUNNING))
+
+    assert await store.fail_abandoned("gone") == 1
+    days_ago = _installations.update().where(_installations.c.id == THEIRS).values(seen_at=time.time() - 1e5)
+    await store._execute(days_ago)
+    assert await store.fail_abandoned("gone") == 1
+    states = [(await store.get(f"run-{number}")).state.value for number in (1, 2, 3)]
+    assert states == ["failed", "failed", "running"]
+
+
+async def test_an_older_versions_unfinished_run_is_failed(store: Store):
+    """It names no installation: the daemon that ran it had the database for itself."""
+    await Store(store._database, owner=None).create(run(1, state=RunState.RUNNING))
+
+    assert await store.fail_unfinished("the daemon ended") == 1
+
+
 async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: pytest.MonkeyPatch):
     """Decisions are kept in order, up to a bound per run."""
     monkeypatch.setattr(store_module, "MAX_DECISIONS_PER_RUN", 2)
@@ -95,11 +135,11 @@ async def test_next_daemon_reads_what_the_last_one_wrote(tmp_path: Path):
     """Opening again migrates nothing away."""
     path = tmp_path / "db"
     first = open_database(None, default=path)
-    await Store(first).create(run())
+    await Store(first, owner=OURS).create(run())
     await first.close()
     second = open_database(None, default=path)
 
-    assert await Store(second).get("run-1") == run()
+    assert await Store(second, owner=OURS).get("run-1") == run()
     await second.close()
 
 
