@@ -16,7 +16,7 @@ from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.model.json_value import writable
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
-from runtime.model.run import Run, RunRequest
+from runtime.model.run import Run, RunRequest, RunSummary
 from runtime.model.secret import Secret
 
 MAX_TIMEOUT_S = 3600.0
@@ -143,14 +143,13 @@ def run_to_json(run: Run) -> dict[str, object]:
     return shown
 
 
-def run_to_summary(run: Run) -> dict[str, object]:
+def run_to_summary(run: RunSummary | Run) -> dict[str, object]:
     """A run in a list: without what the agent wrote."""
-    return {name: value for name, value in run_to_json(run).items() if name not in _AGENTS_OWN}
+    shown = {field.name: getattr(run, field.name) for field in dataclasses.fields(RunSummary)}
+    shown["error"] = dataclasses.asdict(run.error) if run.error else None
+    return shown
 
 
 def event_to_json(data: Mapping[str, object], at: float) -> dict[str, object]:
     """An event's data, a result that is no JSON left out (the run's record holds its text)."""
     return {**{name: writable(value, "") for name, value in data.items()}, "at": at}
-
-
-_AGENTS_OWN = {"result", "stdout", "stderr"}

@@ -7,7 +7,7 @@ environment.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
@@ -73,6 +73,23 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run in a list: all but what the agent wrote. Times are epoch seconds."""
+
+    id: str
+    agent_ref: str
+    policy_name: str
+    isolation: Isolation
+    state: RunState
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    error: RunError | None = None
+    omitted_decisions: int = 0
+    """Decisions on the run beyond those that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """A run's record; times are epoch seconds."""
 
@@ -89,6 +106,12 @@ class Run:
     error: RunError | None = None
     stdout: str = ""
     stderr: str = ""
+    omitted_decisions: int = 0
+    """Decisions on the run beyond those that are kept."""
+
+    def summary(self) -> RunSummary:
+        """The run without what the agent wrote."""
+        return RunSummary(**{field.name: getattr(self, field.name) for field in fields(RunSummary)})
 
 
 @dataclass(frozen=True, slots=True)

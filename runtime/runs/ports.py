@@ -7,7 +7,7 @@ from typing import Protocol
 
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
-from runtime.model.run import Event, Run, RunRequest
+from runtime.model.run import Event, Run, RunRequest, RunSummary
 from runtime.model.secret import Secret
 from runtime.runs.readiness import Check
 
@@ -24,7 +24,7 @@ class StorePort(Protocol):
     async def get(self, run_id: str) -> Run | None:
         """A run by id, or None."""
 
-    async def recent(self, limit: int) -> list[Run]:
+    async def recent(self, limit: int) -> list[RunSummary]:
         """List the records of the newest runs, the newest first."""
 
     async def fail_unfinished(self, reason: str) -> int:
@@ -84,7 +84,7 @@ class RunServicePort(Protocol):
     async def get(self, run_id: str) -> Run:
         """Get a run's record. Raises NotFoundError."""
 
-    async def recent(self, limit: int = 20) -> list[Run]:
+    async def recent(self, limit: int = 20) -> list[RunSummary]:
         """List the newest runs, the newest first."""
 
     async def cancel(self, run_id: str) -> Run:

@@ -16,7 +16,7 @@ import structlog
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.errors import NotFoundError
-from runtime.model.run import Event, Run, RunState
+from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.model.sandbox_id import run_id_of
 from runtime.runs.journal import Journal, Journals
 from runtime.runs.ports import StorePort
@@ -71,9 +71,10 @@ class Records:
             raise NotFoundError(f"no run {run_id}", hint="orch runs")
         return run
 
-    async def recent(self, limit: int) -> list[Run]:
+    async def recent(self, limit: int) -> list[RunSummary]:
         """List the newest runs, the newest first."""
-        return [self._unwritten.get(run.id, run) for run in await self._store.recent(limit)]
+        ended = {run_id: run.summary() for run_id, run in self._unwritten.items()}
+        return [ended.get(run.id, run) for run in await self._store.recent(limit)]
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
         """Replay and follow; a run whose events are no longer kept gives its end only."""

@@ -18,7 +18,7 @@ from runtime.errors import ConflictError, InvalidInputError, NotFoundError
 from runtime.keys.live import LiveSecrets
 from runtime.keys.placeholders import deliver
 from runtime.keys.settle import settle, wanted
-from runtime.model.run import Event, Run, RunRequest, RunState
+from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
 from runtime.runs.driver import RunDriver
@@ -146,7 +146,7 @@ class RunService:
         """A run's record. Raises NotFoundError."""
         return await self._records.get(run_id)
 
-    async def recent(self, limit: int = 20) -> list[Run]:
+    async def recent(self, limit: int = 20) -> list[RunSummary]:
         """List the newest runs, the newest first."""
         return await self._records.recent(limit)
 

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "runtime/model/run.py": "unit/runtime/runs/test_store.py",
     "runtime/sandbox/sandbox.py": "unit/runtime/sandbox/test_maker.py",
     "runtime/runs/ports.py": "unit/runtime/runs/test_service.py",
+    "runtime/runs/tables.py": "unit/runtime/runs/test_store.py",
     "runtime/version.py": "unit/test_repository.py",
     # -- the API's bodies, through its routes -----------------------------------------------------------
     "runtime/api/multipart.py": "unit/runtime/api/test_app.py",
@@ -58,7 +59,8 @@ ELSEWHERE = {
     "runtime/database/migrations/env.py": "unit/runtime/database/test_connection.py",
     "runtime/database/migrations/versions/r0001_runs.py": "unit/runtime/database/test_connection.py",
     "runtime/database/migrations/versions/r0002_vault.py": "unit/runtime/database/test_connection.py",
-    "runtime/database/migrations/versions/r0003_owner.py": "unit/runtime/database/test_connection.py",
+    "runtime/database/migrations/versions/r0003_owner.py": "unit/runtime/database/test_migrations.py",
+    "runtime/database/migrations/versions/r0004_outputs.py": "unit/runtime/database/test_migrations.py",
     "runtime/vault/key.py": "vault/test_vault.py",
     "runtime/vault/keyring.py": "vault/test_vault.py",
     "runtime/vault/kms.py": "vault/test_kms.py",
@@ -131,6 +133,7 @@ ELSEWHERE = {
 """Module -> the test below `tests/` that covers it."""
 
 OF_MANY = {
+    "runtime/database/test_migrations.py": "what every revision does with a database of an older version",
     "runtime/runs/test_service_rotation.py": "a secret that changes while a run has it: service, driver and live grant",
     "proxy/policy/test_properties.py": "the policy core as a whole, by generated inputs",
     "proxy/test_main.py": "proxy/__main__.py",

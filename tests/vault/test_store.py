@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
-from runtime.runs import store as run_store
+from runtime.runs import tables as run_tables
 from runtime.runs.store import Store
 from runtime.vault import tables
 from tests.vault.places import Place
+
+OURS = "0" * 32
 
 
 def run(number: int = 1, **more) -> Run:
@@ -24,7 +26,7 @@ def run(number: int = 1, **more) -> Run:
 @pytest.fixture
 async def store(place: Place) -> AsyncIterator[Store]:
     """A fresh one."""
-    return Store(place.open())
+    return Store(place.open(), owner=OURS)
 
 
 async def test_run_is_read_as_written(store: Store, place: Place):
@@ -42,7 +44,7 @@ async def test_run_is_read_as_written(store: Store, place: Place):
     await store.update(full)
 
     assert await store.get("run-1") == full
-    assert await Store(place.open()).recent(5) == [full]
+    assert await Store(place.open(), owner=OURS).recent(5) == [full.summary()]
 
 
 async def test_unfinished_runs_are_failed(store: Store):
@@ -52,6 +54,18 @@ async def test_unfinished_runs_are_failed(store: Store):
 
     assert await store.fail_unfinished("the daemon ended") == 1
     assert [found.state for found in await store.recent(9)] == [RunState.COMPLETED, RunState.FAILED]
+
+
+async def test_another_installations_runs_go_on(store: Store, place: Place):
+    """A daemon that shares the database ends only its own runs, and those of one that is long gone."""
+    theirs = Store(place.open(), owner="f" * 32)
+    await theirs.create(run(1))
+    await theirs.fail_abandoned("gone")
+    await Store(place.open(), owner="e" * 32).create(run(2))
+
+    assert await store.fail_unfinished("the daemon ended") == 0
+    assert await store.fail_abandoned("gone") == 1
+    assert [found.state for found in await store.recent(9)] == [RunState.FAILED, RunState.RUNNING]
 
 
 async def test_decisions_keep_their_order(store: Store):
@@ -70,7 +84,7 @@ async def test_the_tables_are_what_the_code_thinks(place: Place):
             t: {col["name"] for col in sa.inspect(c).get_columns(t)} for t in sa.inspect(c).get_table_names()
         }
     )
-    thought = {**run_store._metadata.tables, **tables.metadata.tables}
+    thought = {**run_tables.metadata.tables, **tables.metadata.tables}
 
     assert {name: {column.name for column in table.c} for name, table in thought.items()} == {
         name: columns for name, columns in made.items() if name != "alembic_version"

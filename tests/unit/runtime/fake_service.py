@@ -16,7 +16,7 @@ import uvicorn
 from runtime.access.caller import PeerProtocol
 from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
-from runtime.model.run import Event, Run, RunError, RunRequest, RunState
+from runtime.model.run import Event, Run, RunError, RunRequest, RunState, RunSummary
 from runtime.runs.readiness import Check
 from runtime.vault.service import Vault
 
@@ -79,8 +79,8 @@ class FakeService:
         except KeyError:
             raise NotFoundError(f"no run {run_id}", hint="orch runs") from None
 
-    async def recent(self, limit: int = 20) -> list[Run]:
-        return list(reversed(self.runs.values()))[:limit]
+    async def recent(self, limit: int = 20) -> list[RunSummary]:
+        return [run.summary() for run in reversed(self.runs.values())][:limit]
 
     async def cancel(self, run_id: str) -> Run:
         run = await self.get(run_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 from proxy.contract.grant import Grant
 from runtime.errors import NotReadyError
-from runtime.model.run import Run, RunError, RunState
+from runtime.model.run import Run, RunError, RunState, RunSummary
 from runtime.model.secret import Secret
 
 
@@ -32,9 +32,9 @@ class MemoryStore:
         """A run, or None."""
         return self.runs.get(run_id)
 
-    async def recent(self, limit: int) -> list[Run]:
+    async def recent(self, limit: int) -> list[RunSummary]:
         """The newest first."""
-        return list(reversed(self.runs.values()))[:limit]
+        return [run.summary() for run in reversed(self.runs.values())][:limit]
 
     async def fail_unfinished(self, reason: str) -> int:
         """Fail what has not ended."""

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from runtime.database.connection import open_database
 from runtime.errors import OrchError
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs import store as store_module
-from runtime.runs.store import Store, _installations
+from runtime.runs.store import Store
+from runtime.runs.tables import installations, runs
 
 OURS, THEIRS = "0" * 32, "f" * 32
 
@@ -73,7 +76,7 @@ async def test_unfinished_runs_are_failed(store: Store):
     assert (done.state, done.finished_at) == (RunState.COMPLETED, 5.0)
 
 
-async def test_another_installations_runs_go_on(store: Store):
+async def test_anotherinstallations_runs_go_on(store: Store):
     """A daemon that shares the database ends no run of another one, whatever its state."""
     theirs = Store(store._database, owner=THEIRS)
     for number, state in enumerate((RunState.QUEUED, RunState.STARTING, RunState.RUNNING)):
@@ -96,7 +99,7 @@ async def test_an_installation_that_is_gone_leaves_no_run_unfinished(store: Stor
     await store.create(run(3, state=RunState.RUNNING))
 
     assert await store.fail_abandoned("gone") == 1
-    days_ago = _installations.update().where(_installations.c.id == THEIRS).values(seen_at=time.time() - 1e5)
+    days_ago = installations.update().where(installations.c.id == THEIRS).values(seen_at=time.time() - 1e5)
     await store._execute(days_ago)
     assert await store.fail_abandoned("gone") == 1
     states = [(await store.get(f"run-{number}")).state.value for number in (1, 2, 3)]
@@ -108,6 +111,60 @@ async def test_an_older_versions_unfinished_run_is_failed(store: Store):
     await Store(store._database, owner=None).create(run(1, state=RunState.RUNNING))
 
     assert await store.fail_unfinished("the daemon ended") == 1
+
+
+@pytest.mark.parametrize("result", ["x" * 3_000_000, [[]] * 500_000, {"k": "\u00fc" * 500_000}])
+async def test_a_list_reads_no_output(store: Store, result: object, monkeypatch: pytest.MonkeyPatch):
+    """However large the results are: not a column of theirs is asked for, nor parsed, nor kept."""
+    for number in range(3):
+        await store.create(run(number))
+        await store.update(run(number, state=RunState.COMPLETED, result=result, stderr="log"))
+    asked: list[str] = []
+    parsed: list[int] = []
+    loads = json.loads
+
+    def note(text: str, **more) -> object:
+        parsed.append(len(text))
+        return loads(text, **more)
+
+    def listen(_c, _cursor, statement: str, *_more) -> None:
+        asked.append(statement)
+
+    sa.event.listen(store._database._engine, "before_cursor_execute", listen)
+    monkeypatch.setattr(json, "loads", note)
+    found = await store.recent(200)
+
+    assert [each.id for each in found] == ["run-2", "run-1", "run-0"]
+    [statement] = [text for text in asked if "SELECT" in text]
+    assert "run_outputs" not in statement
+    assert not any(name in statement for name in ("result", "stdout", "stderr", "decisions.line"))
+    assert sum(parsed) < 1000
+    assert not hasattr(found[0], "result")
+
+
+async def test_a_run_says_what_it_takes_and_what_was_left_out(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Its bytes are those of its output and of its decisions; those beyond the bound are counted."""
+    monkeypatch.setattr(store_module, "MAX_DECISIONS_PER_RUN", 2)
+    await store.create(run(1))
+    for number in range(5):
+        await store.add_decision("run-1", {"n": number})
+    await store.update(run(1, state=RunState.COMPLETED, result="r" * 100, stdout="o" * 10, stderr="e" * 10))
+
+    [row] = await store._rows(sa.select(runs.c.bytes))
+    assert row["bytes"] == 102 + 20 + 2 * len('{"n": 0}')
+    assert (await store.get("run-1")).omitted_decisions == 3
+    assert (await store.recent(1))[0].omitted_decisions == 3
+    assert store._decisions == {}
+
+
+async def test_an_end_that_is_written_twice_is_one(store: Store):
+    """An attempt that failed after it was done is repeated."""
+    done = run(1, state=RunState.COMPLETED, result=1, stdout="o")
+    await store.create(run(1))
+    for _ in range(2):
+        await store.update(done)
+
+    assert await store.get("run-1") == done
 
 
 async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: pytest.MonkeyPatch):
@@ -126,7 +183,7 @@ async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: p
 
 async def test_result_that_is_no_json_is_kept_as_text(store: Store):
     """NaN in a result does not poison the row."""
-    await store.create(run(result=float("nan"), stdout="NaN"))
+    await store.create(run(state=RunState.COMPLETED, result=float("nan"), stdout="NaN"))
 
     assert (await store.get("run-1")).result == "NaN"
 
