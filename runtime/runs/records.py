@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
@@ -40,7 +41,8 @@ class Records:
         """Runs that have ended, and whose end the store did not take."""
         self._rewriting: asyncio.Task[None] | None = None
         self._tending: asyncio.Task[None] | None = None
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: dict[str, set[asyncio.Task[None]]] = {}
+        """What is being written of each run: one run's flood holds up no other's end."""
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
@@ -54,7 +56,8 @@ class Records:
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-        await self._settle_writes()
+        for run_id in list(self._writes):
+            await self._settle_writes(run_id)
         await self._write_unwritten()  # what is refused now the next start marks as failed
 
     async def open(self, run: Run) -> RunRecord:
@@ -81,10 +84,16 @@ class Records:
         journal = self._journals.get(run_id)
         if journal is not None:
             async for event in journal.follow(after):
-                yield event
+                yield await self._with_result(run_id, event)
             return
         run = await self.get(run_id)
         yield Event(1, "state", {"state": run.state.value}, run.finished_at or run.created_at)
+
+    async def _with_result(self, run_id: str, event: Event) -> Event:
+        """A journal keeps no result: the record has it, for as long as somebody reads it here."""
+        if event.kind != "result":
+            return event
+        return dataclasses.replace(event, data={"result": (await self.get(run_id)).result})
 
     async def decisions(self, run_id: str) -> list[DecisionLine]:
         """The proxy's decisions on a run, in order. Raises NotFoundError."""
@@ -98,16 +107,18 @@ class Records:
         run_id = run_id_of(line["sandbox_id"])
         journal = self._journals.get(run_id)
         if journal is not None:
-            self.write_later(self._add_decision(run_id, line, journal))
+            self.write_later(run_id, self._add_decision(run_id, line, journal))
 
-    def write_later(self, writing: Coroutine[Any, Any, None]) -> None:
-        """Write in the background. All that was begun before a run's end is written before its end is."""
+    def write_later(self, run_id: str, writing: Coroutine[Any, Any, None]) -> None:
+        """Write in the background. All that was begun before the run's end is written before its end is."""
         task = asyncio.create_task(writing)
-        self._writes.add(task)
-        task.add_done_callback(self._written)
+        self._writes.setdefault(run_id, set()).add(task)
+        task.add_done_callback(functools.partial(self._written, run_id))
 
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._writes.discard(task)
+    def _written(self, run_id: str, task: asyncio.Task[None]) -> None:
+        self._writes[run_id].discard(task)
+        if not self._writes[run_id]:
+            del self._writes[run_id]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._log.error("record-not-written", error=type(error).__name__)
 
@@ -121,7 +132,7 @@ class Records:
         What it does not take in the end is kept here, so that no answer calls the run unfinished, and is
         tried again until it is taken. Without a store no run begins, so these are no more than lived at once.
         """
-        await self._settle_writes()
+        await self._settle_writes(run.id)
         for wait_s in (*RETRY_WAITS_S, None):
             try:
                 await self._store.update(run)
@@ -159,8 +170,8 @@ class Records:
                 self._log.error("store-not-tended", error=type(exc).__name__)
             await asyncio.sleep(TEND_S)
 
-    async def _settle_writes(self) -> None:
-        await asyncio.gather(*self._writes, return_exceptions=True)
+    async def _settle_writes(self, run_id: str) -> None:
+        await asyncio.gather(*self._writes.get(run_id, ()), return_exceptions=True)
 
     async def _add_decision(self, run_id: str, line: DecisionLine, journal: Journal) -> None:
         try:
@@ -192,7 +203,7 @@ class RunRecord:
 
     def tell_later(self, kind: str, data: dict[str, object]) -> None:
         """Add an event, for a caller that cannot wait."""
-        self._records.write_later(self._journal.add(kind, data))
+        self._records.write_later(self.run.id, self._journal.add(kind, data))
 
     async def finish(self, outcome: Outcome, *, stdout: str, stderr: str) -> None:
         """Make the run final: its record, its last events, and no event after them."""
@@ -207,10 +218,11 @@ class RunRecord:
         )
         try:
             await self._records.write_end(self.run)
+            await self._journal.say_omitted()
             if outcome.error is not None:
                 await self.tell("error", dataclasses.asdict(outcome.error))
             if outcome.state is RunState.COMPLETED:
-                await self.tell("result", {"result": outcome.result})
+                await self.tell("result", {})
             await self.tell("state", {"state": outcome.state.value})
         finally:
             await self._journal.close()

@@ -16,6 +16,8 @@ OUT_OF_MEMORY = "of memory and was killed"
 """Ends the sentence of a run that met its memory limit."""
 ERROR_TEXT_CHARS = 500
 """Of the agent's stderr shown to the caller (orchagent's own bound)."""
+AGENT_ERROR_CHARS = 4 << 10
+"""Of the error that the agent's result names: it is in every list of runs, and the result has it all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Li
             SandboxFailedError.code, f"the agent could not be started: {said}", "setup_error", status.code
         )
     if isinstance(result, dict) and isinstance(result.get("error"), str):
-        return RunError(SandboxFailedError.code, f"Agent error: {result['error']}", "code_error", status.code)
+        text = f"Agent error: {result['error'][:AGENT_ERROR_CHARS]}"
+        return RunError(SandboxFailedError.code, text, "code_error", status.code)
     text = f"the agent exited with status {status.code}" + (f": {said}" if said else "")
     return RunError(SandboxFailedError.code, text, "code_error", status.code)

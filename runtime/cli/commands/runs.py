@@ -74,6 +74,8 @@ def egress(*, run: str, live: bool) -> None:
             for event in client.events(run):
                 if event.kind == "decision":
                     emit_line(event.data)
+                elif event.kind == "omitted" and (note := note_of(event.kind, event.data)):
+                    click.echo(printable(note), err=True)
             return
         decisions = client.decisions(run)
     emit({"decisions": decisions}, lambda: Console().print(decision_table(decisions)))

@@ -19,6 +19,9 @@ def note_of(kind: str, data: Mapping[str, Any]) -> str | None:
     if kind == "fallback_transition":
         then = f"trying {data['to']}" if data["to"] else "nothing is left to try"
         return f"llm: {data['from']} failed ({data['reason']}), {then}"
+    if kind == "omitted":
+        missing = ", ".join(f"{count} {name}" for name, count in data.items() if name != "at")
+        return f"too many events to be kept, so these are missing: {missing}"
     if kind == "policy_violation":
         return f"llm: {data['model']} refused ({data['reason_code']})"
     return None

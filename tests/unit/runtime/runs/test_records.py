@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import gc
+import json
 from typing import Any
 
 import pytest
@@ -10,12 +13,13 @@ from structlog.testing import capture_logs
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.engine.fake_programs import FakeProcess
+from runtime.engine.protocol import STDOUT
 from runtime.errors import ConflictError, NotReadyError
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunState
 from runtime.runs.records import RETRY_WAITS_S, Records
 from tests.unit.runtime.fakes import MemoryStore
-from tests.unit.runtime.run_world import World, answer
+from tests.unit.runtime.run_world import World, answer, request
 
 
 async def test_events_tell_the_story_in_order(world: World):
@@ -66,6 +70,79 @@ async def test_a_decision_that_the_store_refuses_is_told_all_the_same(world: Wor
 
     assert [event.kind async for event in world.service.events(run.id)].count("decision") == 1
     assert [(e["event"], e["error"]) for e in logs] == [("record-not-written", "OSError")]
+
+
+async def test_no_result_is_kept_in_memory(world: World):
+    """Who follows is given it from the record, as often as asked; between that nothing here holds it."""
+
+    async def big(process: FakeProcess, head: dict[str, Any]) -> int:
+        process.write(STDOUT, json.dumps({"a key of this test": ["x" * 100] * 1000}).encode())
+        return 0
+
+    world.agent = big
+    run = await world.run()
+    world.store.runs[run.id] = dataclasses.replace(run, result="from the store")
+    [told] = [event async for event in world.service.events(run.id) if event.kind == "result"]
+
+    assert told.data == {"result": "from the store"}
+    journal = world.service._records._journals.get(run.id)
+    assert journal is not None
+    assert journal.size < 2000
+    assert world.service._records._writes == {}
+    gc.collect()
+    holders = [
+        found for found in gc.get_objects() if isinstance(found, dict) and "a key of this test" in found
+    ]
+    assert holders in ([], [run.result])
+
+
+async def test_one_runs_flood_holds_up_no_other_end(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Decisions that the store is slow to take delay the end of their own run only."""
+    never = asyncio.Event()
+
+    async def slow(_run_id: str, _line: DecisionLine) -> None:
+        await never.wait()
+
+    async def flood(process: FakeProcess, head: dict[str, Any]) -> int:
+        (sandbox_id,) = world.link.grants
+        for _ in range(100):
+            world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        return 0
+
+    monkeypatch.setattr(world.store, "add_decision", slow)
+    world.agent = flood
+    attacker = await world.service.create(request())
+    while attacker.id not in world.service._records._writes:
+        await asyncio.sleep(0)
+    world.agent = answer
+    victim = await asyncio.wait_for(world.run(), 10)
+
+    assert victim.state is RunState.COMPLETED
+    assert not (await world.service.get(attacker.id)).state.is_final
+    never.set()
+    assert (await world.end_of(attacker)).state is RunState.COMPLETED
+
+
+async def test_what_is_left_out_is_said(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Before the run's end, in its events."""
+    monkeypatch.setattr("runtime.runs.journal.MAX_EVENTS", 2)
+
+    async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
+        (sandbox_id,) = world.link.grants
+        for _ in range(5):
+            world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        return 0
+
+    world.agent = ask
+    run = await world.run()
+    events = [event async for event in world.service.events(run.id)]
+
+    assert [e.kind for e in events if e.kind in {"decision", "omitted"}] == [
+        "decision",
+        "decision",
+        "omitted",
+    ]
+    assert events[-3].data == {"decision": 3}
 
 
 async def test_events_of_a_run_of_an_earlier_daemon(world: World):
