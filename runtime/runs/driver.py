@@ -61,6 +61,7 @@ class RunDriver:
         redact = Redactor(secret.reveal() for secret in order.request.secrets.values())
         output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
         outcome = await self._run(order, record, output)
+        order.parcel.drop()
         self._ends.leave(order.run_id)
         await uninterrupted(self._finish(order.run_id, record, outcome, output))
 
@@ -107,7 +108,9 @@ class RunDriver:
         async def on_log(text: str) -> None:
             await record.tell("log", {"text": text})
 
-        message = init_message(order.request, sandbox.secrets, sandbox.environment, sandbox.ca_pem)
+        message = init_message(
+            order.request, order.parcel, sandbox.secrets, sandbox.environment, sandbox.ca_pem
+        )
         talking = asyncio.create_task(converse(self._engine, sandbox, message, output, on_log))
         minding = asyncio.create_task(self._mind_network(run_id, sandbox))
         try:

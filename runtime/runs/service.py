@@ -27,6 +27,7 @@ from runtime.runs.ports import LlmPort, StorePort, VaultPort
 from runtime.runs.readiness import Check, Readiness
 from runtime.runs.records import Records
 from runtime.sandbox.maker import SandboxMaker
+from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import SandboxOrder
 
 
@@ -109,9 +110,9 @@ class RunService:
         self, run_id: str, request: RunRequest, policy: Policy, engine: EngineInfo
     ) -> SandboxOrder:
         """What the sandbox is made of. Raises InvalidInputError for a secret that cannot be delivered."""
-        request = await self._settle(run_id, request)
+        request, parcel = Parcel.out_of(await self._settle(run_id, request))
         delivered = deliver(request.secrets, brokered_names(policy))
-        return SandboxOrder(run_id, request, policy, delivered, engine)
+        return SandboxOrder(run_id, request, parcel, policy, delivered, engine)
 
     async def _settle(self, run_id: str, request: RunRequest) -> RunRequest:
         """With the secrets that the caller left to the workspace's vault."""

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from runtime.containers.isolation import start_isolated
 from runtime.engine.protocol import Attached, Engine, ExitStatus
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 from runtime.sandbox.output import Output
+from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import Sandbox
 
 
 def init_message(
-    request: RunRequest, given: Mapping[str, Secret], environment: dict[str, str], ca_pem: str
-) -> bytes:
-    """The one message that the sandbox's init reads (see `sandbox_init`); `given` are its secrets."""
+    request: RunRequest,
+    parcel: Parcel,
+    given: Mapping[str, Secret],
+    environment: dict[str, str],
+    ca_pem: str,
+) -> Iterator[bytes]:
+    """The one message that the sandbox's init reads (see `sandbox_init`), in pieces; `given` are its secrets.
+
+    It is never whole in memory, and what has been sent is let go of.
+    """
     head = {
         "v": 1,
         "argv": list(request.argv),
@@ -26,23 +33,18 @@ def init_message(
         "env": {**request.env, **environment},
         "secrets": {name: secret.reveal() for name, secret in given.items()},
         "ca_pem": ca_pem,
-        "bundle": len(request.bundle),
-        "uploads": [{"name": name, "size": len(data)} for name, data in request.uploads.items()],
-        "input": len(request.input),
+        "bundle": parcel.bundle_size,
+        "uploads": [{"name": name, "size": size} for name, size in parcel.upload_sizes.items()],
+        "input": parcel.input_size,
     }
-    message = io.BytesIO()
-    message.write(json.dumps(head).encode() + b"\n")
-    message.write(request.bundle)
-    for data in request.uploads.values():
-        message.write(data)
-    message.write(request.input)
-    return message.getvalue()
+    yield json.dumps(head).encode() + b"\n"
+    yield from parcel.unpack()
 
 
 async def converse(
     engine: Engine,
     sandbox: Sandbox,
-    message: bytes,
+    message: Iterator[bytes],
     output: Output,
     on_log: Callable[[str], Awaitable[None]],
 ) -> ExitStatus:
@@ -64,9 +66,10 @@ async def converse(
     return await engine.wait(sandbox.container)
 
 
-async def _feed(attached: Attached, message: bytes) -> None:
+async def _feed(attached: Attached, message: Iterator[bytes]) -> None:
     try:
-        await attached.write(message)
+        for piece in message:
+            await attached.write(piece)
         await attached.close_stdin()
     except ConnectionError:
         return  # the container ended without reading it all; its exit status tells why

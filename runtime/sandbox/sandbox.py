@@ -11,6 +11,7 @@ from runtime.engine.protocol import Attached, EngineInfo
 from runtime.model.limits import Isolation
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
+from runtime.sandbox.parcel import Parcel
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class SandboxOrder:
 
     run_id: str
     request: RunRequest
+    """Without its bytes."""
+    parcel: Parcel
     policy: Policy
     secrets: tuple[GrantSecret, ...]
     """The request's secrets as they are delivered (`keys.placeholders.deliver`)."""

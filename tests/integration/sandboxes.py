@@ -24,6 +24,7 @@ from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 from runtime.network.slots import NetworkSlots
 from runtime.sandbox.conversation import init_message
+from runtime.sandbox.parcel import Parcel
 
 IMAGE = os.environ.get("ORCHBOX_TEST_IMAGE", "orchbox/agent-python:local")
 POOL = ipaddress.IPv4Network("10.238.8.0/24")
@@ -91,7 +92,8 @@ async def see(
         await engine.start(container)
         record = await engine.inspect(container)
         request = _request(code, limits, secrets or {})
-        await attached.write(init_message(request, request.secrets, {}, "PROXY CA\n"))
+        for piece in init_message(request, Parcel(request), request.secrets, {}, "PROXY CA\n"):
+            await attached.write(piece)
         await attached.close_stdin()
         out, err = b"", b""
         async for stream, data in attached.output():
