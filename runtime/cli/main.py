@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from runtime.cli.commands import daemon, doctor, install, policy, probe, runs, secrets, workspaces
+from runtime.cli.commands import daemon, doctor, install, policy, probe, prune, runs, secrets, workspaces
 from runtime.cli.console.output import JSON_FLAG, fail
 from runtime.cli.run import command as run
 from runtime.errors import InterruptedRunError, InvalidInputError, OrchError
@@ -32,6 +32,7 @@ cli.add_command(runs.runs)
 cli.add_command(runs.logs)
 cli.add_command(runs.egress)
 cli.add_command(runs.cancel)
+cli.add_command(prune.prune)
 cli.add_command(policy.policy)
 cli.add_command(probe.probe)
 cli.add_command(install.install)

@@ -105,6 +105,11 @@ class Client:
         """What the proxy decided for a run."""
         return list(self._json("GET", _run_path(run_id, "decisions"))["decisions"])
 
+    def prune(self, *, is_dry: bool) -> dict[str, Any]:
+        """Remove what is beyond the daemon's bounds, or only count it."""
+        timeout = httpx.Timeout(CALL_TIMEOUT_S, read=None)  # much may have to go
+        return self._json("POST", "/v1/prune", params={"dry_run": is_dry}, timeout=timeout)
+
     def ready(self) -> dict[str, Any]:
         """Ask whether agents may start: `{"ready": bool, "checks": [...]}`."""
         return self._json("GET", "/readyz")

@@ -23,6 +23,7 @@ from runtime.llm.session import LlmSessions
 from runtime.network.guard import HostGuard
 from runtime.network.slots import NetworkSlots
 from runtime.policies.catalogue import PolicyCatalogue
+from runtime.runs.retention import Retention
 from runtime.runs.service import RunService
 from runtime.runs.store import Store
 from runtime.sandbox.maker import SandboxMaker
@@ -47,6 +48,7 @@ class Daemon:
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
         self._store = Store(self._database, owner=self._installation)
         self.vault = Vault(self._database, settings.vault_keys)
+        self.retention = Retention(self._store, self.vault, settings.keep)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
@@ -82,7 +84,7 @@ class Daemon:
             llm=LlmRoutes(sessions),
         )
         self.vault.on_change = self.service.secret_changed
-        self._preparing: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
@@ -95,12 +97,15 @@ class Daemon:
             raise foreign.refusal("the daemon was not started")
         await self.service.start()
         await self.open_vault()
-        self._preparing = asyncio.create_task(self._prepare())
+        self._background = [
+            asyncio.create_task(self._prepare()),
+            asyncio.create_task(self.retention.keep()),
+        ]
 
     async def close(self) -> None:
         """End the runs and remove what was made; every step is tried."""
         steps: list[Callable[[], Awaitable[None]]] = [
-            self._stop_preparing,
+            self._stop_background,
             self.service.close,
             self._llm.close,
             self._guard.close,
@@ -123,10 +128,10 @@ class Daemon:
         except OrchError as exc:
             self._log.error("vault-shut", detail=exc.message, hint=exc.hint)
 
-    async def _stop_preparing(self) -> None:
-        if self._preparing is not None:
-            self._preparing.cancel()
-            await asyncio.gather(self._preparing, return_exceptions=True)
+    async def _stop_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _prepare(self) -> None:
         """Proxy, then guard, each kept from then on; no run starts until both are there."""

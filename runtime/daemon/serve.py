@@ -102,7 +102,7 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
         finally:
             await daemon.close()
 
-    app = make_api(daemon.service, vault=daemon.vault, lifespan=lifespan)
+    app = make_api(daemon.service, vault=daemon.vault, retention=daemon.retention, lifespan=lifespan)
     config = uvicorn.Config(
         app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )

@@ -10,11 +10,12 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from runtime.errors import InvalidInputError
+from runtime.model.retention import KeepRules
 from runtime.model.secret import Secret
 from runtime.network.slots import PREFIX_LENGTH
 from runtime.vault.source import TAKES, FileKey, KeySource, parse_key_source
@@ -57,6 +58,10 @@ class Settings:
     """ORCHBOX_VAULT_KEY; None is the file `vault.key` in `home`."""
     old_vault_key: KeySource | None = None
     """ORCHBOX_VAULT_KEY_OLD: tried where the key opens nothing, until a rotation has replaced it."""
+
+    keep: KeepRules = field(default_factory=KeepRules)
+    """ORCHBOX_KEEP_DAYS, ORCHBOX_KEEP_MIB, ORCHBOX_KEEP_AUDIT_DAYS: what is kept of finished runs and of the
+    vault's audit."""
 
     @property
     def vault_keys(self) -> tuple[KeySource, ...]:
@@ -118,6 +123,7 @@ class Settings:
             database=_database("ORCHBOX_DATABASE_URL", env),
             vault_key=_key_source("ORCHBOX_VAULT_KEY", env),
             old_vault_key=_key_source("ORCHBOX_VAULT_KEY_OLD", env),
+            keep=_keep_rules(env),
         )
 
 
@@ -182,6 +188,23 @@ def _pool(value: str) -> ipaddress.IPv4Network:
     if pool.prefixlen > PREFIX_LENGTH or not any(pool.subnet_of(known) for known in _POOL_RANGES):
         raise _bad("ORCHBOX_POOL", f"expected a private network of at least a /{PREFIX_LENGTH}")
     return pool
+
+
+def _keep_rules(env: Mapping[str, str]) -> KeepRules:
+    usual = KeepRules()
+    return KeepRules(
+        days=_count(env, "ORCHBOX_KEEP_DAYS", usual.days),
+        runs_bytes=_count(env, "ORCHBOX_KEEP_MIB", usual.runs_bytes >> 20) << 20,
+        audit_days=_count(env, "ORCHBOX_KEEP_AUDIT_DAYS", usual.audit_days),
+    )
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    """At least 1: 0 might be meant as nothing or as for ever."""
+    value = env.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
+        raise _bad(name, "expected a whole number from 1 to 999999999")
+    return int(value)
 
 
 def _addresses(name: str, value: str) -> tuple[str, ...]:

@@ -33,6 +33,12 @@ class StorePort(Protocol):
     async def fail_abandoned(self, reason: str) -> int:
         """Note that this installation is at work; fail what one left that is gone for good; how many."""
 
+    async def prune(self, before: float, max_bytes: int, *, is_dry: bool) -> tuple[int, int]:
+        """Remove finished runs that ended before this, and the oldest beyond so many bytes.
+
+        How many runs, and how many bytes they took. With `is_dry` nothing is removed.
+        """
+
     async def add_decision(self, run_id: str, line: DecisionLine) -> None:
         """Record one decision of the proxy."""
 

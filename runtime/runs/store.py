@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
+from collections.abc import Iterator
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -30,6 +32,10 @@ MAX_DECISIONS_PER_RUN = 10_000
 """Kept of one run; the proxy's own log has them all."""
 ABANDONED_S = 24 * 3600.0
 """An installation that has not been at work for so long does not come back for its runs."""
+ROW_BYTES = 1024
+"""Counted for a run beside its output and its decisions."""
+PRUNED_AT_ONCE, PRUNED_BYTES_AT_ONCE = 100, 64 << 20
+"""In one transaction."""
 _UNFINISHED = [state.value for state in RunState if not state.is_final]
 
 
@@ -116,6 +122,29 @@ class Store:
         unfinished = runs.c.state.in_(_UNFINISHED)
         return await self._execute(runs.update().where(unfinished, which).values(**values))
 
+    async def prune(self, before: float, max_bytes: int, *, is_dry: bool) -> tuple[int, int]:
+        """Remove finished runs that ended before this, and the oldest beyond so many bytes.
+
+        How many runs, and how many bytes they took. With `is_dry` nothing is removed. Other work comes
+        between the transactions, which are small.
+        """
+        ended_at = sa.func.coalesce(runs.c.finished_at, runs.c.created_at).label("ended_at")
+        finished = runs.c.state.not_in(_UNFINISHED)
+        query = (
+            sa.select(runs.c.id, runs.c.bytes, ended_at).where(finished).order_by(ended_at.desc(), runs.c.id)
+        )
+        victims, kept = [], 0
+        for row in await self._rows(query):
+            size = row["bytes"] + ROW_BYTES
+            kept += size
+            if row["ended_at"] < before or kept > max_bytes:
+                victims.append((row["id"], size))
+        for batch in [] if is_dry else _batches(victims):
+            await self._database.write(functools.partial(_remove, run_ids=batch))
+        if victims and not is_dry:
+            await self._database.forget_old_pages()
+        return len(victims), sum(size for _, size in victims)
+
     async def add_decision(self, run_id: str, line: DecisionLine) -> None:
         """Record one decision, up to a bound per run; the run's record says how many more there were."""
         seen = self._decisions.get(run_id, _Decisions())
@@ -134,3 +163,21 @@ class Store:
 
     async def _rows(self, statement: sa.Executable) -> list[Any]:
         return await self._database.read(lambda connection: list(connection.execute(statement).mappings()))
+
+
+def _batches(victims: list[tuple[str, int]]) -> Iterator[list[str]]:
+    batch, size = [], 0
+    for run_id, taken in victims:
+        batch.append(run_id)
+        size += taken
+        if len(batch) >= PRUNED_AT_ONCE or size >= PRUNED_BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _remove(connection: sa.Connection, *, run_ids: list[str]) -> None:
+    connection.execute(decisions.delete().where(decisions.c.run_id.in_(run_ids)))
+    connection.execute(outputs.delete().where(outputs.c.run_id.in_(run_ids)))
+    connection.execute(runs.delete().where(runs.c.id.in_(run_ids)))

@@ -171,6 +171,17 @@ def list_audit(connection: sa.Connection, workspace_id: str, limit: int) -> list
     return [AuditLine(**row) for row in connection.execute(query).mappings()]
 
 
+def prune_audit(connection: sa.Connection, before: float, *, is_dry: bool) -> int:
+    """Remove the lines older than this, and note that it was done; how many. With `is_dry` only count."""
+    old = audit.c.at < before
+    if is_dry:
+        return connection.execute(sa.select(sa.func.count()).select_from(audit).where(old)).scalar_one()
+    removed = connection.execute(audit.delete().where(old)).rowcount
+    if removed:
+        add_audit(connection, "prune", [None], who="retention", workspace_id=None)
+    return removed
+
+
 def _is_text(ref: str) -> bool:
     """Nothing has a name with NUL or half a surrogate pair, and asking PostgreSQL for one is an error."""
     return ref.isprintable()

@@ -127,6 +127,15 @@ class Vault:
             )
         )
 
+    async def prune_audit(self, before: float, *, is_dry: bool) -> int:
+        """Remove the audit's lines older than this, of every workspace, which is itself audited; how many.
+
+        Raises NotReadyError.
+        """
+        return await self._database.write(
+            lambda connection: rows.prune_audit(connection, before, is_dry=is_dry)
+        )
+
     async def put(
         self,
         workspace: str,

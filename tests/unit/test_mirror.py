@@ -31,6 +31,8 @@ ELSEWHERE = {
     "runtime/egress/port.py": "unit/runtime/egress/test_link.py",
     "runtime/model/limits.py": "unit/runtime/containers/test_sandbox.py",
     "runtime/model/needs.py": "unit/runtime/keys/test_settle.py",
+    "runtime/api/prune.py": "unit/runtime/cli/commands/test_prune.py",
+    "runtime/model/retention.py": "unit/runtime/runs/test_retention.py",
     "runtime/model/run.py": "unit/runtime/runs/test_store.py",
     "runtime/sandbox/sandbox.py": "unit/runtime/sandbox/test_maker.py",
     "runtime/runs/ports.py": "unit/runtime/runs/test_service.py",

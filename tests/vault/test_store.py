@@ -89,3 +89,20 @@ async def test_the_tables_are_what_the_code_thinks(place: Place):
     assert {name: {column.name for column in table.c} for name, table in thought.items()} == {
         name: columns for name, columns in made.items() if name != "alembic_version"
     }
+
+
+async def test_old_runs_are_pruned(store: Store):
+    """With their output and decisions, by age and by size; what has not ended stays."""
+    for number in range(3):
+        await store.create(run(number))
+        await store.add_decision(f"run-{number}", {"n": number})
+        await store.update(
+            run(number, state=RunState.COMPLETED, finished_at=100.0 + number, result="x" * 5000)
+        )
+    await store.create(run(9))
+
+    assert (await store.prune(101.0, 1 << 40, is_dry=True))[0] == 1
+    assert (await store.prune(101.0, 1 << 40, is_dry=False))[0] == 1
+    assert (await store.prune(0.0, 8000, is_dry=False))[0] == 1
+    assert {found.id for found in await store.recent(9)} == {"run-2", "run-9"}
+    assert await store.decisions("run-1") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -318,3 +319,17 @@ async def test_moving_to_another_key(place: Place, vault: Vault):
     assert await read(place.vault(new), "A_KEY") == {"A_KEY": VALUE}
     with pytest.raises(VaultKeyError):
         await read(place.vault(), "A_KEY")
+
+
+async def test_the_audit_is_pruned_by_age(vault: Vault):
+    """Old lines of every workspace go, which is itself on record; a dry run only counts."""
+    for name in ("A_KEY", "B_KEY"):
+        await vault.put("default", name, Secret(VALUE), who=ME)
+    later = time.time() + 1
+
+    assert await vault.prune_audit(0.0, is_dry=False) == 0
+    assert await vault.prune_audit(later, is_dry=True) == 2
+    assert [line.action for line in await vault.audit("default", 9)] == ["set", "set"]
+    assert await vault.prune_audit(later, is_dry=False) == 2
+    assert [(line.who, line.action) for line in await vault.audit("default", 9)] == [("retention", "prune")]
+    assert len(await vault.entries("default")) == 2

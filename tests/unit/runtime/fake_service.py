@@ -18,6 +18,7 @@ from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
 from runtime.model.run import Event, Run, RunError, RunRequest, RunState, RunSummary
 from runtime.runs.readiness import Check
+from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
 
 RUN_ID = "0b0e0000-0000-4000-8000-000000000001"
@@ -111,13 +112,15 @@ class FakeService:
 
 
 @contextlib.contextmanager
-def serving(service: FakeService, path: Path, vault: Vault | None = None) -> Iterator[None]:
+def serving(
+    service: FakeService, path: Path, vault: Vault | None = None, retention: RetentionPort | None = None
+) -> Iterator[None]:
     """The real API on a real unix socket, in a thread of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()  # a client that comes before the server waits in the backlog
-        app = make_api(service, vault=vault)
+        app = make_api(service, vault=vault, retention=retention)
         config = uvicorn.Config(app, http=PeerProtocol, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -48,6 +48,13 @@ class MemoryStore:
         """Nobody shares this store."""
         return 0
 
+    async def prune(self, before: float, max_bytes: int, *, is_dry: bool) -> tuple[int, int]:
+        """Remove what ended before this; each run takes one byte."""
+        old = [run.id for run in self.runs.values() if run.state.is_final and (run.finished_at or 0) < before]
+        for run_id in [] if is_dry else old:
+            del self.runs[run_id]
+        return len(old), len(old)
+
     async def add_decision(self, run_id: str, line: dict[str, Any]) -> None:
         """Keep a line."""
         self.lines.setdefault(run_id, []).append(line)

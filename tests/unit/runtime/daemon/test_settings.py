@@ -9,6 +9,7 @@ import pytest
 
 from runtime.daemon.settings import SHIPPED_POLICIES, Settings
 from runtime.errors import InvalidInputError
+from runtime.model.retention import KeepRules
 from runtime.vault.source import FileKey
 
 
@@ -30,6 +31,21 @@ def test_defaults(uid: int, home: str, run_dir: str, monkeypatch: pytest.MonkeyP
     assert found.policy_dirs == (SHIPPED_POLICIES,)
     assert found.site_policy is None
     assert found.image("proxy") == "orchbox/proxy:local"
+
+
+def test_what_is_kept():
+    """Thirty days and 10 GiB of runs, a year of the audit; each by its variable."""
+    assert Settings.from_env({"HOME": "/x"}).keep == KeepRules(30, 10 << 30, 365)
+    env = {"ORCHBOX_KEEP_DAYS": "7", "ORCHBOX_KEEP_MIB": "1", "ORCHBOX_KEEP_AUDIT_DAYS": "3650"}
+    assert Settings.from_env({"HOME": "/x", **env}).keep == KeepRules(7, 1 << 20, 3650)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "x", "1" * 10, "\u0661"])
+@pytest.mark.parametrize("name", ["ORCHBOX_KEEP_DAYS", "ORCHBOX_KEEP_MIB", "ORCHBOX_KEEP_AUDIT_DAYS"])
+def test_a_bound_that_is_none_is_refused(name: str, value: str):
+    """Nothing is removed on a misreading."""
+    with pytest.raises(InvalidInputError, match=name):
+        Settings.from_env({"HOME": "/x", name: value})
 
 
 def test_every_variable_counts(tmp_path: Path):

@@ -17,6 +17,7 @@ from runtime.errors import OrchError
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs import store as store_module
+from runtime.runs import tables
 from runtime.runs.store import Store
 from runtime.runs.tables import installations, runs
 
@@ -165,6 +166,73 @@ async def test_an_end_that_is_written_twice_is_one(store: Store):
         await store.update(done)
 
     assert await store.get("run-1") == done
+
+
+async def ended(store: Store, number: int, finished_at: float, result: object = None, **more: object) -> None:
+    """A run that has ended, with a decision."""
+    await store.create(run(number))
+    await store.add_decision(f"run-{number}", {"n": number})
+    values = {"state": RunState.COMPLETED, "finished_at": finished_at, "result": result, **more}
+    await store.update(run(number, **values))
+
+
+async def ids(store: Store) -> set[str]:
+    """The runs that there are."""
+    return {found.id for found in await store.recent(10_000)}
+
+
+@pytest.mark.parametrize("is_dry", [True, False])
+async def test_old_runs_are_pruned_with_all_they_have(store: Store, *, is_dry: bool):
+    """By the time of their end; what has not ended stays however old it is."""
+    await ended(store, 1, finished_at=10.0)
+    await ended(store, 2, finished_at=99.0, state=RunState.FAILED)
+    await ended(store, 3, finished_at=100.0)
+    for number, state in ((4, RunState.QUEUED), (5, RunState.STARTING), (6, RunState.RUNNING)):
+        await store.create(run(number, created_at=1.0, state=state))
+        await store.add_decision(f"run-{number}", {"n": number})
+
+    count, size = await store.prune(100.0, 1 << 40, is_dry=is_dry)
+
+    assert count == 2
+    assert size > 2 * store_module.ROW_BYTES
+    gone = set() if is_dry else {"run-1", "run-2"}
+    assert await ids(store) == {f"run-{n}" for n in range(1, 7)} - gone
+    left = await store._rows(sa.select(tables.decisions.c.run_id))
+    assert {row["run_id"] for row in left} == {f"run-{n}" for n in range(1, 7)} - gone
+    left = await store._rows(sa.select(tables.outputs.c.run_id))
+    assert {row["run_id"] for row in left} == {"run-1", "run-2", "run-3"} - gone
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+async def test_the_oldest_go_beyond_a_size(store: Store, room: int):
+    """The newest are kept as far as there is room; results and decisions count."""
+    for number in range(3):
+        await ended(store, number, finished_at=100.0 + number, result="x" * 10_000)
+    await store.create(run(9, state=RunState.RUNNING))
+
+    await store.prune(0.0, room * 12_000 + 500, is_dry=False)
+
+    assert await ids(store) == {"run-9", *[f"run-{n}" for n in range(3)][3 - room :]}
+
+
+async def test_many_runs_are_pruned_in_small_steps(store: Store, monkeypatch: pytest.MonkeyPatch):
+    """Other work comes between: no transaction removes more than a number and a size."""
+    monkeypatch.setattr(store_module, "PRUNED_AT_ONCE", 3)
+    monkeypatch.setattr(store_module, "PRUNED_BYTES_AT_ONCE", 10_000)
+    steps: list[list[str]] = []
+    remove = store_module._remove
+
+    def note(connection: sa.Connection, *, run_ids: list[str]) -> None:
+        steps.append(run_ids)
+        remove(connection, run_ids=run_ids)
+
+    monkeypatch.setattr(store_module, "_remove", note)
+    for number in range(10):
+        await ended(store, number, finished_at=float(number), result="x" * (9_000 if number == 9 else 1))
+
+    assert (await store.prune(1e9, 1 << 40, is_dry=False))[0] == 10
+    assert [len(step) for step in steps] == [1, 3, 3, 3]
+    assert await ids(store) == set()
 
 
 async def test_decisions_keep_their_order_and_bound(store: Store, monkeypatch: pytest.MonkeyPatch):
