@@ -80,6 +80,7 @@ class Daemon:
             policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy),
             instance=instance,
             installation=self._installation,
+            memory_percent=settings.memory_percent,
             vault=self.vault,
             llm=LlmRoutes(sessions),
         )

@@ -22,6 +22,7 @@ from runtime.vault.source import TAKES, FileKey, KeySource, parse_key_source
 
 SHIPPED_POLICIES = Path(__file__).resolve().parents[2] / "policies"
 DEFAULT_POOL = "10.231.0.0/16"
+DEFAULT_MEMORY_PERCENT = 80
 _POOL_RANGES = tuple(
     ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
@@ -62,6 +63,9 @@ class Settings:
     keep: KeepRules = field(default_factory=KeepRules)
     """ORCHBOX_KEEP_DAYS, ORCHBOX_KEEP_MIB, ORCHBOX_KEEP_AUDIT_DAYS: what is kept of finished runs and of the
     vault's audit."""
+
+    memory_percent: int = DEFAULT_MEMORY_PERCENT
+    """ORCHBOX_MEMORY_PERCENT: the share of the engine's memory that the limits of all sandboxes may reach."""
 
     @property
     def vault_keys(self) -> tuple[KeySource, ...]:
@@ -124,6 +128,7 @@ class Settings:
             vault_key=_key_source("ORCHBOX_VAULT_KEY", env),
             old_vault_key=_key_source("ORCHBOX_VAULT_KEY_OLD", env),
             keep=_keep_rules(env),
+            memory_percent=_count(env, "ORCHBOX_MEMORY_PERCENT", DEFAULT_MEMORY_PERCENT, most=1000),
         )
 
 
@@ -199,11 +204,11 @@ def _keep_rules(env: Mapping[str, str]) -> KeepRules:
     )
 
 
-def _count(env: Mapping[str, str], name: str, default: int) -> int:
+def _count(env: Mapping[str, str], name: str, default: int, *, most: int = 999_999_999) -> int:
     """At least 1: 0 might be meant as nothing or as for ever."""
     value = env.get(name) or str(default)
-    if not re.fullmatch(r"[0-9]{1,9}", value) or int(value) == 0:
-        raise _bad(name, "expected a whole number from 1 to 999999999")
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
+        raise _bad(name, f"expected a whole number from 1 to {most}")
     return int(value)
 
 

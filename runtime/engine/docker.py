@@ -79,7 +79,12 @@ def engine_info(data: Mapping[str, Any]) -> EngineInfo:
     """From `GET /info`; a security option is `name=apparmor`, others follow its name after a comma."""
     secured = {str(option).partition(",")[0] for option in data.get("SecurityOptions") or ()}
     runtimes = frozenset(data.get("Runtimes") or ())
-    return EngineInfo(data["ServerVersion"], runtimes, has_apparmor="name=apparmor" in secured)
+    return EngineInfo(
+        data["ServerVersion"],
+        runtimes,
+        has_apparmor="name=apparmor" in secured,
+        memory_bytes=int(data.get("MemTotal") or 0),
+    )
 
 
 def _explain(exc: docker.errors.APIError) -> str:

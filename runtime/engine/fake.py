@@ -67,12 +67,13 @@ class FakeEngine:
         *,
         runtimes: frozenset[str] = frozenset({"runc"}),
         has_apparmor: bool = False,
+        memory_bytes: int = 64 << 30,
         marks: Mapping[str, str] | None = None,
     ) -> None:
         self._images = dict(images)
         self.marks = dict(marks or {})
         """Labels on all that is made."""
-        self._info = EngineInfo("0-fake", runtimes, has_apparmor)
+        self._info = EngineInfo("0-fake", runtimes, has_apparmor, memory_bytes)
         self.broken_runtimes: set[str] = set()
         """Listed, but their program does not start."""
         self.swapped_runtime: str | None = None

@@ -23,6 +23,8 @@ class EngineInfo:
     version: str
     runtimes: frozenset[str]
     has_apparmor: bool = False
+    memory_bytes: int = 0
+    """Of its host; 0 where it does not say."""
 
 
 ISOLATED_GATEWAYS_SINCE = 28

@@ -119,7 +119,8 @@ class Event:
     """One line of a run's story, numbered from 1 in order.
 
     `kind` is `state` {state}, `log` {text}, `decision` {a decision line}, `result` {result},
-    `error` {code, message, error_class, exit_code}, one of the LLM router's, or `omitted` {kind: how many
+    `error` {code, message, error_class, exit_code}, `waiting` {ahead: how many
+    wait before it}, one of the LLM router's, or `omitted` {kind: how many
     events of it were too many to be kept}.
     """
 

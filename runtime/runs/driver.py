@@ -17,6 +17,7 @@ from runtime.keys.redactor import Redactor
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
+from runtime.runs.admission import Ticket
 from runtime.runs.ends import CANCELLED, GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, Ends
 from runtime.runs.ports import LlmPort
 from runtime.runs.records import RunRecord
@@ -55,21 +56,32 @@ class RunDriver:
         self._llm = llm
         self._log = structlog.get_logger()
 
-    async def drive(self, order: SandboxOrder, record: RunRecord) -> None:
+    async def drive(self, order: SandboxOrder, record: RunRecord, ticket: Ticket) -> None:
         """Run to the end and record it; the task that `ends` watches. Never raises."""
-        limits = order.request.limits
-        redact = Redactor(secret.reveal() for secret in order.request.secrets.values())
-        output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
-        outcome = await self._run(order, record, output)
+        output: Output | None = None
+        try:
+            limits = order.request.limits
+            redact = Redactor(secret.reveal() for secret in order.request.secrets.values())
+            output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
+            outcome = await self._run(order, record, output, ticket)
+        except Exception as exc:  # noqa: BLE001 - a run always reaches a final state
+            outcome = self._failed(order.run_id, exc)
+        ticket.leave()
         order.parcel.drop()
         self._ends.leave(order.run_id)
         await uninterrupted(self._finish(order.run_id, record, outcome, output))
 
-    async def _run(self, order: SandboxOrder, record: RunRecord, output: Output) -> Outcome:
+    def _failed(self, run_id: str, exc: Exception, result: object | None = None) -> Outcome:
+        self._log.error("run-failed", run=run_id, error=type(exc).__name__)
+        error = RunError(InternalError.code, "the runner failed; its log names the run")
+        return Outcome(RunState.FAILED, error, result)
+
+    async def _run(self, order: SandboxOrder, record: RunRecord, output: Output, ticket: Ticket) -> Outcome:
         """From its first step to its sandbox's removal. Never raises: whatever happens is an outcome."""
         result: object | None = None
         try:
             self._ends.begin(order.run_id)
+            await self._wait_for_turn(record, ticket)
             await record.advance(RunState.STARTING)
             order = self._open_llm(order, record)
             async with self._maker.sandbox(order) as sandbox:
@@ -86,10 +98,14 @@ class RunDriver:
         except OrchError as exc:
             return Outcome(RunState.FAILED, RunError(InternalError.code, output.redact(exc.message)), result)
         except Exception as exc:  # noqa: BLE001 - a run always reaches a final state
-            self._log.error("run-failed", run=order.run_id, error=type(exc).__name__)
-            error = RunError(InternalError.code, "the runner failed; its log names the run")
-            return Outcome(RunState.FAILED, error, result)
+            return self._failed(order.run_id, exc, result)
         return outcome
+
+    async def _wait_for_turn(self, record: RunRecord, ticket: Ticket) -> None:
+        """The run stays `queued`, and says how many are before it, until there is memory for it."""
+        if (ahead := ticket.ahead) is not None:
+            await record.tell("waiting", {"ahead": ahead})
+        await ticket.admitted()
 
     def _open_llm(self, order: SandboxOrder, record: RunRecord) -> SandboxOrder:
         """With the LLM router in its policy, for an agent that has a chain."""
@@ -167,14 +183,23 @@ class RunDriver:
             talking.cancel()
             await asyncio.gather(talking, return_exceptions=True)
 
-    async def _finish(self, run_id: str, record: RunRecord, outcome: Outcome, output: Output) -> None:
+    async def _finish(self, run_id: str, record: RunRecord, outcome: Outcome, output: Output | None) -> None:
         try:
             if self._llm is not None:
                 await self._llm.close(run_id)
         except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
             self._log.error("llm-not-closed", run=run_id, error=type(exc).__name__)
         try:
-            await record.finish(outcome, stdout=output.stdout[:MAX_STDOUT_CHARS], stderr=output.stderr)
+            stdout, stderr = self._texts(run_id, output)
+            await record.finish(outcome, stdout=stdout, stderr=stderr)
         finally:
             self._ends.forget(run_id)
             self._live.forget(run_id)
+
+    def _texts(self, run_id: str, output: Output | None) -> tuple[str, str]:
+        """What is recorded of stdout and stderr: nothing where it cannot be masked."""
+        try:
+            return (output.stdout[:MAX_STDOUT_CHARS], output.stderr) if output is not None else ("", "")
+        except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
+            self._log.error("output-not-kept", run=run_id, error=type(exc).__name__)
+            return "", ""

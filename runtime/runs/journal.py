@@ -30,7 +30,7 @@ MAX_FINISHED_BYTES = 64 << 20
 """What the events of finished runs may take together."""
 OMITTED = "omitted"
 """The kind of the event that says how many of each kind are missing."""
-_OWN = frozenset({"state", "error", "result", OMITTED})
+_OWN = frozenset({"state", "waiting", "error", "result", OMITTED})
 """Kinds that the runner tells, a handful for each run: never dropped."""
 
 

@@ -21,6 +21,7 @@ from runtime.keys.settle import settle, wanted
 from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
+from runtime.runs.admission import Admission
 from runtime.runs.driver import RunDriver
 from runtime.runs.ends import CANCELLED, GUARD_LOST, PROXY_LOST, Ends
 from runtime.runs.ports import LlmPort, StorePort, VaultPort
@@ -45,6 +46,7 @@ class RunService:
         policies: Callable[[str], Policy],
         instance: str,
         installation: str,
+        memory_percent: int,
         vault: VaultPort | None = None,
         llm: LlmPort | None = None,
     ) -> None:
@@ -57,6 +59,7 @@ class RunService:
         self._vault = vault
         self._live = LiveSecrets()
         self._ends = Ends()
+        self._admission = Admission(percent=memory_percent)
         self._records = Records(store)
         self._readiness = Readiness(engine, link, guard, lambda: maker.proxy_container)
         self._driver = RunDriver(
@@ -135,8 +138,17 @@ class RunService:
             state=RunState.QUEUED,
             created_at=time.time(),
         )
-        record = await self._records.open(run)
-        self._ends.watch(run.id, asyncio.create_task(self._driver.drive(order, record)))
+        ticket = self._admission.queue(
+            memory_bytes=order.request.limits.memory_bytes,
+            payload_bytes=order.parcel.held_bytes,
+            host_bytes=order.engine.memory_bytes,
+        )
+        try:
+            record = await self._records.open(run)
+        except BaseException:
+            ticket.leave()
+            raise
+        self._ends.watch(run.id, asyncio.create_task(self._driver.drive(order, record, ticket)))
         return run
 
     async def secret_changed(self, workspace: Collection[str], name: str, value: Secret | None) -> None:

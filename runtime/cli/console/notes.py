@@ -19,6 +19,8 @@ def note_of(kind: str, data: Mapping[str, Any]) -> str | None:
     if kind == "fallback_transition":
         then = f"trying {data['to']}" if data["to"] else "nothing is left to try"
         return f"llm: {data['from']} failed ({data['reason']}), {then}"
+    if kind == "waiting":
+        return f"waiting for memory: {data['ahead']} runs wait before this one"
     if kind == "omitted":
         missing = ", ".join(f"{count} {name}" for name, count in data.items() if name != "at")
         return f"too many events to be kept, so these are missing: {missing}"

@@ -130,6 +130,7 @@ def build(engine: FakeEngine) -> World:
         policies=policies,
         instance="default",
         installation=INSTALLATION,
+        memory_percent=100,
         vault=vault,
     )
     return World(engine, link, store, guard, service, vault)

@@ -48,6 +48,15 @@ def test_a_bound_that_is_none_is_refused(name: str, value: str):
         Settings.from_env({"HOME": "/x", name: value})
 
 
+@pytest.mark.parametrize("value", ["0", "1001", "80%", "0.8"])
+def test_a_share_of_memory_is_a_percentage(value: str):
+    """Over a hundred is allowed, since limits are not use."""
+    assert Settings.from_env({"HOME": "/x"}).memory_percent == 80
+    assert Settings.from_env({"HOME": "/x", "ORCHBOX_MEMORY_PERCENT": "1000"}).memory_percent == 1000
+    with pytest.raises(InvalidInputError, match="ORCHBOX_MEMORY_PERCENT"):
+        Settings.from_env({"HOME": "/x", "ORCHBOX_MEMORY_PERCENT": value})
+
+
 def test_every_variable_counts(tmp_path: Path):
     """The environment wins over every default."""
     site = tmp_path / "site.yaml"

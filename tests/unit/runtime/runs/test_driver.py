@@ -276,3 +276,39 @@ async def test_a_step_that_cannot_be_recorded_ends_the_run(
     )
     assert not [call for call in world.engine.calls if call.startswith("start ")]
     world.assert_nothing_left()
+
+
+@pytest.mark.parametrize("part", ["Redactor", "Output"])
+async def test_a_run_ends_even_where_nothing_could_be_made_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch, part: str
+):
+    """What fails before the first step fails the run, which is recorded, and leaves nothing."""
+
+    def fail(*_arguments: object, **_more: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(f"runtime.runs.driver.{part}", fail)
+    world.agent = answer
+    run = await asyncio.wait_for(world.run(), 10)
+
+    assert (run.state, run.error and run.error.code) == (RunState.FAILED, "INTERNAL_ERROR")
+    assert world.store.runs[run.id] == run
+    world.assert_nothing_left()
+
+
+async def test_a_run_ends_even_where_its_output_cannot_be_masked(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """Its end is recorded without the text, which might hold a secret."""
+
+    async def spoil(process: FakeProcess, head: dict[str, Any]) -> int:
+        process.write(STDERR, b"a log\n")
+        monkeypatch.setattr("runtime.sandbox.output.Output.stderr", property(lambda _self: 1 / 0))
+        return 0
+
+    world.agent = spoil
+    run = await asyncio.wait_for(world.run(), 10)
+
+    assert run.state is RunState.FAILED
+    assert (run.stdout, run.stderr) == ("", "")
+    world.assert_nothing_left()
