@@ -18,6 +18,7 @@ from runtime.errors import ConflictError, InvalidInputError, NotFoundError
 from runtime.keys.live import LiveSecrets
 from runtime.keys.placeholders import deliver
 from runtime.keys.settle import settle, wanted
+from runtime.model.reserved_names import is_reserved
 from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
 from runtime.model.secret import Secret
 from runtime.network.guard import HostGuard
@@ -27,6 +28,7 @@ from runtime.runs.ends import CANCELLED, GUARD_LOST, PROXY_LOST, Ends
 from runtime.runs.ports import LlmPort, StorePort, VaultPort
 from runtime.runs.readiness import Check, Readiness
 from runtime.runs.records import Records
+from runtime.sandbox.conversation import check_head
 from runtime.sandbox.maker import SandboxMaker
 from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import SandboxOrder
@@ -93,6 +95,7 @@ class RunService:
 
     async def create(self, request: RunRequest) -> Run:
         """Start a run in the background; everything that can be refused at once is refused here."""
+        check_names(request)
         engine = await self._readiness.require()
         # In a thread: a `registry:` rule asks pip or npm for its configuration.
         policy = await asyncio.to_thread(self._policies, request.policy_name)
@@ -114,6 +117,7 @@ class RunService:
     ) -> SandboxOrder:
         """What the sandbox is made of. Raises InvalidInputError for a secret that cannot be delivered."""
         request, parcel = Parcel.out_of(await self._settle(run_id, request))
+        check_head(request, parcel, policy.upstream_ca_pem or "")
         delivered = deliver(request.secrets, brokered_names(policy))
         return SandboxOrder(run_id, request, parcel, policy, delivered, engine)
 
@@ -179,3 +183,14 @@ class RunService:
     async def decisions(self, run_id: str) -> list[DecisionLine]:
         """The proxy's decisions on this run. Raises NotFoundError."""
         return await self._records.decisions(run_id)
+
+
+def check_names(request: RunRequest) -> None:
+    """Refuse variables that are the sandbox's own. Raises InvalidInputError naming them."""
+    names = {*request.env, *request.secrets, *wanted(request.needs)}
+    if reserved := sorted(name for name in names if is_reserved(name)):
+        raise InvalidInputError(
+            f"{', '.join(reserved[:5])}: no run may set this in a sandbox, where it decides which code is"
+            " loaded, whom clients trust or which way they go out",
+            hint="give the secret or variable another name, in the agent's manifest too",
+        )

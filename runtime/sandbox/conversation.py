@@ -8,11 +8,16 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from runtime.containers.isolation import start_isolated
 from runtime.engine.protocol import Attached, Engine, ExitStatus
+from runtime.errors import InvalidInputError
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 from runtime.sandbox.output import Output
 from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import Sandbox
+from runtime.sandbox.sandbox_init import MAX_HEAD_BYTES
+
+HEAD_ROOM_BYTES = 256 << 10
+"""For what the daemon adds to it: the proxy's address and certificate, and placeholders for short values."""
 
 
 def init_message(
@@ -26,6 +31,28 @@ def init_message(
 
     It is never whole in memory, and what has been sent is let go of.
     """
+    yield _head(request, parcel, given, environment, ca_pem)
+    yield from parcel.unpack()
+
+
+def check_head(request: RunRequest, parcel: Parcel, upstream_ca_pem: str) -> None:
+    """Refuse a command, environment and secrets that the init does not read. Raises InvalidInputError."""
+    size = len(_head(request, parcel, request.secrets, {}, upstream_ca_pem))
+    if size > MAX_HEAD_BYTES - HEAD_ROOM_BYTES:
+        raise InvalidInputError(
+            f"the run's command, environment and secrets take {size >> 10} KiB, of at most"
+            f" {(MAX_HEAD_BYTES - HEAD_ROOM_BYTES) >> 10} KiB",
+            hint="put large values into the input or the agent's files",
+        )
+
+
+def _head(
+    request: RunRequest,
+    parcel: Parcel,
+    given: Mapping[str, Secret],
+    environment: dict[str, str],
+    ca_pem: str,
+) -> bytes:
     head = {
         "v": 1,
         "argv": list(request.argv),
@@ -37,8 +64,7 @@ def init_message(
         "uploads": [{"name": name, "size": size} for name, size in parcel.upload_sizes.items()],
         "input": parcel.input_size,
     }
-    yield json.dumps(head).encode() + b"\n"
-    yield from parcel.unpack()
+    return json.dumps(head).encode() + b"\n"
 
 
 async def converse(

@@ -36,6 +36,11 @@ JAVA_ROOTS = Path("/etc/ssl/certs/java/cacerts")
 """Where a JDK of the distribution looks; our images lead it to a file beside CA_BUNDLE."""
 NODE_PROXY = Path("/opt/orchbox/node-proxy.cjs")
 
+PR_SET_DUMPABLE = 4
+"""linux/prctl.h; exec sets it back."""
+MAX_HEAD_BYTES = 4 << 20
+"""Of the message's first line."""
+
 SETUP_FAILED = 97
 """Exit status: the agent's own set-up (pip, npm) failed before its code ran."""
 BAD_MESSAGE = 98
@@ -68,13 +73,19 @@ def read_exactly(stream: io.RawIOBase, size: int) -> bytes:
     return b"".join(parts)
 
 
-def read_line(stream: io.RawIOBase, limit: int = 4 << 20) -> bytes:
+class TooLongError(ValueError):
+    """The head is longer than is read."""
+
+
+def read_line(stream: io.RawIOBase, limit: int = MAX_HEAD_BYTES) -> bytes:
     """Read to the newline, byte by byte, so that nothing behind it is taken."""
     line = bytearray()
     while not line.endswith(b"\n"):
         byte = stream.read(1)
-        if not byte or len(line) >= limit:
+        if not byte:
             raise EOFError("the message ended early")
+        if len(line) >= limit:
+            raise TooLongError(f"command, environment and secrets take more than {limit >> 20} MiB together")
         line += byte
     return bytes(line)
 
@@ -174,14 +185,29 @@ def receive(stdin: io.RawIOBase) -> tuple[dict[str, Any], bytes, dict[str, str]]
         environment.pop(name, None)
     if NODE_PROXY.exists():
         environment["NODE_OPTIONS"] = f"--require {NODE_PROXY}"
-    save_secrets(message["secrets"])
     os.chdir(HOME)
     return message, data, environment
 
 
+def hide_memory() -> None:
+    """Keep processes of the same user out of this one's memory and descriptors, until it becomes the agent.
+
+    Raises OSError where the kernel refuses.
+    """
+    import ctypes  # noqa: PLC0415 - 6 ms, and most agents have no set-up
+
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
 def set_up(argv: list[str], environment: dict[str, str]) -> bool:
-    """Run the agent's own set-up, without its secrets and its input; whether it succeeded."""
+    """Run the agent's own set-up, without its secrets and its input; whether it succeeded.
+
+    It runs as the agent's user, so what this process holds is hidden from it, and the secrets' file is not
+    there yet.
+    """
     try:
+        hide_memory()
         done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=2, check=False)
     except OSError as exc:
         sys.stderr.write(f"orchbox: {argv[0]} could not be started: {exc.strerror}\n")
@@ -197,11 +223,17 @@ def main() -> int:
         message, data, environment = receive(io.FileIO(0, closefd=False))
         argv, setup_argv = message["argv"], message["setup_argv"]
     except (EOFError, OSError, ValueError, KeyError, TypeError, tarfile.TarError) as exc:
-        sys.stderr.write(f"orchbox: the sandbox could not be set up: {type(exc).__name__}\n")
+        why = str(exc) if isinstance(exc, (EOFError, TooLongError)) else type(exc).__name__
+        sys.stderr.write(f"orchbox: the sandbox could not be set up: {why}\n")
         return BAD_MESSAGE
     if setup_argv and not set_up(setup_argv, environment):
         return SETUP_FAILED
     environment.update(message["secrets"])
+    try:
+        save_secrets(message["secrets"])
+    except OSError as exc:  # something of the set-up stands in its place
+        sys.stderr.write(f"orchbox: the secrets could not be handed over: {exc.strerror}\n")
+        return BAD_MESSAGE
     try:
         give_stdin(data)
         os.execvpe(argv[0], argv, environment)  # noqa: S606 - becoming the agent is the point

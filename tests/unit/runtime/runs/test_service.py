@@ -153,3 +153,41 @@ async def test_a_service_without_a_vault_has_what_was_given(world: World):
     _, head = await heads(world, needs=Needs(required=("ONE",)), secrets={"ONE": Secret("given-one")})
 
     assert head["secrets"] == {"ONE": "given-one"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"secrets": {"LD_PRELOAD": Secret("/tmp/evil.so")}}, "LD_PRELOAD"),
+        ({"needs": Needs(required=("NODE_OPTIONS",))}, "NODE_OPTIONS"),
+        ({"needs": Needs(optional=("HTTPS_PROXY", "A_KEY"))}, "HTTPS_PROXY"),
+        ({"env": {"https_proxy": "http://other:1"}}, "https_proxy"),
+        ({"env": {"PATH": "/tmp"}, "secrets": {"SSL_CERT_FILE": Secret("x")}}, "PATH, SSL_CERT_FILE"),
+    ],
+)
+async def test_variables_of_the_sandbox_are_nobodys_to_set(world: World, changes: dict[str, Any], named: str):
+    """Refused at once, named, with a remedy and without a value; whether given, declared or in the vault."""
+    world.vault.workspaces["default"] = {"NODE_OPTIONS": "--require ./x", "HTTPS_PROXY": "http://other:1"}
+
+    with pytest.raises(InvalidInputError, match=f"^{named}: no run may set this") as told:
+        await world.service.create(request(**changes))
+
+    assert "another name" in (told.value.hint or "")
+    assert "evil" not in told.value.message
+    assert world.store.runs == {}
+    assert world.vault.reads == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"env": {"A": "x" * (4 << 20)}},
+        {"secrets": {f"KEY_{n}": Secret("x" * 16_000) for n in range(300)}},
+        {"argv": ("sh", "-c", "\u00fc" * 700_000)},
+    ],
+)
+async def test_a_head_that_no_init_reads_is_refused_at_once(world: World, changes: dict[str, Any]):
+    """Not in the sandbox, as an error of the agent's."""
+    with pytest.raises(InvalidInputError, match="command, environment and secrets take"):
+        await world.service.create(request(**changes))
+    assert world.store.runs == {}

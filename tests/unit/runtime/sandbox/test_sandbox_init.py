@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -52,11 +53,13 @@ class Init:
     """A folder that stands for the sandbox's root."""
 
     root: Path
+    prefix: tuple[str, ...] = ()
+    """A command that starts it."""
 
     def send(self, raw: bytes, *, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run the init on these bytes."""
         return subprocess.run(
-            [sys.executable, "-c", START, str(self.root)],
+            [*self.prefix, sys.executable, "-c", START, str(self.root)],
             input=raw,
             capture_output=True,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(Path.cwd()), **(env or {})},
@@ -236,6 +239,62 @@ def test_set_up_runs_before_without_secrets_and_input(init: Init):
     )
     assert done.stderr == b"to the log False ''\n"
     assert done.stdout == b"made\nin"
+
+
+LOOK = """
+import glob, os, sys
+found = []
+for name in [*glob.glob("{root}/run/**", recursive=True), *glob.glob("/proc/[0-9]*/environ"),
+             *glob.glob(f"/proc/{{os.getppid()}}/fd/*"), f"/proc/{{os.getppid()}}/mem"]:
+    try:
+        with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+            if not name.endswith("/mem"):
+                found += [name] if b"s3cret-value" in file.read(1 << 20) else []
+                continue
+            for line in open(f"/proc/{{os.getppid()}}/maps"):
+                first, last = (int(part, 16) for part in line.split()[0].split("-"))
+                if "r" in line.split()[1] and "[v" not in line:
+                    file.seek(first)
+                    found += [name] if b"s3cret-value" in file.read(last - first) else []
+    except (OSError, ValueError, OverflowError):
+        continue
+print("seen:", found, file=sys.stderr)
+"""
+
+
+def test_set_up_finds_the_secrets_nowhere(init: Init):
+    """Not in the file, which is not there yet, nor in the init's memory, environment or descriptors."""
+    if os.geteuid() == 0:  # which may look into everything, unlike an agent
+        if shutil.which("setpriv") is None:
+            pytest.skip("no setpriv")
+        init.prefix = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    done = init.run(
+        setup_argv=[sys.executable, "-c", LOOK.format(root=init.root)],
+        secrets={"KEY": "s3cret-value"},
+        argv=["sh", "-c", f"echo $KEY; cat {init.root}/run/secrets/env"],
+    )
+
+    assert done.stderr == b"seen: []\n"
+    assert done.stdout == b's3cret-value\nKEY="s3cret-value"\n'
+
+
+@pytest.mark.parametrize("place", ["file", "folder"])
+def test_set_up_cannot_stand_in_the_secrets_place(init: Init, place: str):
+    """A file that it left there is never written into or taken for ours."""
+    target = init.root / "run/secrets/env"
+    make = f"mkdir -p {target.parent}; touch {target}" if place == "file" else f"mkdir -p {target}"
+    done = init.run(setup_argv=["sh", "-c", make], secrets={"KEY": "s"}, argv=["echo", "started"])
+
+    assert (done.returncode, done.stdout) == (BAD_MESSAGE, b"")
+    assert b"the secrets could not be handed over" in done.stderr
+
+
+def test_a_head_that_is_too_long_says_so(init: Init):
+    """In one sentence that names what is too large."""
+    done = init.run(secrets={"KEY": "x" * (4 << 20)})
+
+    assert done.returncode == BAD_MESSAGE
+    assert b"environment and secrets take more than 4 MiB" in done.stderr
 
 
 def test_set_up_that_fails_ends_it(init: Init):
