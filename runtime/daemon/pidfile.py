@@ -31,24 +31,38 @@ def held(path: Path) -> Iterator[None]:
 
     Raises ConflictError when another one does, NotReadyError when it cannot be written.
     """
+    fd = _locked(path)
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    except OSError as exc:
-        raise NotReadyError(
-            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
-        ) from None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise ConflictError(f"a daemon is already running (pid file {path})", hint="orch down") from None
-    try:
-        os.ftruncate(fd, 0)
-        os.write(fd, str(os.getpid()).encode())
+        pid = str(os.getpid()).encode()
+        os.pwrite(fd, pid, 0)  # before it is cut to size: it is at no moment empty under a lock
+        os.ftruncate(fd, len(pid))
         yield
     finally:
         with contextlib.suppress(OSError):
             path.unlink()
+        os.close(fd)
+
+
+def _locked(path: Path) -> int:
+    """The file's descriptor, with its lock: of the file that has the name now.
+
+    One that was opened before its holder unlinked it is nobody's any more.
+    """
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as exc:
+            raise NotReadyError(
+                f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
+            ) from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise ConflictError(f"a daemon is already running (pid file {path})", hint="orch down") from None
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(fd), path.stat(follow_symlinks=False)):
+                return fd
         os.close(fd)
 
 

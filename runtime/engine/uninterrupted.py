@@ -7,10 +7,16 @@ from collections.abc import Awaitable
 
 
 async def uninterrupted[T](work: Awaitable[T]) -> T:
-    """Await `work` to its end. A cancellation waits for that end, and goes on then."""
+    """Await `work` to its end. A cancellation, or any number of them, waits for that end and goes on then."""
     task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.gather(task, return_exceptions=True)
-        raise
+    was_cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            was_cancelled = True
+    if not was_cancelled:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # the cancellation is what is told
+    raise asyncio.CancelledError

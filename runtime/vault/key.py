@@ -26,12 +26,14 @@ def first(source: KeySource) -> aead.Aead:
     return key_file.make_or_read(source.path).aead if isinstance(source, FileKey) else current(source)
 
 
-def renewed(source: KeySource) -> aead.Aead:
+def renewed(source: KeySource, *, wrapped: bytes) -> aead.Aead:
     """The key after a rotation: a file gets a new one; a variable and a KMS are their operator's to change.
 
-    Raises VaultKeyError.
+    A key that opens `wrapped`, the vault's key set as it is, stays. Raises VaultKeyError.
     """
-    return key_file.add_primary(source.path).aead if isinstance(source, FileKey) else current(source)
+    if isinstance(source, FileKey):
+        return key_file.add_primary(source.path, wrapped=wrapped).aead
+    return current(source)
 
 
 def wrap(keys: Keyset, key: aead.Aead, source: KeySource) -> bytes:

@@ -1,4 +1,8 @@
-"""The key in a file: its owner's alone (0600), made once, only ever extended, never half written."""
+"""The key in a file: its owner's alone (0600), made once, never half written; a rotation adds a key to it.
+
+The newest keys are kept, up to a number, and the one that opens the vault as it is: what a thousand rotations
+ago was backed up opens with the key file of that time only.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ from runtime.plain_file import open_plain
 from runtime.vault.keyset import Keyset, KeysetError
 
 MAX_BYTES = 1 << 20
+MAX_KEYS = 1000
+"""Each is 306 bytes."""
+_DRAFT = ".vault-key-"
 LOST = "put the key back from its backup; without it the secrets are lost and must be set again"
 
 
@@ -35,19 +42,36 @@ def read(path: Path) -> Keyset:
 def make_or_read(path: Path) -> Keyset:
     """The file's key, or a fresh one where there is no file. Raises VaultKeyError."""
     if not path.exists():
-        with _explained(path), _draft(path, Keyset.new()) as draft, contextlib.suppress(FileExistsError):
-            os.link(draft, path)  # unlike rename, it never takes another daemon's place
+        with _explained(path), _exclusive(path), _draft(path, Keyset.new()) as draft:
+            with contextlib.suppress(FileExistsError):
+                os.link(draft, path)  # unlike rename, it never takes another daemon's place
             _sync_folder(path)
     return read(path)
 
 
-def add_primary(path: Path) -> Keyset:
-    """A fresh key in the file, beside those that are there. Raises VaultKeyError."""
+def add_primary(path: Path, *, wrapped: bytes | None = None) -> Keyset:
+    """A fresh key in the file, beside those that are there, of which the oldest beyond MAX_KEYS go.
+
+    None goes that opens `wrapped`, the vault's key set. Raises VaultKeyError, having changed nothing.
+    """
     with _explained(path), _exclusive(path):
-        keys = read(path).with_new_primary()
+        keys = _trimmed(read(path).with_new_primary(), wrapped)
+        if len(keys.to_json()) > MAX_BYTES:  # it could never be read again
+            raise VaultKeyError(
+                f"Failed to write the vault's key: {path} would be longer than {MAX_BYTES >> 20} MiB",
+                hint="move it: set ORCHBOX_VAULT_KEY to a new file and ORCHBOX_VAULT_KEY_OLD to this"
+                " one, restart the daemon, orch secrets rotate",
+            )
         with _draft(path, keys) as draft:
             draft.rename(path)
             _sync_folder(path)
+    return keys
+
+
+def _trimmed(keys: Keyset, wrapped: bytes | None) -> Keyset:
+    newest = keys.newest(MAX_KEYS)
+    if wrapped is None or newest.opens(wrapped) or not keys.opens(wrapped):
+        return newest
     return keys
 
 
@@ -78,8 +102,7 @@ def _explained(path: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def _draft(path: Path, keys: Keyset) -> Iterator[Path]:
     """A whole, private file beside `path`, gone afterwards unless it was renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor, name = tempfile.mkstemp(prefix=".vault-key-", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=_DRAFT, dir=path.parent)
     draft = Path(name)
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -93,10 +116,16 @@ def _draft(path: Path, keys: Keyset) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _exclusive(path: Path) -> Iterator[None]:
-    """One at a time: two that add a key to the same old file would lose one."""
+    """One at a time: two that add a key to the same old file would lose one.
+
+    So whatever draft is there is of one that was killed, and goes: it holds keys.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
+        for left in path.parent.glob(f"{_DRAFT}*"):
+            left.unlink(missing_ok=True)
         yield
     finally:
         os.close(folder)

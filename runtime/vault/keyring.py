@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable
 
 import sqlalchemy as sa
@@ -63,7 +64,8 @@ class Keyring:
             row = await self._row()
             keys = await self._unwrap_unless_empty(row)
             fresh = Keyset.new()
-            wrapped = await asyncio.to_thread(self._wrapped, fresh, key.renewed if keys else key.first)
+            renewed = functools.partial(key.renewed, wrapped=row.wrapped)
+            wrapped = await asyncio.to_thread(self._wrapped, fresh, renewed if keys else key.first)
 
             def held(connection: sa.Connection) -> int:
                 rows.hold_keyset(connection, row.version, alone=True)  # noqa: B023 - called in this turn

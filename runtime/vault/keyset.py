@@ -72,6 +72,22 @@ class Keyset:
         keys.MergeFrom(fresh)
         return Keyset(proto_keyset_format.parse(keys.SerializeToString(), _TOKEN))
 
+    def newest(self, count: int) -> Keyset:
+        """The last `count` keys, the primary among them: each new one is put behind the others."""
+        keys = tink_pb2.Keyset.FromString(proto_keyset_format.serialize(self._handle, _TOKEN))
+        if len(keys.key) <= count:
+            return self
+        kept = tink_pb2.Keyset(primary_key_id=keys.primary_key_id, key=list(keys.key)[-count:])
+        return Keyset(proto_keyset_format.parse(kept.SerializeToString(), _TOKEN))
+
+    def opens(self, wrapped: bytes) -> bool:
+        """Whether a key of these unwraps it."""
+        try:
+            Keyset.unwrapped(wrapped, self.aead)
+        except KeysetError:
+            return False
+        return True
+
     def wrapped(self, key: aead.Aead) -> bytes:
         """Encrypted with a key. Raises KeysetError when that key cannot be used."""
         try:

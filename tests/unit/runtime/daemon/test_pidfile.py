@@ -90,3 +90,54 @@ def test_folder_that_cannot_be_written_is_told(tmp_path: Path):
     """No pid file, no daemon, one sentence."""
     with pytest.raises(NotReadyError, match=r"daemon\.pid"), pidfile.held(tmp_path / "none" / "daemon.pid"):
         pass
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["unlinked", "another daemon's by now"])
+def test_a_file_that_was_unlinked_meanwhile_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_replaced: bool
+):
+    """Opened before the last daemon unlinked it and locked after: that lock would keep nobody out."""
+    path = tmp_path / "daemon.pid"
+    real, others = fcntl.flock, []
+
+    def late(fd: int, how: int) -> None:
+        if not others:
+            path.unlink()
+            others.append(path.open("w") if is_replaced else None)
+            if is_replaced:
+                real(others[0], fcntl.LOCK_EX)
+        real(fd, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    if is_replaced:
+        with pytest.raises(ConflictError), pidfile.held(path):
+            pass
+        others[0].close()
+        assert path.exists()
+    else:
+        with pidfile.held(path):
+            assert path.read_text() == str(os.getpid())
+            assert pidfile.holder(path) == (os.getpid(), True)
+
+
+def test_many_that_start_and_end_are_never_two(tmp_path: Path):
+    """Processes that take and leave the file all the time, each writing beside the others' end."""
+    code = (
+        "import os, pathlib, sys, time\n"
+        "from runtime.daemon import pidfile\nfrom runtime.errors import ConflictError\n"
+        "path, inside = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])\n"
+        "until, won = time.monotonic() + 2, 0\n"
+        "while time.monotonic() < until:\n"
+        "    try:\n"
+        "        with pidfile.held(path):\n"
+        "            os.close(os.open(inside, os.O_CREAT | os.O_EXCL))\n"
+        "            inside.unlink()\n"
+        "            won += 1\n"
+        "    except ConflictError:\n"
+        "        pass\n"
+        "sys.exit(0 if won else 3)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "daemon.pid"), str(tmp_path / "inside")]
+    racers = [subprocess.Popen(command) for _ in range(3)]
+
+    assert [racer.wait(30) for racer in racers] == [0, 0, 0]

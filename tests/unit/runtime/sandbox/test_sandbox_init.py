@@ -249,7 +249,7 @@ for name in [*glob.glob("{root}/run/**", recursive=True), *glob.glob("/proc/[0-9
     try:
         with open(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
             if not name.endswith("/mem"):
-                found += [name] if b"s3cret-value" in file.read(1 << 20) else []
+                found += [name] if b"s3cret-value" in (file.read(1 << 20) or b"") else []
                 continue
             for line in open(f"/proc/{{os.getppid()}}/maps"):
                 first, last = (int(part, 16) for part in line.split()[0].split("-"))

@@ -10,7 +10,7 @@ import pytest
 
 from runtime.errors import VaultKeyError
 from runtime.vault import key_file
-from runtime.vault.keyset import Keyset
+from runtime.vault.keyset import Keyset, KeysetError
 
 
 @pytest.fixture
@@ -123,3 +123,68 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
         key_file.make_or_read(tmp_path / "file" / "vault.key")
 
     assert "ORCHBOX_VAULT_KEY" in str(told.value.hint)
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three keys are many."""
+    monkeypatch.setattr(key_file, "MAX_KEYS", 3)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_file_keeps_its_newest_keys(path: Path):
+    """However often it is rotated it stays as large, and what the last keys sealed opens."""
+    sealed = [key_file.make_or_read(path).seal("x", "p")]
+    sizes = []
+    for _ in range(8):
+        sealed.append(key_file.add_primary(path).seal("x", "p"))
+        sizes.append(path.stat().st_size)
+
+    assert len(keys_in(path)) == 3
+    assert max(sizes) - sizes[-1] < 20
+    found = key_file.read(path)
+    assert [found.open(text, "p") for text in sealed[-3:]] == ["x"] * 3
+    with pytest.raises(KeysetError):
+        found.open(sealed[0], "p")
+
+
+@pytest.mark.usefixtures("few")
+def test_a_key_that_opens_the_vault_is_never_dropped(path: Path):
+    """Rotations that fail behind the file add a key each: the vault still opens after any number of them."""
+    vault = Keyset.new().wrapped(key_file.make_or_read(path).aead)
+    for _ in range(8):
+        key_file.add_primary(path, wrapped=vault)
+
+    assert key_file.read(path).opens(vault)
+    other = Keyset.new().wrapped(Keyset.new().aead)  # of another key: nothing to keep for it
+    assert len(keys_in(path)) == 9
+    key_file.add_primary(path, wrapped=other)
+    assert len(keys_in(path)) == 3
+
+
+def test_a_file_that_could_not_be_read_again_is_not_written(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The rotation is refused with the way to a new file, and the old one is as it was."""
+    key_file.make_or_read(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(key_file, "MAX_BYTES", len(before) + 100)
+
+    with pytest.raises(VaultKeyError, match="would be longer") as told:
+        key_file.add_primary(path)
+    assert "ORCHBOX_VAULT_KEY_OLD" in str(told.value.hint)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["vault.key"]
+
+
+@pytest.mark.parametrize("names", [[".vault-key-abc"], [".vault-key-", ".vault-key-x1", ".vault-key-x2"]])
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_killed_rotations_draft_goes(path: Path, names: list[str], *, is_there: bool):
+    """It holds keys: the next one that writes removes it, and nothing else in the folder."""
+    path.parent.mkdir()
+    if is_there:
+        key_file.make_or_read(path)
+    for name in (*names, "other"):
+        (path.parent / name).write_text("key")
+
+    (key_file.add_primary if is_there else key_file.make_or_read)(path)
+
+    assert {p.name for p in path.parent.iterdir()} == {"vault.key", "other"}
