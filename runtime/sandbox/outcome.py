@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from runtime.engine.protocol import ExitStatus
 from runtime.errors import RunTimeoutError, SandboxFailedError
+from runtime.model.json_value import is_json_value
 from runtime.model.limits import Limits
 from runtime.model.run import RunError, RunState
 from runtime.sandbox.output import Output
@@ -16,6 +17,8 @@ OUT_OF_MEMORY = "of memory and was killed"
 """Ends the sentence of a run that met its memory limit."""
 ERROR_TEXT_CHARS = 500
 """Of the agent's stderr shown to the caller (orchagent's own bound)."""
+SPARE_LEVELS = 50
+"""That records, answers and redaction may put around a result."""
 AGENT_ERROR_CHARS = 4 << 10
 """Of the error that the agent's result names: it is in every list of runs, and the result has it all."""
 
@@ -48,11 +51,20 @@ def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
 
 
 def parse_result(stdout: str) -> object:
-    """The agent's stdout as JSON, or its text (orchagent prints such output raw)."""
+    """The agent's stdout as JSON, or its text (orchagent prints such output raw).
+
+    Text is also what holds NaN, and what is nested so deeply that some reader or writer of it would give up:
+    it is read with some levels around it.
+    """
     try:
-        return json.loads(stdout)
-    except ValueError:
+        value = json.loads("[" * SPARE_LEVELS + stdout + "]" * SPARE_LEVELS)
+        if not is_json_value(value):
+            return stdout
+        for _ in range(SPARE_LEVELS):
+            [value] = value
+    except (ValueError, RecursionError):
         return stdout
+    return value
 
 
 def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Limits) -> RunError | None:
