@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 import traceback
@@ -10,12 +12,14 @@ from typing import Any
 import click
 
 from runtime.cli.commands import daemon, doctor, install, policy, probe, prune, runs, secrets, workspaces
-from runtime.cli.console.output import JSON_FLAG, fail
+from runtime.cli.console.output import JSON_FLAG, fail, speak_any_text
 from runtime.cli.run import command as run
 from runtime.errors import InterruptedRunError, InvalidInputError, OrchError
 from runtime.version import VERSION
 
 OUTPUT_VARIABLE = "ORCHAGENT_OUTPUT"
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""Of an error without a file's name: a stream's."""
 
 
 @click.group()
@@ -47,9 +51,14 @@ def main(argv: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if argv is None else argv
     output = os.environ.get(OUTPUT_VARIABLE)
     meta: dict[str, Any] = {JSON_FLAG: "--json" in arguments}
+    speak_any_text()
     with click.Context(cli, info_name="orch", obj=output) as context:
         context.meta.update(meta)
-        sys.exit(_invoke(arguments, output))
+        try:
+            status = _invoke(arguments, output)
+        except OSError as exc:  # the error itself could not be told where errors are told
+            status = _tell_unwritable(exc)
+        sys.exit(status)
 
 
 def _invoke(arguments: list[str], output: str | None) -> int:
@@ -66,13 +75,29 @@ def _invoke(arguments: list[str], output: str | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return InterruptedRunError.exit_code
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains at exit
+        _drop_stdout()
         return OrchError.exit_code
     except OrchError as exc:
         return fail(exc)
+    except OSError as exc:
+        return _tell_unwritable(exc) if exc.errno in _UNWRITABLE and exc.filename is None else fail(_bug(exc))
     except Exception as exc:  # noqa: BLE001 - a bug of ours: where it is, not what it held
         return fail(_bug(exc))
     return status if isinstance(status, int) else 0
+
+
+def _drop_stdout() -> None:
+    """Or the interpreter complains at exit of what is still buffered."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell_unwritable(exc: OSError) -> int:
+    """Stdout takes nothing: a full disk, for example. Say so on stderr, as far as that takes anything."""
+    _drop_stdout()
+    with contextlib.suppress(OSError):
+        click.echo(f"error: the output could not be written: {exc.strerror}", err=True)
+    return OrchError.exit_code
 
 
 def _check_output(output: str | None) -> None:

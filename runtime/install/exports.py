@@ -1,7 +1,8 @@
 """One exported prompt on the disk: what is there now, may it be replaced, and replacing it.
 
 A file that somebody changed by hand, or that we did not make, is left alone. Nothing is written through a
-link, and a file is replaced whole or not at all.
+link: not the file's, nor a folder's on the way to it that leads elsewhere. A file is replaced whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def export_of(agent: PromptAgent, format_: Format, scope: Scope, *, home: Path, 
 
 def state_of(export: Export, tracked: str | None) -> State:
     """`tracked` is the digest of what we wrote there. Raises InvalidInputError for what cannot be read."""
+    _check_folders(export)
     whole = _read(export.path)
     found = _block(export, whole) if whole is not None and export.format.is_block else whole
     if found is None:
@@ -76,6 +78,7 @@ def state_of(export: Export, tracked: str | None) -> State:
 
 def write(export: Export) -> None:
     """Make or replace it. Raises InvalidInputError naming the path."""
+    _check_folders(export)
     text = export.text
     if export.format.is_block:
         whole = _read(export.path) or ""
@@ -87,6 +90,22 @@ def write(export: Export) -> None:
         replace_file(export.path, text)
     except OSError as exc:
         raise InvalidInputError(f"{export.path}: {exc.strerror}", hint="make it writable") from None
+
+
+def _check_folders(export: Export) -> None:
+    """A project is somebody's work: a linked folder in it could lead anywhere. A home may be spread by links.
+
+    Raises InvalidInputError.
+    """
+    own = len(Path(export.format.path).parts) - 1
+    folders, (base, *_) = export.path.parents[:own], [*export.path.parents[own:], Path("/")]
+    is_home = export.scope == "user"
+    for folder in folders:
+        if folder.is_symlink() and not (is_home and folder.resolve().is_relative_to(base.resolve())):
+            raise InvalidInputError(
+                f"{folder} is a link, and nothing is written through one",
+                hint="replace it by a folder, or remove it",
+            )
 
 
 def replace_file(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -16,7 +16,7 @@ from runtime.model.secret import Secret
 MASK = "***"
 MIN_SECRET_CHARS = 8
 """Shorter values stand in ordinary text by chance, and are no secrets to speak of."""
-MAX_DEPTH = 200
+MAX_DEPTH = 500
 """Of a JSON document that is looked through."""
 _BETWEEN = "\n\x1e\n"
 """Stands between the texts of a document: it is part of no spelling."""

@@ -1,7 +1,7 @@
 """One child process on the caller's machine, from its start to the end of all that it started.
 
-A process group of its own, so that a limit or Ctrl-C ends the agent's children with it. No thread, no socket,
-no file: three pipes and a selector.
+A process group of its own, so that a limit or Ctrl-C ends the agent's children with it; what left the group
+is found by its parents (`local.descendants`). No thread, no socket, no file: three pipes and a selector.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import IO, NamedTuple
 
 from runtime.engine.protocol import STDERR, STDOUT, ExitStatus
 from runtime.errors import NotFoundError
+from runtime.local.descendants import Descendants, descendants
 from runtime.sandbox.output import Output
 
 POLL_S = 0.05
@@ -42,12 +43,24 @@ def run_process(
     timeout_s: float,
     grace_s: float,
 ) -> ExitStatus | None:
-    """Run to the end; None where the time limit passed. Whatever happens, nothing of the group runs on.
+    """Run to the end; None where the time limit passed. Whatever happens, nothing that it started runs on.
 
     Raises NotFoundError where the program is not there, and whatever interrupts it.
     """
+    with descendants() as started, _started(program) as process:
+        try:
+            is_in_time = _pump(process, started, program.stdin, output, on_log, time.monotonic() + timeout_s)
+        finally:
+            _end(process, started, grace_s)
+        for line in output.finish():
+            on_log(line)
+    code = process.returncode
+    return ExitStatus(code if code >= 0 else 128 - code, is_oom_killed=False) if is_in_time else None
+
+
+def _started(program: Program) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             program.argv,
             cwd=program.folder,
             env=dict(program.environment),
@@ -62,19 +75,11 @@ def run_process(
             f"{program.argv[0]} could not be started: {exc.strerror}",
             hint=f"put {program.argv[0]} on your PATH",
         ) from None
-    with process:
-        try:
-            is_in_time = _pump(process, program.stdin, output, on_log, time.monotonic() + timeout_s)
-        finally:
-            _end(process, grace_s)
-        for line in output.finish():
-            on_log(line)
-    code = process.returncode
-    return ExitStatus(code if code >= 0 else 128 - code, is_oom_killed=False) if is_in_time else None
 
 
 def _pump(
     process: subprocess.Popen[bytes],
+    started: Descendants,
     stdin: bytes,
     output: Output,
     on_log: Callable[[str], None],
@@ -92,6 +97,7 @@ def _pump(
                 ended_at = now
                 feeding.close()
                 _signal(process, signal.SIGKILL)  # what it left behind
+                started.end(but=process.pid)
             if ended_at is None and now > deadline:
                 return False
             if ended_at is not None and now > ended_at + DRAIN_S:
@@ -136,8 +142,8 @@ class _Feeding:
             self._pipe.close()
 
 
-def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
-    """SIGTERM, a grace, SIGKILL, to the whole group."""
+def _end(process: subprocess.Popen[bytes], started: Descendants, grace_s: float) -> None:
+    """SIGTERM, a grace, SIGKILL, to the whole group; SIGKILL to what left it."""
     try:
         if not _has_ended(process):
             _signal(process, signal.SIGTERM)
@@ -146,6 +152,7 @@ def _end(process: subprocess.Popen[bytes], grace_s: float) -> None:
                 time.sleep(POLL_S)
     finally:
         _signal(process, signal.SIGKILL)
+        started.end(but=process.pid)
         process.wait()
 
 

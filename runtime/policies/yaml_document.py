@@ -17,6 +17,8 @@ import yaml
 Place = tuple[str | int, ...]
 """Keys and list indexes from the top of the document: ("egress", "allow", 0, "host")."""
 
+MAX_NUMBER_CHARS = 40
+"""Python reads no more than 4,300 digits, and nothing here counts so far."""
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)")
 _FRACTION = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
 _TAG = "tag:yaml.org,2002:"
@@ -111,6 +113,8 @@ def _scalar(node: yaml.Node, place: Place, line: int) -> object:
     kind, text = node.tag.removeprefix(_TAG), node.value
     if kind == "str":
         return text
+    if kind in {"int", "float"} and len(text) > MAX_NUMBER_CHARS:
+        raise YamlError(line, field_name(place), f"a number of {len(text)} characters: quote a text")
     if kind == "int" and _DECIMAL.fullmatch(text):
         return int(text)
     if kind == "float" and _FRACTION.fullmatch(text):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runtime.engine.protocol import ExitStatus
 from runtime.errors import RunTimeoutError, SandboxFailedError
 from runtime.keys.redactor import Redactor
+from runtime.model.json_value import is_json_value
 from runtime.model.limits import Limits
 from runtime.model.run import RunError, RunState
 from runtime.sandbox.output import Output
@@ -17,6 +18,8 @@ OUT_OF_MEMORY = "of memory and was killed"
 """Ends the sentence of a run that met its memory limit."""
 ERROR_TEXT_CHARS = 500
 """Of the agent's stderr shown to the caller (orchagent's own bound)."""
+SPARE_LEVELS = 50
+"""That records, answers and redaction may put around a result."""
 AGENT_ERROR_CHARS = 4 << 10
 """Of the error that the agent's result names: it is in every list of runs, and the result has it all."""
 
@@ -51,12 +54,19 @@ def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
 def parse_result(stdout: str, redact: Redactor) -> object:
     """The agent's stdout as JSON, or its text (orchagent prints such output raw); masked either way.
 
-    Masked is what was parsed: before it, a value hides in JSON's escapes, and a mask would be no JSON.
+    Masked is what was parsed: before it, a value hides in JSON's escapes, and a mask would be no JSON. Text
+    is also what holds NaN, and what is nested so deeply that some reader or writer of it would give up: it
+    is read with some levels around it.
     """
     try:
-        return redact.document(json.loads(stdout))
-    except (ValueError, RecursionError):  # no JSON, or nested deeper than is looked through
-        return redact(stdout)
+        value = json.loads("[" * SPARE_LEVELS + stdout + "]" * SPARE_LEVELS)
+        if is_json_value(value):
+            for _ in range(SPARE_LEVELS):
+                [value] = value
+            return redact.document(value)
+    except (ValueError, RecursionError):
+        pass
+    return redact(stdout)
 
 
 def classify_exit(status: ExitStatus, *, result: object, stderr: str, limits: Limits) -> RunError | None:

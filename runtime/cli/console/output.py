@@ -8,6 +8,7 @@ What an agent wrote goes to a terminal through `printable`: it must not drive th
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -34,7 +35,7 @@ def is_json() -> bool:
             return True
         if context.obj in {"json", "text"}:
             return bool(context.obj == "json")
-    return not sys.stdout.isatty()
+    return sys.stdout is None or not sys.stdout.isatty()  # None where the caller closed it
 
 
 def json_option[F: Callable[..., Any]](command: F) -> F:
@@ -57,9 +58,17 @@ def json_option[F: Callable[..., Any]](command: F) -> F:
 def emit(data: object, human: Callable[[], None]) -> None:
     """Print `data` as JSON, or let `human` print it for a person."""
     if is_json():
-        click.echo(json.dumps(data, indent=2, default=str))
+        click.echo(to_json(data))
     else:
         human()
+
+
+def to_json(data: object) -> str:
+    """JSON for a reader. What an agent nested deeply is on one line: only that writer gets so far down."""
+    try:
+        return json.dumps(data, indent=2, default=str)
+    except RecursionError:
+        return json.dumps(data, default=str)
 
 
 def emit_line(data: object) -> None:
@@ -95,12 +104,19 @@ def error_body(error: OrchError) -> dict[str, object]:
 def fail(error: OrchError, **more: object) -> int:
     """Print an error the way this command speaks, with `more` in its JSON; its exit status."""
     if is_json():
-        click.echo(json.dumps({**error_body(error), **more}, indent=2))
+        click.echo(to_json({**error_body(error), **more}))
     else:
         click.echo(f"error: {printable(error.message)}", err=True)
         if error.hint:
             click.echo(f"  try: {printable(error.hint)}", err=True)
     return error.exit_status
+
+
+def speak_any_text() -> None:
+    """Whatever the locale can write is written, and the rest is spelled out: no text ends a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def local_time(seconds: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import os
 import re
 import sys
 from pathlib import Path
@@ -66,9 +67,11 @@ def _describe(name: str, content: bytes, uploads: str) -> dict[str, Any]:
 
 def _read(data: str | None) -> str:
     """JSON as it stands, `@FILE`, or `-` and `@-` for stdin."""
-    if data is None or not (data == "-" or data.startswith("@")):
-        return data or ""
+    if data is None:
+        return ""
     try:
+        if data != "-" and not data.startswith("@"):
+            return _argument(data)
         if data in {"-", "@-"}:
             content = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
         else:
@@ -81,5 +84,17 @@ def _read(data: str | None) -> str:
         raise InvalidInputError(
             f"--data {data}: {exc.strerror}", hint="name a file that can be read"
         ) from None
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"--data {data}: not UTF-8 text", hint="give it as FILE instead") from None
+    except UnicodeError:
+        shown = data if data.startswith(("-", "@")) else ""
+        raise InvalidInputError(
+            f"--data {shown}".strip() + ": not UTF-8 text", hint="give it as FILE instead"
+        ) from None
+
+
+def _argument(data: str) -> str:
+    """What was typed: in a locale that is not UTF-8, Python has taken the bytes for other letters."""
+    try:
+        return os.fsencode(data).decode()
+    except UnicodeError:
+        data.encode()  # or it is no text at all
+        return data

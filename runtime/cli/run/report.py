@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from runtime.cli.console.notes import is_talkative
-from runtime.cli.console.output import fail, is_json, printable
+from runtime.cli.console.output import fail, is_json, printable, to_json
 from runtime.errors import InterruptedRunError, OrchError, RunTimeoutError, SandboxFailedError, error_type
 from runtime.model.run import RunState
 
@@ -26,10 +25,10 @@ def report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
         error = _error_of(done, was_interrupted=was_interrupted)
         return fail(error, run_id=done["id"], state=done["state"], **more)
     if is_json():
-        click.echo(json.dumps({key: done[key] for key in _SHOWN}, indent=2))
+        click.echo(to_json({key: done[key] for key in _SHOWN}))
     else:
         result = done["result"]
-        click.echo(printable(result) if isinstance(result, str) else json.dumps(result, indent=2))
+        click.echo(printable(result) if isinstance(result, str) else to_json(result))
     return 0
 
 

@@ -99,6 +99,38 @@ def test_nothing_is_written_through_a_link(tmp_path: Path):
     assert (tmp_path / "other").read_text() == "mine"
 
 
+@pytest.mark.parametrize("linked", [".claude", ".claude/agents"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_nothing_is_written_through_a_linked_folder(tmp_path: Path, linked: str, *, inside: bool):
+    """A hostile project cannot lead us to another folder of the caller's, within it or not."""
+    project = tmp_path / "project"
+    other = (project if inside else tmp_path) / "other"
+    (other / "agents").mkdir(parents=True)
+    (project / linked).parent.mkdir(parents=True, exist_ok=True)
+    (project / linked).symlink_to(other)
+
+    for step in (lambda e: state_of(e, None), write):
+        with pytest.raises(InvalidInputError, match="is a link"):
+            step(made(project))
+    assert [path.name for path in other.rglob("*")] == ["agents"]
+
+
+@pytest.mark.parametrize(("target", "is_refused"), [("home/dotfiles", False), ("elsewhere", True)])
+def test_a_home_may_be_spread_by_links_of_its_own(tmp_path: Path, target: str, *, is_refused: bool):
+    """`~/.claude` in a folder of dotfiles is the caller's own doing; what leads out of the home is refused."""
+    (tmp_path / target).mkdir(parents=True)
+    (tmp_path / "home").mkdir(exist_ok=True)
+    (tmp_path / "home/.claude").symlink_to(tmp_path / target)
+    agent = PromptAgent("reviewer", "d", "p", None, None, {})
+    export = export_of(agent, FORMATS["claude-code"], "user", home=tmp_path / "home", cwd=tmp_path)
+    if is_refused:
+        with pytest.raises(InvalidInputError, match="is a link"):
+            write(export)
+    else:
+        write(export)
+    assert (tmp_path / target / "agents/reviewer.md").exists() is not is_refused
+
+
 def test_permissions_stay_and_no_part_is_left(tmp_path: Path):
     """A file is replaced whole."""
     export = made(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -135,3 +136,47 @@ def test_an_interruption_ends_it(tmp_path: Path):
         run_process(program, output=output, on_log=interrupt, timeout_s=20, grace_s=0.3)
 
     assert has_ended(seen[0])
+
+
+ESCAPES = {
+    "a session of its own": "subprocess.Popen([*SLEEP], start_new_session=True)",
+    "orphaned": "subprocess.Popen(['sh', '-c', 'setsid \"$@\" & exit 0', 'x', *SLEEP]).wait()",
+    "twice removed": (
+        "subprocess.Popen([sys.executable, '-c', 'import os, sys\\nif os.fork(): os._exit(0)\\nos.setsid()\\n'"
+        " 'if os.fork(): os._exit(0)\\nos.execvp(sys.argv[1], sys.argv[1:])', *SLEEP], env={}).wait()"
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
+@pytest.mark.parametrize("how", ESCAPES)
+@pytest.mark.parametrize("ends", ["by itself", "at its limit"])
+def test_what_left_its_group_ends_with_it(tmp_path: Path, how: str, ends: str):
+    """A session of its own, a parent that is gone, an empty environment: none of them lets it run on."""
+    note = tmp_path / "pid"
+    code = (
+        "import subprocess, sys, time\n"
+        f"SLEEP = ['sh', '-c', 'echo $$ > {note}; exec sleep 60']\n"
+        f"{ESCAPES[how]}\n"
+        f"while not open({str(note)!r}, 'a+').tell(): time.sleep(0.01)\n"
+        f"print('on', flush=True)\n" + ("" if ends == "by itself" else "time.sleep(60)\n")
+    )
+    began = time.monotonic()
+    status, output, _ = start(code, tmp_path, timeout_s=20.0 if ends == "by itself" else 2.0)
+
+    assert (status is None) is (ends == "at its limit")
+    assert output.stdout == "on\n"
+    assert has_ended(int(note.read_text()))
+    assert time.monotonic() - began < 15
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")
+def test_what_the_caller_had_before_is_left_alone(tmp_path: Path):
+    """Its own children are nobody's to end, and it adopts no orphans any more."""
+    with subprocess.Popen(["sleep", "60"]) as mine:
+        status, _, _ = start("pass", tmp_path)
+        is_alive = mine.poll() is None
+        mine.kill()
+
+    assert status == ExitStatus(0, is_oom_killed=False)
+    assert is_alive

@@ -88,3 +88,13 @@ def test_any_text_is_a_document_or_a_yaml_error(text: str) -> None:
         read_yaml(text)
     except YamlError:
         return
+
+
+@pytest.mark.parametrize("number", ["1" * 5000, "-" + "9" * 41, "0." + "1" * 5000])
+def test_a_number_that_is_too_long_is_named(number: str):
+    """By its line and length, not by Python's own error, and without its digits."""
+    with pytest.raises(YamlError, match=r"a number of \d+ characters") as told:
+        read_yaml(f"version: 1\nbudget: {number}\n")
+
+    assert (told.value.line, told.value.field) == (2, "budget")
+    assert "111" not in str(told.value)

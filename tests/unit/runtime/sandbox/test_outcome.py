@@ -6,10 +6,14 @@ import json
 
 import pytest
 
+from runtime.api.run_body import run_to_json
+from runtime.ascii_json import AsciiJson
+from runtime.cli.console.output import to_json
 from runtime.engine.protocol import STDOUT, ExitStatus
 from runtime.keys.redactor import Redactor
-from runtime.model.limits import Limits
-from runtime.model.run import RunError, RunState
+from runtime.model.limits import Isolation, Limits
+from runtime.model.run import Run, RunError, RunState
+from runtime.runs.tables import output_row
 from runtime.sandbox.outcome import ERROR_TEXT_CHARS, Outcome, classify_exit, judge, parse_result
 from runtime.sandbox.output import Output
 
@@ -120,7 +124,7 @@ def test_a_result_stays_json_whatever_the_values():
     assert parse_result('{"a-key": 1}', Redactor(['y": 1}', '{"a-key"'])) == {"a-key": 1}
 
 
-@pytest.mark.parametrize("depth", [300, 100_000])
+@pytest.mark.parametrize("depth", [600, 100_000])
 def test_a_result_that_is_nested_too_deep_is_its_masked_text(depth: int):
     """It is kept, and nothing recurses without end."""
     stdout = "[" * depth + f'"{SECRET}"' + "]" * depth
@@ -157,3 +161,51 @@ def test_each_end_has_its_state():
     assert judge(None, output_of(b"[1]"), limits) == Outcome(
         RunState.TIMEOUT, RunError("SANDBOX_TIMEOUT", "the agent was stopped after its 2 s")
     )
+
+
+def nested(levels: int, kind: str) -> str:
+    """A result of so many levels."""
+    return {
+        "lists": "[" * levels + "]" * levels,
+        "objects": '{"a":' * levels + "1" + "}" * levels,
+        "both": '[{"a":' * (levels // 2) + "1" + "}]" * (levels // 2),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["lists", "objects", "both"])
+@pytest.mark.parametrize("levels", [*range(100, 4000, 130), 100_000])
+def test_a_deep_result_is_never_an_error_of_ours(levels: int, kind: str):
+    """At each depth it is JSON that everybody can write and read again, or it is text."""
+    text = nested(levels, kind)
+    result = parse_result(text, Redactor([]))
+    run = Run("r", "a", "p", Isolation.RUNC, RunState.COMPLETED, 0.0, result=result, stdout="cut")
+
+    for write in (json.dumps, to_json, lambda value: AsciiJson(value).body):
+        told = json.loads(write({"data": run_to_json(run)}))["data"]
+        assert told["result"] == result or isinstance(result, str)
+    assert output_row(run)[0]["result"] == result
+    assert isinstance(result, str) or levels < 4000
+    assert not isinstance(result, str) or levels > 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "1,2", "1],[2", "]", "[", "1]" * 50, "],[" * 50, "NaN", "[1e999]", "9" * 5000, '"a" "b"', "\ufeff1"],
+)
+def test_what_is_no_json_is_text(text: str):
+    """Also where it would be a part of some."""
+    assert parse_result(text, Redactor([])) == text
+
+
+@pytest.mark.parametrize("text", ["null", "0", '""', "[]", "[[1],[2]]", ' {"a": [{}]} \n', "[1]", "[[]]"])
+def test_json_is_read_as_it_is(text: str):
+    """With nothing around it."""
+    assert parse_result(text, Redactor([])) == json.loads(text)
+
+
+def test_an_error_of_any_length_is_cut():
+    """It is in every list; the result has all of it."""
+    error = classify(1, result={"error": "x" * 1_000_000})
+
+    assert error is not None
+    assert len(error.message) < 5000
