@@ -11,6 +11,7 @@ _NEVER_FORWARDED = {
     "max-forwards",
     "proxy-authorization",
     "proxy-connection",
+    "sec-websocket-extensions",
     "te",
     "via",
     "x-forwarded-for",

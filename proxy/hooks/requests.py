@@ -29,10 +29,15 @@ from proxy.policy.limits import SILENCE_S, limits_of
 from proxy.policy.model import Verdict
 from proxy.policy.problems import problem_for, upstream_problem
 from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import deny
+from proxy.policy.refusal import RefusedError, deny
 
 if TYPE_CHECKING:
     from proxy.contract.grant import Grant
+
+_EXTENSIONS = "sec-websocket-extensions"
+_UNASKED_EXTENSION = deny(
+    ReasonCode.BAD_ANSWER, "the upstream chose a WebSocket extension that was not offered"
+)
 
 
 class RequestHooks:
@@ -131,6 +136,8 @@ class RequestHooks:
             flow.kill()
             return
         if flow.response is not None:
+            if flow.response.status_code == 101 and _EXTENSIONS in flow.response.headers:
+                raise RefusedError(_UNASKED_EXTENSION)
             clean_response_headers(flow.response.headers)
             flow.response.stream = True
             self._handover.take_back(flow)

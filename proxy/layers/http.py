@@ -41,7 +41,7 @@ from proxy.layers.failures import FailedRequest, FlowEndedHook, RequestFailedHoo
 from proxy.layers.http1 import GuardedHttp1Client, GuardedHttp1Server
 from proxy.layers.http2 import GuardedHttp2Client, GuardedHttp2Server
 from proxy.layers.refuse import TLS_ALERT_UNRECOGNIZED_NAME, BodyRefusedError, RefuseLayer
-from proxy.layers.websocket import ControlFrames, WebsocketOpeningHook, guard_control_frames
+from proxy.layers.websocket import ControlFrames, WebsocketOpeningHook, guard_frames
 
 MAX_DRAIN_BYTES = 16 << 20
 """Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
@@ -100,12 +100,12 @@ class GuardedHttpStream(HttpStream):
         self.server_state = self.state_errored
 
     def flow_done(self) -> layer.CommandGenerator[None]:
-        """HttpStream.flow_done; a WebSocket that begins has its control frames guarded from the first."""
+        """HttpStream.flow_done; a WebSocket that begins has its frames guarded from the first."""
         for command in super().flow_done():
             if isinstance(command, WebsocketStartHook) and isinstance(self.child_layer, WebsocketLayer):
                 frames = ControlFrames(self.flow)
                 yield WebsocketOpeningHook(frames)
-                guard_control_frames(self.child_layer, frames)
+                guard_frames(self.child_layer, frames)
             yield command
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:

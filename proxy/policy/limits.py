@@ -25,6 +25,8 @@ MAX_URI_BYTES = 16 << 10
 MAX_TRAILER_BYTES = 16 << 10
 MAX_PIPELINED_BYTES = 256 << 10
 """Sent on while the answer to an earlier request is still due."""
+MAX_MESSAGE_BYTES = 4 << 20
+"""Of a WebSocket's message, from either side; it is held until it is whole, and then searched."""
 MAX_STREAMS = 100
 """Open at one time on one HTTP/2 connection."""
 MAX_RESETS_PER_MINUTE = 200

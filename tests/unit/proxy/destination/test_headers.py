@@ -20,6 +20,7 @@ REQUESTS = {
         {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "s"},
         {},
     ),
+    "extensions of WebSocket are offered to nobody": ({"sec-websocket-extensions": "permessage-deflate"}, {}),
     "a WebSocket upgrade stays": (
         {"connection": "Upgrade", "upgrade": "websocket"},
         {"connection": "upgrade", "upgrade": "websocket"},
