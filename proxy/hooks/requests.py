@@ -148,7 +148,7 @@ class RequestHooks:
         self._handover.take_back_trailers(flow)
 
     def request_failed(self, data: FailedRequest) -> None:
-        """A malformed head (our refusal) or a failed upstream (not one), in problem+json."""
+        """A malformed head or answer (our refusal) or a failed upstream (not one), in problem+json."""
         request_id = uuid.uuid4().hex
         session = self.clients.find(data.context.client.id)
         host = data.flow.request.host if data.flow else ""

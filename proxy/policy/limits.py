@@ -23,10 +23,17 @@ MAX_HEAD_BYTES = 64 << 10
 MAX_HEADERS = 256
 MAX_URI_BYTES = 16 << 10
 MAX_TRAILER_BYTES = 16 << 10
+MAX_ANSWER_HEAD_BYTES = 128 << 10
+MAX_ANSWER_HEADERS = 1024
+MAX_CHUNK_LINE_BYTES = 4 << 10
+"""Of an answer's chunk, its extensions included."""
 MAX_PIPELINED_BYTES = 256 << 10
 """Sent on while the answer to an earlier request is still due."""
 MAX_MESSAGE_BYTES = 4 << 20
 """Of a WebSocket's message, from either side; it is held until it is whole, and then searched."""
+STREAM_WINDOW_BYTES = 256 << 10
+CONNECTION_WINDOW_BYTES = 1 << 20
+"""What an HTTP/2 client may send before the upstream has taken it: on one stream, and in all."""
 MAX_STREAMS = 100
 """Open at one time on one HTTP/2 connection."""
 MAX_RESETS_PER_MINUTE = 200
@@ -41,6 +48,8 @@ NEW_NAMES_PER_MINUTE = 120
 REMEMBERED_NAMES = 256
 QUESTIONS_PER_MINUTE = 3000
 """To the DNS sink."""
+MAX_LOOKUPS = 128
+"""Of different names, waited for at one time."""
 MAX_NAME_PEERS = 1024
 """DNS clients (UDP source ports) at one time; mitmproxy keeps each for 20 s."""
 DENY_LINES_PER_MINUTE = 600

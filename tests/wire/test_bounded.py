@@ -6,17 +6,25 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import ssl
 import struct
 import tracemalloc
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
+from proxy.layers import paced
 from proxy.policy import limits
-from tests.wire.conftest import Rig
-from tests.wire.raw import open_door, refusals, request_line
+from tests.wire.conftest import UPSTREAM, Rig, close_all
+from tests.wire.raw import open_door, refusals, request_line, send
+from tests.wire.test_http2 import head
+from tests.wire.test_limits import H2, budget, get, meter
 
 MIB = 1 << 20
 
@@ -210,3 +218,319 @@ async def test_a_compressed_frame_is_never_inflated(rig: Rig, *, is_far: bool):
         told = await asyncio.wait_for((socket.far_reader if is_far else socket.reader).read(200), 5)
     assert close_code(told) == 1002
     assert peak.held < 4 * MIB
+
+
+# -- HTTP/2 windows ------------------------------------------------------------------------------------
+
+
+@dataclass
+class H2Upstream:
+    """An upstream that speaks HTTP/2, and takes only what `takes` says."""
+
+    takes: Callable[[str], bool] = lambda _path: False
+    """Whether the window of a stream is opened again, by its path."""
+    received: dict[str, int] = field(default_factory=dict)
+    """Body bytes by path."""
+    streams: int | None = None
+    """The most streams that it allows at one time."""
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    connection: h2.connection.H2Connection | None = None
+    answer: Callable[[h2.connection.H2Connection, int], None] = lambda connection, stream: (
+        connection.send_headers(stream, [(":status", "200")], end_stream=True)
+    )
+    """What is done at the end of a request."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer each request at its end; open windows as `takes` says."""
+        self.writers.append(writer)
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self.connection, paths = connection, {}
+        if self.streams is not None:
+            connection.local_settings.max_concurrent_streams = self.streams
+            connection.local_settings.acknowledge()
+        connection.initiate_connection()
+        writer.write(connection.data_to_send())
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while data := await reader.read(1 << 16):
+                for event in connection.receive_data(data):
+                    self._take(connection, event, paths)
+                writer.write(connection.data_to_send())
+        writer.close()
+
+    def _take(
+        self, connection: h2.connection.H2Connection, event: h2.events.Event, paths: dict[int, str]
+    ) -> None:
+        if isinstance(event, h2.events.RequestReceived):
+            paths[event.stream_id] = dict(event.headers)[b":path"].decode()
+        elif isinstance(event, h2.events.DataReceived):
+            path = paths[event.stream_id]
+            self.received[path] = self.received.get(path, 0) + len(event.data)
+            if self.takes(path):
+                connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            self.answer(connection, event.stream_id)
+
+
+@pytest.fixture
+async def far(rig: Rig, tmp_path: Path) -> AsyncIterator[H2Upstream]:
+    """ok.test speaks HTTP/2."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "upstream.pem")
+    context.set_alpn_protocols(["h2"])
+    upstream = H2Upstream()
+    server = await asyncio.start_server(upstream.serve, UPSTREAM, 0, ssl=context)
+    rig.upstream.tls_port = server.sockets[0].getsockname()[1]
+    await rig.link.grant(rig.grant(revision=2))
+    yield upstream
+    server.close()
+    await close_all(upstream.writers)
+
+
+async def push_streams(peer: H2, streams: list[int], size: int) -> None:
+    """Send a body on each stream as far as the windows go, until nothing more is let in."""
+    left = dict.fromkeys(streams, size)
+    idle = 0
+    while any(left.values()) and idle < 5:
+        moved = False
+        for stream in streams:
+            room = min(left[stream], peer.connection.local_flow_control_window(stream), 16384)
+            if room > 0:
+                left[stream] -= room
+                peer.connection.send_data(stream, bytes(room), end_stream=not left[stream])
+                moved = True
+        peer.flush()
+        if moved:
+            idle = 0
+            continue
+        try:
+            async with asyncio.timeout(0.2):
+                await peer.read()
+        except TimeoutError:
+            idle += 1
+
+
+def begin(rig: Rig, peer: H2, path: str) -> int:
+    """A POST whose body is to come."""
+    stream = peer.connection.get_next_available_stream_id()
+    peer.connection.send_headers(stream, head(rig, "ok.test", path, "POST"))
+    peer.flush()
+    return stream
+
+
+@pytest.mark.parametrize(
+    ("count", "most_streams"), [(1, None), (30, None), (30, 10)], ids=["one stream", "many", "ten allowed"]
+)
+async def test_uploads_wait_for_an_http2_upstream(
+    rig: Rig, far: H2Upstream, count: int, most_streams: int | None
+):
+    """A1: 300 MiB for an upstream that never opens its window wait at the client, by its windows."""
+    far.streams = most_streams
+    peer = await H2(rig).open()
+    streams = [begin(rig, peer, f"/{number}") for number in range(count)]
+    with peak_memory() as peak:
+        await push_streams(peer, streams, 300 * MIB // count)
+    assert peak.held < 16 * MIB
+    [session] = rig.server.hooks.clients.sessions.values()
+    assert 0 < sum(session.unsent_up.values()) <= limits.CONNECTION_WINDOW_BYTES + count * 65536
+    assert sum(far.received.values()) <= 5 * 65535  # streams that begin at one time dial five times at most
+    peer.writer.transport.abort()
+
+
+async def test_a_blocked_http2_upload_leaves_its_neighbours_free(rig: Rig, far: H2Upstream):
+    """A1: one stream waits, the others of the same connection go on, and its own end is heard."""
+    far.takes = lambda path: path != "/blocked"
+    peer = await H2(rig).open()
+    blocked, free = begin(rig, peer, "/blocked"), begin(rig, peer, "/free")
+    await push_streams(peer, [blocked], 8 * MIB)
+    assert far.received["/blocked"] == 65535
+    far.connection.increment_flow_control_window(65535)
+    far.writers[-1].write(far.connection.data_to_send())
+    await push_streams(peer, [free], 4 * MIB)
+    while not any(isinstance(e, h2.events.StreamEnded) for e in peer.events):
+        await peer.read()
+    assert far.received["/free"] == 4 * MIB
+    peer.connection.reset_stream(blocked)
+    peer.flush()
+    [session] = rig.server.hooks.clients.sessions.values()
+    async with asyncio.timeout(5):
+        while session.unsent_up:
+            await asyncio.sleep(0.02)
+    peer.writer.transport.abort()
+
+
+# -- answers that nobody takes -----------------------------------------------------------------------
+
+
+async def test_one_byte_chunks_for_a_closed_window_are_held_as_bytes(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+):
+    """A8: 60,000 chunks of a byte are 60,000 bytes in memory, and not so many frames when they go."""
+    count = 60_000
+    frames = []
+    send = h2.connection.H2Connection.send_data
+
+    def counted(
+        self: h2.connection.H2Connection, stream_id: int, data: bytes, *more: object, **named: object
+    ) -> None:
+        if isinstance(self, paced.PacedH2Connection):
+            frames.append(len(data))
+        send(self, stream_id, data, *more, **named)
+
+    monkeypatch.setattr(h2.connection.H2Connection, "send_data", counted)
+    rig.upstream.response = (
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * count + b"0\r\n\r\n"
+    )
+    peer = H2(rig)
+    peer.connection.local_settings.initial_window_size = 0
+    peer.connection.local_settings.acknowledge()
+    await peer.open()
+    with peak_memory() as peak:
+        stream = peer.connection.get_next_available_stream_id()
+        peer.connection.send_headers(stream, head(rig, "ok.test", "/"), end_stream=True)
+        peer.flush()
+        [session] = rig.server.hooks.clients.sessions.values()
+        async with asyncio.timeout(30):
+            while session.unsent() < count:
+                await asyncio.sleep(0.02)
+    assert peak.held < 4 * MIB
+    assert not frames
+
+    got = 0
+    peer.connection.increment_flow_control_window(count, stream)
+    peer.connection.increment_flow_control_window(count)
+    peer.flush()
+    while got < count:
+        seen = len(peer.events)
+        await peer.read()
+        got += sum(len(e.data) for e in peer.events[seen:] if isinstance(e, h2.events.DataReceived))
+    assert got == count
+    assert len(frames) < 50
+    peer.writer.transport.abort()
+
+
+# -- what an upstream says around its answer ---------------------------------------------------------
+
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def endless(start: bytes, piece: bytes) -> Callable[..., Awaitable[None]]:
+    """An upstream that begins an answer and goes on with it for 150 MiB, or until nobody reads."""
+
+    async def respond(_head: str, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        more = piece * (65536 // len(piece))
+        with contextlib.suppress(ConnectionError):
+            for _ in range(150 * 16):
+                writer.write(more)
+                await writer.drain()
+        writer.close()
+
+    return respond
+
+
+ENDLESS = {
+    "a header": (OK + b"x: ", b"y"),
+    "headers": (OK, b"x: y\r\n"),
+    "a first line": (b"HTTP/1.1 200 ", b"y"),
+    "a chunk extension": (CHUNKED + b"1;", b"y"),
+    "a chunk size": (CHUNKED, b"0"),
+    "trailers": (CHUNKED + b"1\r\nx\r\n0\r\n", b"x: y\r\n"),
+    "what follows an end of chunk": (CHUNKED + b"1\r\nx", b"y"),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_an_answer_without_an_end_is_bounded(rig: Rig, what: str):
+    """A7: what is no body is held up to a bound; beyond it the answer ends, with a line in the audit."""
+    rig.upstream.respond = endless(*ENDLESS[what])
+    with peak_memory() as peak:
+        got = await get(rig, "host")
+    assert peak.held < 4 * MIB
+    assert got.startswith(b"HTTP/1.1 200 " if ENDLESS[what][0].startswith(CHUNKED) else b"HTTP/1.1 502 ")
+    assert refusals(rig) == ["bad_answer"]
+    assert meter(rig).bytes_in < 4 * MIB
+
+
+@pytest.mark.parametrize("line", [b"a:\r\n", b" x\r\n", b"a:\n"], ids=["headers", "folds", "bare line feeds"])
+async def test_many_short_headers_are_bounded(rig: Rig, line: bytes):
+    """A7: each header is an object, and each fold a copy of all before it, so they are counted too."""
+    rig.upstream.response = OK + line * (limits.MAX_ANSWER_HEADERS + 2) + b"\r\n"
+    assert b'"bad_answer"' in await get(rig, "host")
+    assert refusals(rig) == ["bad_answer"]
+
+
+async def test_an_http2_upstreams_header_block_is_bounded(rig: Rig, far: H2Upstream):
+    """A7: CONTINUATION frames are held until the last one has come."""
+    piece = bytes(65536)
+
+    def answer(_connection: h2.connection.H2Connection, stream: int) -> None:
+        writer = far.writers[-1]
+        for number in range(60):
+            kind = 9 if number else 1
+            writer.write(len(piece).to_bytes(3) + bytes([kind, 0]) + stream.to_bytes(4) + piece)
+
+    far.answer = answer
+    peer = await H2(rig).open()
+    with peak_memory() as peak:
+        stream = peer.connection.get_next_available_stream_id()
+        peer.connection.send_headers(stream, head(rig, "ok.test", "/"), end_stream=True)
+        peer.flush()
+        while not any(isinstance(e, h2.events.ResponseReceived) for e in peer.events):
+            await peer.read()
+    assert peak.held < 12 * MIB  # the test's own 4 MiB among it
+    await asyncio.sleep(0.05)
+    assert "bad_answer" in refusals(rig)
+    peer.writer.transport.abort()
+
+
+async def test_an_ordinary_answer_around_its_body_passes(rig: Rig):
+    """Long heads, chunk extensions and trailers are lawful; the latter two are dropped."""
+    rig.upstream.response = (
+        OK + b"x: " + b"y" * 100_000 + b"\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"2 ;a=b\r\nab\r\n1\r\nc\r\n0\r\nx-sum: 1\r\n\r\n"
+    )
+    got = await get(rig, "host")
+    assert got.endswith(b"3\r\nabc\r\n0\r\n\r\n")
+    assert len(got) > 100_000
+    assert refusals(rig) == []
+
+
+async def test_what_surrounds_an_answer_is_counted(rig: Rig):
+    """A7: a byte of body in a line of 3 kB is 3 kB of the budget."""
+    await budget(rig, bytes_in=1 << 20)
+    rig.upstream.response = CHUNKED + (b"1;" + b"x" * 3000 + b"\r\ny\r\n") * 1000 + b"0\r\n\r\n"
+    await get(rig, "host")
+    assert refusals(rig) == ["budget_bytes"]
+    assert meter(rig).bytes_in < 3 << 19
+
+
+# -- heads that name much ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["a," * 15_300, ",".join(f"x{n}" for n in range(9_000)), "close," * 33],
+    ids=["one", "many", "close"],
+)
+@pytest.mark.parametrize("door", ["explicit", "host", "tunnel"])
+async def test_connection_names_few_headers(rig: Rig, door: str, named: str):
+    """A5: each name is looked for in each header, so there are few of them."""
+    more = "".join(f"h{number}: v\r\n" for number in range(250))
+    raw = request_line(rig, door) + f"Connection: {named}\r\n{more}\r\n".encode()
+    assert b'"bad_request"' in await send(rig, door, raw)
+    assert refusals(rig) == ["bad_request"]
+    assert rig.upstream.heads == []
+
+
+async def test_connection_names_are_counted_over_all_its_lines(rig: Rig):
+    """A5: 200 headers with one name each are 200 names; 32 names pass, and are dropped."""
+    many = "".join(f"Connection: x{number}\r\n" for number in range(200))
+    raw = request_line(rig, "host") + many.encode() + b"\r\n"
+    assert b'"bad_request"' in await send(rig, "host", raw)
+
+    few = ", ".join(["close", *(f"x{number}" for number in range(31))])
+    raw = request_line(rig, "host") + f"Connection: {few}\r\nX1: a\r\nX99: b\r\n\r\n".encode()
+    assert (await send(rig, "host", raw)).startswith(b"HTTP/1.1 200 ")
+    assert "x99: b\r\n" in rig.upstream.heads[-1].lower()
+    assert "x1: a" not in rig.upstream.heads[-1].lower()
