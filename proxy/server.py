@@ -17,7 +17,8 @@ from proxy.contract.messages import EXPLICIT_PORT
 from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
 from proxy.control.server import ControlConnection, sweep_forever
-from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.destination.resolve import Lookup
+from proxy.destination.stub import resolver_of_this_host
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, run_master, trust_upstreams
@@ -44,7 +45,8 @@ class ProxySettings:
 class ProxyServer:
     """The proxy of one sandbox. Build it inside a running event loop."""
 
-    def __init__(self, settings: ProxySettings, *, lookup: Lookup = lookup_ipv4) -> None:
+    def __init__(self, settings: ProxySettings, *, lookup: Lookup | None = None) -> None:
+        """Without a `lookup`, the container's name servers are asked."""
         self.grants = GrantRegistry(time.monotonic)
         self.audit = Audit()
         ports = {
@@ -52,7 +54,9 @@ class ProxyServer:
             settings.sni_port: Entry.SNI,
             settings.host_port: Entry.HOST,
         }
-        self.hooks = wire(self.grants, self.audit, lookup=lookup, ports=ports)
+        self.hooks = wire(
+            self.grants, self.audit, lookup=lookup or resolver_of_this_host(time.monotonic), ports=ports
+        )
         self._tls = MemoryTlsConfig()
         self._settings = settings
         modes = [f"regular@{settings.host}:{port}" for port in ports]
