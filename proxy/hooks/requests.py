@@ -149,29 +149,38 @@ class RequestHooks:
 
     def request_failed(self, data: FailedRequest) -> None:
         """A malformed head or answer (our refusal) or a failed upstream (not one), in problem+json."""
-        request_id = uuid.uuid4().hex
-        session = self.clients.find(data.context.client.id)
-        host = data.flow.request.host if data.flow else ""
         defect = data.defect
         if defect is None and data.status in {400, 413, 431}:
             defect = HeadDefect(data.status, "the request is malformed")
         if defect is not None:
-            decision = deny(defect.reason, defect.detail)
-            grant = self.clients.grants.current(session.sandbox_id) if session else None
-            origin = session.origin if session else UNKNOWN_ORIGIN
-            self.recorder.record(grant, origin, Judged(host, 0, decision), request_id=request_id)
-            problem = problem_for(
-                decision,
-                host=host,
-                port=None,
-                policy_name=grant.policy.name if grant else "",
-                request_id=request_id,
-                status=defect.status,
-            )
-        else:
-            problem = upstream_problem(
-                host=host, status=data.status, detail=_upstream_detail(data), request_id=request_id
-            )
+            self._refuse_malformed(data, defect)
+            return
+        host = data.flow.request.host if data.flow else ""
+        problem = upstream_problem(
+            host=host, status=data.status, detail=_upstream_detail(data), request_id=uuid.uuid4().hex
+        )
+        data.response = to_response(problem)
+
+    def _refuse_malformed(self, data: FailedRequest, defect: HeadDefect) -> None:
+        request_id = uuid.uuid4().hex
+        session = self.clients.find(data.context.client.id)
+        grant = self.clients.grants.current(session.sandbox_id) if session else None
+        judged = Judged(data.flow.request.host if data.flow else "", 0, deny(defect.reason, defect.detail))
+        over = None
+        if session and grant and session.refusal is None and defect.reason is not ReasonCode.BAD_ANSWER:
+            over = session.meter.take_request(limits_of(grant.policy.budgets), self.clients.meters.clock())
+        if over is not None:
+            judged, data.is_over_budget = judged._replace(decision=over), True
+        origin = session.origin if session else UNKNOWN_ORIGIN
+        self.recorder.record(grant, origin, judged, request_id=request_id)
+        problem = problem_for(
+            judged.decision,
+            host=judged.host,
+            port=None,
+            policy_name=grant.policy.name if grant else "",
+            request_id=request_id,
+            status=None if over else defect.status,
+        )
         data.response = to_response(problem)
 
     @fail_closed(refuse_flow)

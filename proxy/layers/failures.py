@@ -23,6 +23,8 @@ class FailedRequest:
     flow: http.HTTPFlow | None = None
     defect: HeadDefect | None = None
     response: http.Response | None = None
+    is_over_budget: bool = False
+    """Set by the addon where it was one request too many."""
 
 
 @dataclass

@@ -25,6 +25,7 @@ from proxy.layers.paced import PacedH2Connection
 from proxy.policy.limits import (
     CONNECTION_WINDOW_BYTES,
     MAX_ANSWER_HEAD_BYTES,
+    MAX_CONTROL_FRAMES_PER_MINUTE,
     MAX_HEAD_BYTES,
     MAX_RESETS_PER_MINUTE,
     MAX_STREAMS,
@@ -38,6 +39,15 @@ _BAD_UPSTREAM = HeadDefect(502, "the upstream's HTTP/2 connection is malformed",
 _OF_A_STREAM = (h2.events.DataReceived, h2.events.TrailersReceived, h2.events.StreamEnded)
 _PIECE_COST = 256
 """Of an event that waits, besides its bytes."""
+_CONTROL = (
+    h2.events.PingReceived,
+    h2.events.PingAckReceived,
+    h2.events.RemoteSettingsChanged,
+    h2.events.SettingsAcknowledged,
+    h2.events.PriorityUpdated,
+    h2.events.UnknownFrameReceived,
+)
+_CALM = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
 _TOO_MANY_RESETS = "too many streams opened and taken back"
 
 
@@ -48,6 +58,7 @@ class GuardedHttp2Server(Http2Server):
         super().__init__(context)
         self._session = session
         self._resets = SlidingWindow()
+        self._control_frames = SlidingWindow()
         self._is_closed = False
         self.h2_conn: PacedH2Connection = PacedH2Connection(self.h2_conf)
         session.unsent = self.h2_conn.unsent
@@ -62,7 +73,7 @@ class GuardedHttp2Server(Http2Server):
         if not block:
             self._session.settle()
         elif sum(len(frame.data) for frame in block) > MAX_HEAD_BYTES:
-            yield from self.protocol_error("a header block too long", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+            yield from self.protocol_error("a header block too long", _CALM)
         else:
             self._session.owe_head()
 
@@ -84,13 +95,20 @@ class GuardedHttp2Server(Http2Server):
         if isinstance(event, h2.events.RequestReceived):
             defect = stream_defect([(bytes(name), bytes(value)) for name, value in event.headers])
             if defect is not None:
-                yield RequestFailedHook(failure(self.context, defect))
+                failed = failure(self.context, defect)
+                yield RequestFailedHook(failed)
+                if failed.is_over_budget:
+                    yield from self.protocol_error("too many malformed streams", _CALM)
+                    return True
                 self.h2_conn.reset_stream(event.stream_id, h2.errors.ErrorCodes.PROTOCOL_ERROR)
                 return False
         elif isinstance(event, h2.events.StreamReset):
             if not self._resets.take(MAX_RESETS_PER_MINUTE, time.monotonic()):
-                calm = h2.errors.ErrorCodes.ENHANCE_YOUR_CALM
-                yield from self.protocol_error(_TOO_MANY_RESETS, calm)
+                yield from self.protocol_error(_TOO_MANY_RESETS, _CALM)
+                return True
+        elif isinstance(event, _CONTROL):
+            if not self._control_frames.take(MAX_CONTROL_FRAMES_PER_MINUTE, time.monotonic()):
+                yield from self.protocol_error("too many control frames", _CALM)
                 return True
         elif isinstance(event, _OF_A_STREAM) and event.stream_id not in self.streams:
             if isinstance(event, h2.events.DataReceived):
@@ -129,7 +147,7 @@ class GuardedHttp2Client(Http2Client):
         yield from super()._handle_event(event)
         block = self.h2_conn.incoming_buffer._headers_buffer
         if sum(len(frame.data) for frame in block) > MAX_ANSWER_HEAD_BYTES:
-            yield from self.protocol_error("a header block too long", h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
+            yield from self.protocol_error("a header block too long", _CALM)
         self._tell()
 
     def close_connection(self, msg: str) -> layer.CommandGenerator[None]:

@@ -42,6 +42,10 @@ MAX_TOLD_CONNECTIONS = 8
 """Connections beyond the limit that are still told why; those beyond these are closed unread."""
 MAX_TOLD_BYTES = 64 << 10
 """Either way, of a connection that is only told that it is refused."""
+MAX_CONTROL_FRAMES_PER_MINUTE = 10_000
+"""That carry nothing of a request (pings, settings, priorities), on one HTTP/2 connection."""
+CONNECTIONS_PER_MINUTE = 6000
+"""Whatever comes of them: a handshake that fails costs as much as one that does not."""
 TUNNELS_PER_MINUTE = 6000
 NEW_NAMES_PER_MINUTE = 120
 """Names that need a certificate of their own: making one costs as much as fifty requests."""
