@@ -19,7 +19,8 @@ from proxy.control.audit import Audit
 from proxy.control.llm_relay import LlmRelay
 from proxy.control.process_log import ProcessLog
 from proxy.control.server import ControlConnection, sweep_forever
-from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.destination.resolve import Lookup
+from proxy.destination.stub import resolver_of_this_host
 from proxy.hooks.log_mask import LogMask
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
@@ -51,7 +52,8 @@ def _to_stderr(text: str) -> None:
 class ProxyServer:
     """The proxy of one sandbox. Build it inside a running event loop."""
 
-    def __init__(self, settings: ProxySettings, *, lookup: Lookup = lookup_ipv4) -> None:
+    def __init__(self, settings: ProxySettings, *, lookup: Lookup | None = None) -> None:
+        """Without a `lookup`, the container's name servers are asked."""
         self.grants = GrantRegistry(time.monotonic)
         self.audit = Audit()
         ports = {
@@ -59,7 +61,9 @@ class ProxyServer:
             settings.sni_port: Entry.SNI,
             settings.host_port: Entry.HOST,
         }
-        self.hooks = wire(self.grants, self.audit, lookup=lookup, ports=ports)
+        self.hooks = wire(
+            self.grants, self.audit, lookup=lookup or resolver_of_this_host(time.monotonic), ports=ports
+        )
         self._log_mask = LogMask(self.grants, self.hooks.known)
         self.log = ProcessLog(self._log_mask, _to_stderr)
         self._tls = MemoryTlsConfig()

@@ -19,6 +19,7 @@ TOO_MANY_REQUESTS = deny(ReasonCode.BUDGET_REQUESTS, "this sandbox's requests fo
 TOO_MANY_TUNNELS = deny(ReasonCode.BUDGET_REQUESTS, "this sandbox opens too many tunnels a minute")
 TOO_MANY_NAMES = deny(ReasonCode.BUDGET_REQUESTS, "this sandbox asks for too many new names a minute")
 TOO_MANY_QUESTIONS = deny(ReasonCode.BUDGET_REQUESTS, "this sandbox asks for too many names a minute")
+TOO_MANY_OPENED = deny(ReasonCode.BUDGET_CONNECTIONS, "this sandbox opens too many connections a minute")
 TOO_MANY_CONNECTIONS = deny(ReasonCode.BUDGET_CONNECTIONS, "this sandbox has too many open connections")
 NO_BYTES_LEFT = deny(ReasonCode.BUDGET_BYTES, "this sandbox's bytes are used up")
 
@@ -41,6 +42,7 @@ class Meter:
         self.suppressed: dict[ReasonCode, int] = {}
         """Refusals that got no audit line of their own, until `take_suppressed`."""
         self._requests = SlidingWindow()
+        self._opened = SlidingWindow()
         self._tunnels = SlidingWindow()
         self._questions = SlidingWindow()
         self._new_names = SlidingWindow()
@@ -48,9 +50,11 @@ class Meter:
         self._names: OrderedDict[str, None] = OrderedDict()
         self._reported_at = float("-inf")
 
-    def open_connection(self, allowed: Limits) -> Admission:
+    def open_connection(self, allowed: Limits, now: float) -> Admission:
         """Count a TCP connection; every call is followed by one of `close_connection`."""
         self.connections += 1
+        if not self._opened.take(limits.CONNECTIONS_PER_MINUTE, now):
+            return Admission(TOO_MANY_OPENED, is_told=False)
         if self.connections > allowed.connections:
             over = self.connections - allowed.connections
             return Admission(TOO_MANY_CONNECTIONS, is_told=over <= limits.MAX_TOLD_CONNECTIONS)

@@ -75,6 +75,8 @@ class Session:
     """Bytes passed of a connection that is outside the byte budget since it only hears a refusal."""
     unsent: Callable[[], int] = lambda: 0
     """Bytes that wait in memory until an HTTP/2 client opens its window."""
+    unsent_up: dict[int, int] = field(default_factory=dict)
+    """Bytes that wait until an HTTP/2 upstream opens its window, by the client's stream."""
     pins: dict[Address, str] = field(default_factory=dict)
     """(host, port) -> the address that was resolved and checked: the only one that may be dialled."""
     dials: dict[str, Address] = field(default_factory=dict)

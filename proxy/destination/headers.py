@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any
 
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import RefusedError, deny
+
+MAX_CONNECTION_OPTIONS = 32
+_TOO_MANY_OPTIONS = deny(
+    ReasonCode.BAD_REQUEST, f"the Connection header names more than {MAX_CONNECTION_OPTIONS} options"
+)
 _NEVER_FORWARDED = {
     "forwarded",
     "keep-alive",
     "max-forwards",
     "proxy-authorization",
     "proxy-connection",
+    "sec-websocket-extensions",
     "te",
     "via",
     "x-host",
@@ -33,8 +41,15 @@ _KEPT_CONNECTION_OPTIONS = {"close", "keep-alive"}
 
 
 def clean_request_headers(headers: MutableMapping[Any, Any]) -> None:
-    """Drop hop-by-hop headers, those that Connection names, and every upgrade but WebSocket's."""
-    options = [o.strip().lower() for o in headers.get("connection", "").split(",") if o.strip()]
+    """Drop hop-by-hop headers, those that Connection names, and every upgrade but WebSocket's.
+
+    Raises RefusedError where Connection names more than anybody needs, since each name is looked for in each
+    header.
+    """
+    named = headers.get("connection", "")
+    if named.count(",") >= MAX_CONNECTION_OPTIONS:
+        raise RefusedError(_TOO_MANY_OPTIONS)
+    options = [o.strip().lower() for o in named.split(",") if o.strip()]
     is_websocket = headers.get("upgrade", "").strip().lower() == "websocket"
     kept = _KEPT_CONNECTION_OPTIONS | ({"upgrade"} if is_websocket else set())
     named = set(options) - {*kept, "host", "content-length", "transfer-encoding"}

@@ -29,7 +29,7 @@ class NotDialableError(RefusedError):
 
 
 async def lookup_ipv4(host: str) -> list[str]:
-    """Ask this container's resolver for A records (the egress network carries no IPv6).
+    """Ask the system's resolver for A records; the proxy itself asks by `proxy.destination.stub`.
 
     The name is asked with a final dot, so that no search domain is ever tried.
     """

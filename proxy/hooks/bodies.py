@@ -75,8 +75,12 @@ class Bodies:
             return False
         return True
 
+    def refuse_websocket(self, exchange: Exchange, decision: Decision) -> None:
+        """Record why a WebSocket is being closed."""
+        self._refuse(exchange, "WEBSOCKET", decision)
+
     def _cut_websocket(self, exchange: Exchange, exc: Exception) -> None:
-        self._refuse(exchange, "WEBSOCKET", _decision_on(exc, exchange.judged))
+        self.refuse_websocket(exchange, _decision_on(exc, exchange.judged))
         self._clients.sockets.abort(exchange.client_id)
 
     def _refuse(self, exchange: Exchange, method: str, decision: Decision) -> http.Response:

@@ -73,7 +73,9 @@ class ConnectionHooks:
         self.clients.sockets.close(client.id)
 
     def _admit(self, client: connection.Client, session: Session, grant: Grant) -> None:
-        admission = session.meter.open_connection(limits_of(grant.policy.budgets))
+        admission = session.meter.open_connection(
+            limits_of(grant.policy.budgets), self.clients.meters.clock()
+        )
         self.clients.sessions[client.id] = session
         session.owe(SILENT, within_s=SILENCE_S)
         if admission.refusal is not None:

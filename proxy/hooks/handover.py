@@ -170,6 +170,7 @@ class Handover:
         if exchange is not None:
             frames.check = lambda payload: self._bodies.is_clean_control(exchange, payload)
             frames.scrub = exchange.reflection.clean
+            frames.refuse = lambda decision: self._bodies.refuse_websocket(exchange, decision)
 
     def let_go(self, flow: http.HTTPFlow) -> None:
         """The flow has ended, however it did: nothing of it is kept."""

@@ -29,10 +29,15 @@ from proxy.policy.limits import SILENCE_S, limits_of
 from proxy.policy.model import Verdict
 from proxy.policy.problems import problem_for, upstream_problem
 from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import deny
+from proxy.policy.refusal import RefusedError, deny
 
 if TYPE_CHECKING:
     from proxy.contract.grant import Grant
+
+_EXTENSIONS = "sec-websocket-extensions"
+_UNASKED_EXTENSION = deny(
+    ReasonCode.BAD_ANSWER, "the upstream chose a WebSocket extension that was not offered"
+)
 
 
 class RequestHooks:
@@ -131,6 +136,8 @@ class RequestHooks:
             flow.kill()
             return
         if flow.response is not None:
+            if flow.response.status_code == 101 and _EXTENSIONS in flow.response.headers:
+                raise RefusedError(_UNASKED_EXTENSION)
             clean_response_headers(flow.response.headers)
             flow.response.stream = True
             self._handover.take_back(flow)
@@ -141,30 +148,39 @@ class RequestHooks:
         self._handover.take_back_trailers(flow)
 
     def request_failed(self, data: FailedRequest) -> None:
-        """A malformed head (our refusal) or a failed upstream (not one), in problem+json."""
-        request_id = uuid.uuid4().hex
-        session = self.clients.find(data.context.client.id)
-        host = data.flow.request.host if data.flow else ""
+        """A malformed head or answer (our refusal) or a failed upstream (not one), in problem+json."""
         defect = data.defect
         if defect is None and data.status in {400, 413, 431}:
             defect = HeadDefect(data.status, "the request is malformed")
         if defect is not None:
-            decision = deny(defect.reason, defect.detail)
-            grant = self.clients.grants.current(session.sandbox_id) if session else None
-            origin = session.origin if session else UNKNOWN_ORIGIN
-            self.recorder.record(grant, origin, Judged(host, 0, decision), request_id=request_id)
-            problem = problem_for(
-                decision,
-                host=host,
-                port=None,
-                policy_name=grant.policy.name if grant else "",
-                request_id=request_id,
-                status=defect.status,
-            )
-        else:
-            problem = upstream_problem(
-                host=host, status=data.status, detail=_upstream_detail(data), request_id=request_id
-            )
+            self._refuse_malformed(data, defect)
+            return
+        host = data.flow.request.host if data.flow else ""
+        problem = upstream_problem(
+            host=host, status=data.status, detail=_upstream_detail(data), request_id=uuid.uuid4().hex
+        )
+        data.response = to_response(problem)
+
+    def _refuse_malformed(self, data: FailedRequest, defect: HeadDefect) -> None:
+        request_id = uuid.uuid4().hex
+        session = self.clients.find(data.context.client.id)
+        grant = self.clients.grants.current(session.sandbox_id) if session else None
+        judged = Judged(data.flow.request.host if data.flow else "", 0, deny(defect.reason, defect.detail))
+        over = None
+        if session and grant and session.refusal is None and defect.reason is not ReasonCode.BAD_ANSWER:
+            over = session.meter.take_request(limits_of(grant.policy.budgets), self.clients.meters.clock())
+        if over is not None:
+            judged, data.is_over_budget = judged._replace(decision=over), True
+        origin = session.origin if session else UNKNOWN_ORIGIN
+        self.recorder.record(grant, origin, judged, request_id=request_id)
+        problem = problem_for(
+            judged.decision,
+            host=judged.host,
+            port=None,
+            policy_name=grant.policy.name if grant else "",
+            request_id=request_id,
+            status=None if over else defect.status,
+        )
         data.response = to_response(problem)
 
     @fail_closed(refuse_flow)

@@ -10,7 +10,8 @@ from proxy.admission.grants import GrantRegistry
 from proxy.admission.meters import Meters
 from proxy.admission.session import ENTRIES, Entry
 from proxy.control.audit import Audit
-from proxy.destination.resolve import Lookup, lookup_ipv4
+from proxy.destination.lookups import SharedLookups
+from proxy.destination.resolve import Lookup
 from proxy.hooks.bodies import Bodies
 from proxy.hooks.clients import Clients
 from proxy.hooks.connections import ConnectionHooks
@@ -56,7 +57,7 @@ def wire(
     grants: GrantRegistry,
     audit: Audit,
     *,
-    lookup: Lookup = lookup_ipv4,
+    lookup: Lookup,
     ports: dict[int, Entry] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Hooks:
@@ -65,7 +66,7 @@ def wire(
     recorder = Recorder(audit, grants, meters, known)
     clients = Clients(grants, meters, recorder)
     exchanges = Exchanges(clients)
-    dials = Dials(grants, known, door, lookup)
+    dials = Dials(grants, known, door, SharedLookups(lookup))
     handover = Handover(known, uploads, exchanges, Bodies(clients, recorder), door)
     return Hooks(
         connections=ConnectionHooks(clients, recorder, dials, exchanges, ports or ENTRIES),

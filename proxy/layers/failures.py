@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mitmproxy import http
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http._events import ErrorCode, ResponseProtocolError
 
 from proxy.destination.heads import HeadDefect
 
@@ -22,6 +23,8 @@ class FailedRequest:
     flow: http.HTTPFlow | None = None
     defect: HeadDefect | None = None
     response: http.Response | None = None
+    is_over_budget: bool = False
+    """Set by the addon where it was one request too many."""
 
 
 @dataclass
@@ -40,6 +43,14 @@ class FlowEndedHook(StartHook):
     """
 
     flow: http.HTTPFlow
+
+
+class RefusedAnswerError(ResponseProtocolError):
+    """An upstream's answer that we do not read on."""
+
+    def __init__(self, stream_id: int, defect: HeadDefect) -> None:
+        super().__init__(stream_id, defect.detail, ErrorCode.GENERIC_SERVER_ERROR)
+        self.defect = defect
 
 
 def failure(context: Context, defect: HeadDefect) -> FailedRequest:

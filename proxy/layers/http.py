@@ -37,11 +37,11 @@ from mitmproxy.proxy.layers.websocket import WebsocketLayer, WebsocketStartHook
 from mitmproxy.proxy.tunnel import TunnelLayer
 
 from proxy.admission.session import Session
-from proxy.layers.failures import FailedRequest, FlowEndedHook, RequestFailedHook
+from proxy.layers.failures import FailedRequest, FlowEndedHook, RefusedAnswerError, RequestFailedHook
 from proxy.layers.http1 import GuardedHttp1Client, GuardedHttp1Server
 from proxy.layers.http2 import GuardedHttp2Client, GuardedHttp2Server
 from proxy.layers.refuse import TLS_ALERT_UNRECOGNIZED_NAME, BodyRefusedError, RefuseLayer
-from proxy.layers.websocket import ControlFrames, WebsocketOpeningHook, guard_control_frames
+from proxy.layers.websocket import ControlFrames, WebsocketOpeningHook, guard_frames
 
 MAX_DRAIN_BYTES = 16 << 20
 """Of a refused request's body, dropped so that the client gets to read the answer; then it is cut off."""
@@ -100,12 +100,12 @@ class GuardedHttpStream(HttpStream):
         self.server_state = self.state_errored
 
     def flow_done(self) -> layer.CommandGenerator[None]:
-        """HttpStream.flow_done; a WebSocket that begins has its control frames guarded from the first."""
+        """HttpStream.flow_done; a WebSocket that begins has its frames guarded from the first."""
         for command in super().flow_done():
             if isinstance(command, WebsocketStartHook) and isinstance(self.child_layer, WebsocketLayer):
                 frames = ControlFrames(self.flow)
                 yield WebsocketOpeningHook(frames)
-                guard_control_frames(self.child_layer, frames)
+                guard_frames(self.child_layer, frames)
             yield command
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
@@ -164,18 +164,27 @@ class GuardedHttpStream(HttpStream):
             if isinstance(command, SendHttp) and command.connection is client and client.connected:
                 if isinstance(command.event, ResponseHeaders):
                     self._response_begun = True
-                elif isinstance(command.event, ResponseProtocolError) and not self._response_begun:
-                    status = command.event.code.http_status_code()
-                    if status is not None and command.event.code is not ErrorCode.KILL:
-                        failed = FailedRequest(self.context, status, command.event.message, self.flow)
-                        yield RequestFailedHook(failed)
-                        if failed.response is not None:
-                            self._response_begun = True
-                            yield from self._answer(failed.response)
-                            yield commands.CloseConnection(self.context.client)
-                            reply = None
-                            continue
+                elif isinstance(command.event, ResponseProtocolError) and (
+                    yield from self._answer_failure(command.event)
+                ):
+                    reply = None
+                    continue
             reply = yield command
+
+    def _answer_failure(self, event: ResponseProtocolError) -> layer.CommandGenerator[bool]:
+        """Tell of an upstream that failed; whether the client got an answer, since it had none yet."""
+        defect = event.defect if isinstance(event, RefusedAnswerError) else None
+        status = event.code.http_status_code()
+        if status is None or event.code is ErrorCode.KILL or (self._response_begun and defect is None):
+            return False
+        failed = FailedRequest(self.context, status, event.message, self.flow, defect)
+        yield RequestFailedHook(failed)
+        if failed.response is None or self._response_begun:
+            return False
+        self._response_begun = True
+        yield from self._answer(failed.response)
+        yield commands.CloseConnection(self.context.client)
+        return True
 
 
 _OURS = (GuardedHttp1Server, GuardedHttp2Server, GuardedHttp1Client, GuardedHttp2Client)
@@ -184,20 +193,26 @@ _OURS = (GuardedHttp1Server, GuardedHttp2Server, GuardedHttp1Client, GuardedHttp
 class GuardedHttpClient(HttpClient):
     """HttpClient with our reader of what the upstream answers."""
 
+    def __init__(self, context: Context, session: Session) -> None:
+        super().__init__(context)
+        self._session = session
+
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         error = None
         if not self.context.server.connected:
             error = yield commands.OpenConnection(self.context.server)
         if not error:
-            self.child_layer = upstream_reader(self.context)
+            self.child_layer = upstream_reader(self.context, self._session)
             self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]
             yield from self.child_layer.handle_event(event)
         yield RegisterHttpConnection(self.context.server, error)
 
 
-def upstream_reader(context: Context) -> GuardedHttp1Client | GuardedHttp2Client:
+def upstream_reader(context: Context, session: Session) -> GuardedHttp1Client | GuardedHttp2Client:
     """What speaks HTTP with an upstream: the one place where it is made."""
-    return GuardedHttp2Client(context) if context.server.alpn == b"h2" else GuardedHttp1Client(context)
+    if context.server.alpn == b"h2":
+        return GuardedHttp2Client(context, session)
+    return GuardedHttp1Client(context)
 
 
 class GuardedHttpLayer(HttpLayer):
@@ -213,6 +228,9 @@ class GuardedHttpLayer(HttpLayer):
             reader = GuardedHttp2Server if client.alpn == b"h2" else GuardedHttp1Server
             self.connections.setdefault(client, reader(self.context.fork(), self._session))
         yield from super()._handle_event(event)
+        reader_of_client = self.connections.get(self.context.client)
+        if isinstance(reader_of_client, GuardedHttp2Server):
+            yield from reader_of_client.give_room()
 
     def event_to_child(
         self, child: layer.Layer | HttpStream, event: events.Event
@@ -232,7 +250,7 @@ class GuardedHttpLayer(HttpLayer):
         if type(child) is HttpClient:
             context = child.context
             context.layers.remove(child)
-            guarded = GuardedHttpClient(context)
+            guarded = GuardedHttpClient(context, self._session)
             if self.connections.get(context.server) is child:
                 self.connections[context.server] = guarded
             return guarded

@@ -41,6 +41,8 @@ class MeteredLayer:
         self._pending: set[commands.Command] = set()
         self._servers: list[Server] = []
         self._held = 0
+        self._arrived = 0
+        self._sent = 0
 
     async def wait_for_room(self, *, is_client: bool) -> None:
         """Return when there is room for more from the client (or else from an upstream)."""
@@ -72,14 +74,13 @@ class MeteredLayer:
         client = self.context.client
         if isinstance(event, events.CommandCompleted):
             self._pending.discard(event.command)
-        if isinstance(event, events.DataReceived) and event.connection is client:
-            self._held = self._held + len(event.data) if self._is_stalled() else 0
-            self._is_cut = not self._gate.take_bytes(self._session, out=len(event.data))
+        if isinstance(event, events.DataReceived):
+            self._is_cut = not self._may_be_read(event)
             if self._is_cut:
                 return
         for command in self._inner.handle_event(event):
             if isinstance(command, commands.SendData) and command.connection is client:
-                self._is_cut = not self._gate.take_bytes(self._session, into=len(command.data))
+                self._is_cut = not self._may_come_in(sent=len(command.data))
                 if self._is_cut:
                     return
             if command.blocking:
@@ -87,3 +88,17 @@ class MeteredLayer:
             if isinstance(command, commands.OpenConnection):
                 self._servers.append(command.connection)
             yield command
+
+    def _may_be_read(self, event: events.DataReceived) -> bool:
+        if event.connection is not self.context.client:
+            return self._may_come_in(arrived=len(event.data))
+        self._held = self._held + len(event.data) if self._is_stalled() else 0
+        return self._gate.take_bytes(self._session, out=len(event.data))
+
+    def _may_come_in(self, *, arrived: int = 0, sent: int = 0) -> bool:
+        """Count what upstreams sent or what the client is sent, whichever is more; whether it may pass."""
+        counted = max(self._arrived, self._sent)
+        self._arrived += arrived
+        self._sent += sent
+        more = max(self._arrived, self._sent) - counted
+        return not more or self._gate.take_bytes(self._session, into=more)

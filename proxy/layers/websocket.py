@@ -1,7 +1,9 @@
-"""A WebSocket's control frames: mitmproxy 12.2 relays ping, pong and close without asking any hook.
+"""A WebSocket's frames: how much of a message is held, and what may pass in a control frame.
 
-Each has room for 125 bytes of the sandbox's choice, so they pass a check that the addon hands over when the
-WebSocket begins.
+mitmproxy 12.2 relays ping, pong and close without asking any hook. Each has room for 125 bytes of the
+sandbox's choice, so they pass a check that the addon hands over when the WebSocket begins. And it holds a
+message until it is whole, however long that is, and copies all of it for each piece that comes; here a
+message has a bound, and each of its bytes is copied once.
 """
 
 from __future__ import annotations
@@ -13,6 +15,18 @@ from mitmproxy import http
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
 from wsproto import events
+from wsproto.frame_protocol import CloseReason
+
+from proxy.policy.limits import MAX_MESSAGE_BYTES
+from proxy.policy.model import Decision
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
+
+_FRAME_COST = 64
+"""Bytes that a frame of a message counts for besides its payload: an empty one is held too."""
+_TOO_LONG = f"a WebSocket message of more than {MAX_MESSAGE_BYTES} bytes"
+_TOO_LONG_SENT = deny(ReasonCode.BAD_REQUEST, _TOO_LONG)
+_TOO_LONG_ANSWER = deny(ReasonCode.BAD_ANSWER, _TOO_LONG)
 
 
 @dataclass(eq=False)
@@ -24,32 +38,91 @@ class ControlFrames:
     """Whether a payload may go upstream."""
     scrub: Callable[[bytes], bytes] = lambda _payload: b""
     """A payload without what the upstream may not send back."""
+    refuse: Callable[[Decision], None] = lambda _decision: None
+    """Told why the WebSocket is about to be closed."""
 
 
 @dataclass
 class WebsocketOpeningHook(StartHook):
-    """A WebSocket is about to begin; the addon fills in `check` and `scrub`."""
+    """A WebSocket is about to begin; the addon fills in the callables."""
 
     frames: ControlFrames
 
 
-def guard_control_frames(layer: WebsocketLayer, frames: ControlFrames) -> None:
-    """Check the sandbox's control frames and scrub the upstream's. Call it before any of them is read."""
-    from_client, from_server = layer.client_ws.events, layer.server_ws.events
+class MessageTooLongError(Exception):
+    """A message is longer than may be held."""
 
-    def checked() -> Iterator[events.Event]:
-        for event in from_client():
-            payload = _payload(event)
-            if payload is None or frames.check(payload):
-                yield event
 
-    def scrubbed() -> Iterator[events.Event]:
-        for event in from_server():
-            payload = _payload(event)
-            yield event if payload is None else _with_payload(event, frames.scrub(payload))
+class WholeFrames:
+    """Joins the pieces of each frame, so that whoever reads on does so once a frame."""
 
-    layer.client_ws.events = checked
-    layer.server_ws.events = scrubbed
+    def __init__(self) -> None:
+        self._frame = bytearray()
+        self._message_bytes = 0
+
+    def __call__(self, event: events.Event) -> events.Event | None:
+        """The event, or None where the rest of the frame is due. Raises MessageTooLongError."""
+        if not isinstance(event, events.Message):
+            return event
+        data = event.data.encode() if isinstance(event.data, str) else event.data
+        self._message_bytes += len(data)
+        if event.frame_finished:
+            self._message_bytes += _FRAME_COST
+        if self._message_bytes > MAX_MESSAGE_BYTES:
+            self._frame = bytearray()
+            raise MessageTooLongError
+        if not event.frame_finished:
+            self._frame += data
+            return None
+        if event.message_finished:
+            self._message_bytes = 0
+        if not self._frame:
+            return event
+        whole, self._frame = bytes(self._frame + data), bytearray()
+        return replace(event, data=whole.decode() if isinstance(event.data, str) else whole)
+
+
+def guard_frames(layer: WebsocketLayer, frames: ControlFrames) -> None:
+    """Bound both sides' messages, check the sandbox's control frames and scrub the upstream's.
+
+    Call it before any of them is read.
+    """
+
+    def checked(event: events.Event) -> events.Event | None:
+        payload = _payload(event)
+        return event if payload is None or frames.check(payload) else None
+
+    def scrubbed(event: events.Event) -> events.Event:
+        payload = _payload(event)
+        return event if payload is None else _with_payload(event, frames.scrub(payload))
+
+    for side, control, refusal in (
+        (layer.client_ws, checked, _TOO_LONG_SENT),
+        (layer.server_ws, scrubbed, _TOO_LONG_ANSWER),
+    ):
+        side.events = _guarded(side.events, control, frames, refusal)
+
+
+def _guarded(
+    read: Callable[[], Iterator[events.Event]],
+    control: Callable[[events.Event], events.Event | None],
+    frames: ControlFrames,
+    refusal: Decision,
+) -> Callable[[], Iterator[events.Event]]:
+    whole = WholeFrames()
+
+    def guarded() -> Iterator[events.Event]:
+        for event in read():
+            try:
+                kept = whole(event)
+            except MessageTooLongError:
+                frames.refuse(refusal)
+                yield events.CloseConnection(CloseReason.MESSAGE_TOO_BIG, _TOO_LONG)  # sent to both sides
+                return
+            if kept is not None and (allowed := control(kept)) is not None:
+                yield allowed
+
+    return guarded
 
 
 def _payload(event: events.Event) -> bytes | None:

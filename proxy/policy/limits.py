@@ -23,8 +23,17 @@ MAX_HEAD_BYTES = 64 << 10
 MAX_HEADERS = 256
 MAX_URI_BYTES = 16 << 10
 MAX_TRAILER_BYTES = 16 << 10
+MAX_ANSWER_HEAD_BYTES = 128 << 10
+MAX_ANSWER_HEADERS = 1024
+MAX_CHUNK_LINE_BYTES = 4 << 10
+"""Of an answer's chunk, its extensions included."""
 MAX_PIPELINED_BYTES = 256 << 10
 """Sent on while the answer to an earlier request is still due."""
+MAX_MESSAGE_BYTES = 4 << 20
+"""Of a WebSocket's message, from either side; it is held until it is whole, and then searched."""
+STREAM_WINDOW_BYTES = 256 << 10
+CONNECTION_WINDOW_BYTES = 1 << 20
+"""What an HTTP/2 client may send before the upstream has taken it: on one stream, and in all."""
 MAX_STREAMS = 100
 """Open at one time on one HTTP/2 connection."""
 MAX_RESETS_PER_MINUTE = 200
@@ -33,12 +42,18 @@ MAX_TOLD_CONNECTIONS = 8
 """Connections beyond the limit that are still told why; those beyond these are closed unread."""
 MAX_TOLD_BYTES = 64 << 10
 """Either way, of a connection that is only told that it is refused."""
+MAX_CONTROL_FRAMES_PER_MINUTE = 10_000
+"""That carry nothing of a request (pings, settings, priorities), on one HTTP/2 connection."""
+CONNECTIONS_PER_MINUTE = 6000
+"""Whatever comes of them: a handshake that fails costs as much as one that does not."""
 TUNNELS_PER_MINUTE = 6000
 NEW_NAMES_PER_MINUTE = 120
 """Names that need a certificate of their own: making one costs as much as fifty requests."""
 REMEMBERED_NAMES = 256
 QUESTIONS_PER_MINUTE = 3000
 """To the DNS sink."""
+MAX_LOOKUPS = 128
+"""Of different names, waited for at one time."""
 MAX_NAME_PEERS = 1024
 """DNS clients (UDP source ports) at one time; mitmproxy keeps each for 20 s."""
 DENY_LINES_PER_MINUTE = 600

@@ -78,6 +78,9 @@ class ReasonCode(enum.StrEnum):
     IP_LITERAL = _Row("ip_literal", "The host is an address that the policy does not list.")
     BAD_HOST = _Row("bad_host", "The host is not written as a host name or an address.", 400)
     BAD_REQUEST = _Row("bad_request", "The request is malformed, or too large in one of its parts.", 400)
+    BAD_ANSWER = _Row(
+        "bad_answer", "The upstream's answer is malformed, or too large in one of its parts.", 502
+    )
     NOT_TLS_OR_HTTP = _Row("not_tls_or_http", "The connection speaks neither TLS nor HTTP.", 400)
     FOREIGN_CREDENTIAL = _Row(
         "foreign_credential", "The host takes only the sandbox's own credential, and another one was sent."

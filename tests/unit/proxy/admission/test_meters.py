@@ -6,6 +6,7 @@ from proxy.admission.meters import (
     NO_BYTES_LEFT,
     TOO_MANY_CONNECTIONS,
     TOO_MANY_NAMES,
+    TOO_MANY_OPENED,
     TOO_MANY_QUESTIONS,
     TOO_MANY_REQUESTS,
     TOO_MANY_TUNNELS,
@@ -22,13 +23,13 @@ FEW = Limits(requests_per_minute=2, connections=2, bytes_out=10, bytes_in=10)
 def test_connections_beyond_the_limit_are_told_then_closed():
     """A few are told why; those beyond these are not served at all; one that ends makes room."""
     meter = Meter()
-    admissions = [meter.open_connection(FEW) for _ in range(2 + limits.MAX_TOLD_CONNECTIONS + 1)]
+    admissions = [meter.open_connection(FEW, 0.0) for _ in range(2 + limits.MAX_TOLD_CONNECTIONS + 1)]
 
     assert [a.refusal for a in admissions[:3]] == [None, None, TOO_MANY_CONNECTIONS]
     assert [a.is_told for a in admissions[-2:]] == [True, False]
     for _ in admissions:
         meter.close_connection()
-    assert meter.open_connection(FEW).refusal is None
+    assert meter.open_connection(FEW, 0.0).refusal is None
 
 
 def test_bytes_are_used_up_for_good():
@@ -38,7 +39,7 @@ def test_bytes_are_used_up_for_good():
     assert meter.take_bytes(FEW, out=10, into=10)
     assert not meter.take_bytes(FEW, out=1)
     assert not meter.take_bytes(FEW, into=1)
-    assert meter.open_connection(FEW).refusal is NO_BYTES_LEFT
+    assert meter.open_connection(FEW, 0.0).refusal is NO_BYTES_LEFT
     assert meter.take_request(FEW, 0.0) is NO_BYTES_LEFT
     assert meter.take_tunnel(FEW, 0.0) is NO_BYTES_LEFT
 
@@ -119,3 +120,15 @@ def test_a_meter_goes_with_its_sandbox():
     assert meters.drop("a") is meter
     assert meters.drop("a") is None
     assert meters.of("a") is not meter
+
+
+def test_connections_of_a_minute_are_counted_whether_they_last_or_not():
+    """Beyond the bound one is closed untold, and a minute later there is room again."""
+    meter = Meter()
+    for _ in range(limits.CONNECTIONS_PER_MINUTE):
+        assert meter.open_connection(FEW, 0.0).refusal is None
+        meter.close_connection()
+    over = meter.open_connection(FEW, 30.0)
+    assert (over.refusal, over.is_told) == (TOO_MANY_OPENED, False)
+    meter.close_connection()
+    assert meter.open_connection(FEW, 61.0).refusal is None

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from mitmproxy.http import Headers
 
-from proxy.destination.headers import clean_request_headers, clean_response_headers
+from proxy.destination.headers import (
+    MAX_CONNECTION_OPTIONS,
+    clean_request_headers,
+    clean_response_headers,
+)
+from proxy.policy.refusal import RefusedError
 
 REQUESTS = {
     "plain headers stay": ({"accept": "x", "host": "h"}, {"accept": "x", "host": "h"}),
@@ -41,6 +46,7 @@ REQUESTS = {
         {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "s"},
         {},
     ),
+    "extensions of WebSocket are offered to nobody": ({"sec-websocket-extensions": "permessage-deflate"}, {}),
     "a WebSocket upgrade stays": (
         {"connection": "Upgrade", "upgrade": "websocket"},
         {"connection": "upgrade", "upgrade": "websocket"},
@@ -66,3 +72,10 @@ def test_response_headers():
     clean_response_headers(headers)
 
     assert dict(headers.items()) == {"etag": "e"}
+
+
+def test_connection_may_name_so_many_headers_and_no_more():
+    """Empty names count too."""
+    clean_request_headers(Headers(connection="," * (MAX_CONNECTION_OPTIONS - 1)))
+    with pytest.raises(RefusedError):
+        clean_request_headers(Headers(connection="," * MAX_CONNECTION_OPTIONS))

@@ -52,9 +52,10 @@ def test_without_a_master_no_connection_is_served() -> None:
 
     from proxy.admission.grants import GrantRegistry
     from proxy.control.audit import Audit
+    from proxy.destination.resolve import lookup_ipv4
     from proxy.hooks.wiring import wire
 
-    sockets = wire(GrantRegistry(time.monotonic), Audit()).clients.sockets
+    sockets = wire(GrantRegistry(time.monotonic), Audit(), lookup=lookup_ipv4).clients.sockets
     for refuse in (sockets.abort, sockets.close):
         with pytest.raises(RuntimeError):
             refuse("c")

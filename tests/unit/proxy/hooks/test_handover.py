@@ -8,6 +8,8 @@ from mitmproxy.test import tflow
 
 from proxy.hooks.known import MAX_UPLOADS
 from proxy.layers.websocket import ControlFrames
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 from tests.unit.proxy.hooks.conftest import DB, GRANT, JUDGED, STAND_IN, TRUE, Wired
 
 
@@ -105,6 +107,8 @@ def test_control_frames_are_searched_and_scrubbed(wired: Wired) -> None:
     assert frames.scrub(TRUE.encode()) == STAND_IN.encode()
     assert not frames.check(DB.encode())
     assert wired.done == [("abort", flow.client_conn.id)]
+    frames.refuse(deny(ReasonCode.BAD_ANSWER, "x"))
+    assert wired.lines[-1]["reason_code"] == "bad_answer"
 
 
 def test_a_refused_handover_opens_no_exchange(wired: Wired) -> None:

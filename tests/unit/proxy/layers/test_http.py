@@ -41,10 +41,14 @@ def connected(alpn: bytes | None = None) -> Server:
     return server
 
 
+def session() -> Session:
+    """Of a client connection."""
+    return Session("run-1", Origin(Entry.EXPLICIT, 1), Meter(), time.monotonic)
+
+
 def http_layer(context: Context) -> GuardedHttpLayer:
     """A layer with a stream that waits for its upstream."""
-    session = Session("run-1", Origin(Entry.EXPLICIT, 1), Meter(), time.monotonic)
-    layer = GuardedHttpLayer(context, HTTPMode.regular, session)
+    layer = GuardedHttpLayer(context, HTTPMode.regular, session())
     layer.streams[1] = GuardedHttpStream(context.fork(), 1)
     return layer
 
@@ -69,10 +73,10 @@ def test_a_connection_is_made_for_a_guarded_client(context: Context, *, is_tls: 
 def test_a_guarded_client_reads_with_a_guarded_reader(context: Context, alpn: bytes | None) -> None:
     """By what the upstream speaks."""
     context.server = connected(alpn)
-    client = GuardedHttpClient(context)
+    client = GuardedHttpClient(context, session())
     list(client.handle_event(events.Start()))
     assert type(client.child_layer) is READERS[alpn]
-    assert type(upstream_reader(context)) is READERS[alpn]
+    assert type(upstream_reader(context, session())) is READERS[alpn]
 
 
 @pytest.mark.parametrize("reader", [Http1Client, Http2Client])

@@ -23,6 +23,7 @@ REASONS = {
     "host_mismatch",
     "no_sni",
     "ip_literal",
+    "bad_answer",
     "bad_host",
     "bad_request",
     "not_tls_or_http",
