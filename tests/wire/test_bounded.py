@@ -25,7 +25,7 @@ import pytest
 
 from proxy.destination import lookups, stub
 from proxy.destination.lookups import SharedLookups
-from proxy.layers import paced
+from proxy.layers import paced, websocket
 from proxy.policy import limits
 from tests.wire.conftest import UPSTREAM, Rig, close_all
 from tests.wire.raw import open_door, refusals, request_line, send
@@ -147,8 +147,11 @@ def close_code(told: bytes) -> int:
 
 @pytest.mark.parametrize("kind", ["one frame", "many frames", "empty frames"])
 @pytest.mark.parametrize("is_far", [False, True], ids=["from the sandbox", "from the upstream"])
-async def test_a_websocket_message_without_an_end_is_bounded(rig: Rig, kind: str, *, is_far: bool):
+async def test_a_websocket_message_without_an_end_is_bounded(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, kind: str, *, is_far: bool
+):
     """A2: what is held of a message has an end; both sides are told 1009, the audit has a line."""
+    monkeypatch.setattr(websocket, "MAX_MESSAGE_BYTES", MIB)
     socket = await upgrade(rig)
     with peak_memory() as peak:
         push = asyncio.create_task(socket.push(unfinished(kind, is_masked=not is_far), is_far=is_far))
@@ -158,7 +161,7 @@ async def test_a_websocket_message_without_an_end_is_bounded(rig: Rig, kind: str
 
     assert close_code(told) == 1009
     assert refusals(rig) == ["bad_answer" if is_far else "bad_request"]
-    assert peak.held < 6 * limits.MAX_MESSAGE_BYTES
+    assert peak.held < 6 * MIB
 
 
 @pytest.mark.parametrize("is_far", [False, True], ids=["from the sandbox", "from the upstream"])
