@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.probe.neighbours.table import EVERY_S, FLOOR_MS, RATIO, Row, Windows
+from runtime.probe.neighbours.table import EVERY_S, FLOOR_MS, OUTLIVES_S, RATIO, Row, Windows
 
 KINDS = ("dns", "https", "log")
 """Questions, requests, and how long a line on stderr takes to reach who follows the run."""
@@ -56,6 +56,8 @@ class Seen:
     worker_bytes: int = 0
     """The largest resident worker while the row lasted."""
     worker_limit: int = 0
+    outlived_s: float = 0.0
+    """How long workers lived on once both runs had ended."""
     did: str = ""
     """What the attacker says that it did."""
 
@@ -118,6 +120,8 @@ def judge(row: Row, seen: Seen, windows: Windows) -> Result:
         why.append(f"the attacker's run ended: {seen.attacker_ended}")
     if not 0 < seen.worker_bytes <= seen.worker_limit:
         why.append(f"a worker took {seen.worker_bytes // MIB} MiB, {seen.worker_limit // MIB} MiB allowed")
+    if seen.outlived_s > OUTLIVES_S:
+        why.append(f"a worker outlived its run by {seen.outlived_s:.0f} s")
     return Result(row, seen, quiet, attack, failures, tuple(why))
 
 

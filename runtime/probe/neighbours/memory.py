@@ -26,8 +26,9 @@ while True:
             pass
     first = [pid for pid, (parent, _) in seen.items() if parent == 1]
     parent = max((seen[pid][1] for pid in first), default=0)
-    worker = max((size for above, size in seen.values() if above in first), default=0)
-    print(json.dumps({"at": time.time(), "parent": parent, "worker": worker}), flush=True)
+    workers = [size for above, size in seen.values() if above in first]
+    said = {"at": time.time(), "parent": parent, "worker": max(workers, default=0), "count": len(workers)}
+    print(json.dumps(said), flush=True)
     time.sleep(0.2)
 """
 """The first process is the container's init, its child the workers' parent."""
@@ -40,6 +41,13 @@ class Memory:
     workers: list[tuple[float, int]] = field(default_factory=list)
     """When (epoch seconds), and the largest worker then."""
     parent: int = 0
+    count: int = 0
+    """Of workers, when the helper last looked."""
+
+    @property
+    def seen_at(self) -> float:
+        """When the helper last looked; 0 before it did."""
+        return self.workers[-1][0] if self.workers else 0.0
 
     def largest_worker(self, window: tuple[float, float]) -> int:
         """The largest in a window; 0 where none was seen."""
@@ -78,4 +86,4 @@ async def _read(attached: Attached, memory: Memory) -> None:
         for line in lines:
             said = json.loads(line)
             memory.workers.append((said["at"], said["worker"]))
-            memory.parent = max(memory.parent, said["parent"])
+            memory.parent, memory.count = max(memory.parent, said["parent"]), said["count"]

@@ -39,6 +39,7 @@ def results_to_json(results: Sequence[Result]) -> list[dict[str, Any]]:
             "attacker_did": _read(result.seen.did),
             "worker_bytes": result.seen.worker_bytes,
             "worker_limit": result.seen.worker_limit,
+            "worker_outlived_s": round(result.seen.outlived_s, 1),
         }
         for result in results
     ]

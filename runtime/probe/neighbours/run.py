@@ -19,7 +19,7 @@ from runtime.model.secret import Secret
 from runtime.probe.lab import INSIDE, PolicyText, ProbeLab, bundle, probe_lab
 from runtime.probe.neighbours.judge import Result, Sample, Seen, judge
 from runtime.probe.neighbours.memory import Memory, watched_memory
-from runtime.probe.neighbours.table import EVERY_S, MORE_S, ROWS, Row, Windows
+from runtime.probe.neighbours.table import EVERY_S, MORE_S, OUTLIVES_S, ROWS, Row, Windows
 from runtime.runs.ends import WORKER_LOST
 from runtime.sandbox.outcome import OUT_OF_MEMORY
 
@@ -109,7 +109,8 @@ async def _prove(lab: ProbeLab, row: Row, isolation: Isolation, windows: Windows
     finally:
         for task in (asking, attacking):
             task.cancel()
-    ends_at = begins_at + windows.attack_s
+    both_at = max(attacker_at, victim_at)
+    ends_at = begins_at + windows.attack_s if begins_at else attacker_at
     attack_window = (begins_at, max(ends_at, min(attacker_at, victim.last_at)))
     return judge(
         row,
@@ -121,14 +122,24 @@ async def _prove(lab: ProbeLab, row: Row, isolation: Isolation, windows: Windows
             attacker_ended=_ended(attacker),
             is_attacker_alone=_is_alone(attacker),
             lost=_asked(ran) - victim.asked,
-            victim_end_s=victim_at - victim.last_at,
+            victim_end_s=victim_at - victim.last_at if victim.asked else 0.0,
             attacker_end_s=attacker_at - ends_at,
             worker_bytes=memory.largest_worker(attack_window),
             worker_limit=memory.parent + WORKER_BYTES,
+            outlived_s=await _outlived_s(memory, both_at),
             did=json.dumps(attacker.result)[:500],
         ),
         windows,
     )
+
+
+async def _outlived_s(memory: Memory, since: float) -> float:
+    """Wait until no worker is left, at most so long that the next row can still be measured."""
+    while True:
+        lasted = time.time() - since
+        if (memory.seen_at > since and not memory.count) or lasted > 12 * OUTLIVES_S:
+            return lasted
+        await asyncio.sleep(_POLL_S)
 
 
 async def _timed[T](running: Awaitable[T]) -> tuple[T, float]:

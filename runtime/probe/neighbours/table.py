@@ -10,6 +10,8 @@ FLOOR_MS = 100.0
 """Below this no p99 is held against an attack: machines are noisy."""
 EVERY_S = 0.05
 """How often the victim asks, each of its kinds."""
+OUTLIVES_S = 5.0
+"""How long a worker may live once its run has ended; the next row waits for twelve times that."""
 MORE_S = 30.0
 """How long a run may go on after the victim's time before its time limit ends it."""
 LONG_SECRET, SHORT_SECRET = 16_000, 32
@@ -30,7 +32,6 @@ ROWS = (
     Row("nothing", "a neighbour that does nothing"),
     Row("dns_ports", "DNS questions from ever new source ports"),
     Row("dns_resolver", "the same to the sandbox's own resolver"),
-    Row("pieces", "a body of escapes in one-byte chunks, and a long secret", (LONG_SECRET,)),
     Row("connection_names", "heads that name thousands of headers in Connection"),
     Row("half_open", "connections that begin a head and never end it"),
     Row("failing_handshakes", "TLS handshakes of a client that trusts nobody"),
@@ -42,6 +43,7 @@ ROWS = (
     Row("unread_upload", "an upload that its upstream does not read"),
     Row("newlines", "newlines on stderr, and ten secrets", (SHORT_SECRET,) * 10),
     Row("result", "a result of 9 MB"),
+    Row("pieces", "a body of escapes in one-byte chunks, and a long secret", (LONG_SECRET,)),
 )
 
 

@@ -4,8 +4,9 @@ stdin   {"lasts_s": 10, "every_s": 0.05, "name": "ok.test"}
 stderr  {"at": epoch s, "samples": [[kind, due at, took ms, null or error], ..]}, four lines a second
 stdout  {"asked": {"dns": n, "https": n}}
 
-Each question is due at a time of its own, whether or not the one before it was answered, and its latency
-counts from then: a pause of a second is twenty slow answers, as it would be for twenty callers.
+Each question is due at a time of its own, and its latency counts from then. Where the answer before it has
+not come by then it is not asked but counts all the same, as answered with that one: a pause of a second is
+twenty slow answers, as it would be for twenty callers, and a slow machine is not asked ever more.
 """
 
 from __future__ import annotations
@@ -57,15 +58,15 @@ class Diary:
 
 
 def keep_asking(kind: str, ask: Callable[[], None], diary: Diary, *, every_s: float, lasts_s: float) -> None:
-    """Ask at every due time until the end; what could not be asked by then counts as unanswered."""
+    """Ask at every due time until the end; what falls due during an answer waits as long as that one."""
     began, began_at, count = time.monotonic(), time.time(), 0
-    while (offset := count * every_s) < lasts_s:
-        count += 1
-        time.sleep(max(0.0, began + offset - time.monotonic()))
-        error: str | None = "its turn did not come before the end"
-        if time.monotonic() - began < lasts_s + wire.TIMEOUT_S:
-            error = _error_of(ask)
-        diary.add(kind, began_at + offset, time.monotonic() - began - offset, error)
+    while count * every_s < lasts_s:
+        time.sleep(max(0.0, began + count * every_s - time.monotonic()))
+        error, asked = _error_of(ask), count
+        answered = time.monotonic() - began
+        while count == asked or (count * every_s < min(answered, lasts_s)):
+            diary.add(kind, began_at + count * every_s, answered - count * every_s, error)
+            error, count = None, count + 1
 
 
 def _error_of(ask: Callable[[], None]) -> str | None:

@@ -86,8 +86,20 @@ def test_a_slow_kind_does_not_hold(kind: str):
         ({"is_attacker_alone": False, "attacker_ended": "failed: x"}, "the attacker's run ended: failed: x"),
         ({"worker_bytes": 273 * MIB}, "a worker took 273 MiB, 272 MiB allowed"),
         ({"worker_bytes": 0}, "a worker took 0 MiB"),
+        ({"outlived_s": 60.0}, "a worker outlived its run by 60 s"),
     ],
-    ids=["failure", "no-attack", "no-quiet", "nothing", "victim", "lost", "attacker", "memory", "unseen"],
+    ids=[
+        "failure",
+        "no-attack",
+        "no-quiet",
+        "nothing",
+        "victim",
+        "lost",
+        "attacker",
+        "memory",
+        "unseen",
+        "outlived",
+    ],
 )
 def test_anything_missing_does_not_hold(changes: dict[str, Any], why: str):
     """A failure at any time, a window without samples, a run that something else ended, a worker too large."""
