@@ -137,7 +137,7 @@ async def _outlived_s(memory: Memory, since: float) -> float:
     """Wait until no worker is left, at most so long that the next row can still be measured."""
     while True:
         lasted = time.time() - since
-        if (memory.seen_at > since and not memory.count) or lasted > 12 * OUTLIVES_S:
+        if (memory.seen_at > since and not memory.count) or lasted > 4 * OUTLIVES_S:
             return lasted
         await asyncio.sleep(_POLL_S)
 

@@ -11,7 +11,7 @@ FLOOR_MS = 100.0
 EVERY_S = 0.05
 """How often the victim asks, each of its kinds."""
 OUTLIVES_S = 5.0
-"""How long a worker may live once its run has ended; the next row waits for twelve times that."""
+"""How long a worker may live once its run has ended; the next row waits for four times that."""
 MORE_S = 30.0
 """How long a run may go on after the victim's time before its time limit ends it."""
 LONG_SECRET, SHORT_SECRET = 16_000, 32

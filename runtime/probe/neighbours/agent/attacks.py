@@ -186,8 +186,8 @@ def closed_window(bounds: Bounds) -> None:
     settings = frame(4, 0, 0, (4).to_bytes(2, "big") + bytes(4))
     with wire.secure(bounds.name, alpn="h2") as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
-        path = "/events?n=20000"
-        for number in range(20):
+        path = "/events?n=4000"  # more would be the upstream's own work, which the victim's requests wait for
+        for number in range(4):
             if not bounds.take():
                 return
             asked = [[":method", "GET"], [":scheme", "https"], [":authority", bounds.name], [":path", path]]
@@ -254,7 +254,7 @@ ATTACKS: dict[str, Attack] = {
     "websocket_message": Attack(websocket_message, 1_024),
     "websocket_inflation": Attack(websocket_inflation, 64),
     "malformed_streams": Attack(malformed_streams, 20_000, at_once=2),
-    "closed_window": Attack(closed_window, 40),
+    "closed_window": Attack(closed_window, 8),
     "refused": Attack(refused, 20_000, at_once=8),
     "unread_upload": Attack(unread_upload, 8_192, at_once=2),
     "newlines": Attack(newlines, 32 << 20),
