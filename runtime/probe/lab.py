@@ -202,7 +202,7 @@ class ProbeLab:
             agent_ref="orchbox/probe",
             image=image,
             argv=("python3", "-m", "inside.main"),
-            bundle=bundle(INSIDE, "inside"),
+            bundle=bundle({"inside": INSIDE}),
             input=json.dumps(document).encode(),
             policy_name="probe",
             isolation=isolation,
@@ -274,13 +274,14 @@ async def probe_lab(
         yield lab
 
 
-def bundle(folder: Path, name: str) -> bytes:
-    """A folder's Python files as a tar, under `name` where it is not empty."""
+def bundle(folders: Mapping[str, Path]) -> bytes:
+    """The Python files of folders as a tar, each under the path that names it; the empty path is the top."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
-        for path in sorted(folder.glob("*.py")):
-            content = path.read_bytes()
-            info = tarfile.TarInfo(f"{name}/{path.name}" if name else path.name)
-            info.size, info.mode, info.uid, info.gid = len(content), 0o644, 1000, 1000
-            archive.addfile(info, io.BytesIO(content))
+        for name, folder in folders.items():
+            for path in sorted(folder.glob("*.py")):
+                content = path.read_bytes()
+                info = tarfile.TarInfo(f"{name}/{path.name}" if name else path.name)
+                info.size, info.mode, info.uid, info.gid = len(content), 0o644, 1000, 1000
+                archive.addfile(info, io.BytesIO(content))
     return target.getvalue()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import gc
-import io
-import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +29,6 @@ from runtime.probe.result import Verdict
 
 # The lab's loop ends with connections of a proxy that was sabotaged; what is asserted is the verdict.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
-HERE = Path(__file__).parent
 
 PROXY: dict[str, tuple[str, ...]] = {
     "default_deny": ("N-00", "N-32", "N-32b"),
@@ -135,40 +131,6 @@ def _skip_proof(monkeypatch: pytest.MonkeyPatch) -> None:
         return self.status
 
     monkeypatch.setattr(HostGuard, "establish", install)
-
-
-@pytest.fixture(scope="module")
-def sabotaged_images() -> Iterator[Callable[[str], str]]:
-    """A proxy image for each sabotage, from the one under test."""
-    client = docker.from_env()
-    made: list[str] = []
-
-    def build(name: str) -> str:
-        lines = (
-            "FROM orchbox/proxy:local",
-            "COPY sabotage_proxy.py /opt/orchbox/",
-            f"ENV SABOTAGE={name}",
-            'ENTRYPOINT ["python3", "-m", "sabotage_proxy"]',
-        )
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w") as archive:
-            for path, content in (
-                ("Dockerfile", "\n".join(lines).encode()),
-                ("sabotage_proxy.py", (HERE / "sabotage_proxy.py").read_bytes()),
-            ):
-                info = tarfile.TarInfo(path)
-                info.size, info.mode = len(content), 0o644
-                archive.addfile(info, io.BytesIO(content))
-        context.seek(0)
-        tag = f"orchbox-test/sabotage:{name}"
-        client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, network_mode="none")
-        made.append(tag)
-        return tag
-
-    yield build
-    for tag in made:
-        client.images.remove(tag, force=True)
-    client.close()
 
 
 def chosen(settings: Settings, wanted: tuple[str, ...]) -> tuple[Case, ...]:

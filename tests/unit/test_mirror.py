@@ -128,6 +128,8 @@ ELSEWHERE = {
     "runtime/probe/inside/places.py": "probe/test_probe.py",
     "runtime/probe/inside/trail.py": "probe/test_probe.py",
     "runtime/probe/lab.py": "probe/test_probe.py",
+    "runtime/probe/neighbours/agent/attacker.py": "probe/test_neighbours.py",
+    "runtime/probe/neighbours/run.py": "probe/test_neighbours.py",
     "runtime/probe/result.py": "unit/runtime/probe/test_judge.py",
     "runtime/probe/trust/clients.py": "unit/runtime/probe/trust/test_table.py",
     "runtime/probe/trust/run.py": "integration/test_trust.py",

@@ -32,6 +32,7 @@ _COLOURS = {Verdict.ESCAPED: "red", Verdict.FAILED: "yellow", Verdict.HELD: "gre
 @click.option("--junit", type=click.Path(dir_okay=False, writable=True), help="Write JUnit XML to a file.")
 @click.option("--sarif", type=click.Path(dir_okay=False, writable=True), help="Write SARIF 2.1.0 to a file.")
 @click.option("--trust", "is_trust", is_flag=True, help="Prove instead which clients work as they are.")
+@click.option("--neighbours", "is_neighbours", is_flag=True, help="Show instead what neighbours notice.")
 @click.option("--list", "is_list", is_flag=True, help="List the cases and attack nothing.")
 @json_option
 def probe(  # noqa: PLR0913 - one parameter an option
@@ -43,15 +44,21 @@ def probe(  # noqa: PLR0913 - one parameter an option
     junit: str | None,
     sarif: str | None,
     is_trust: bool,
+    is_neighbours: bool,
     is_list: bool,
 ) -> int:
     """Attack this host from inside a real sandbox. Exit status 1 unless everything held.
 
     Needs no daemon and no internet; it brings its own canaries and removes them. With --trust it proves
     that common clients reach an inspected host with no flag and no code change (needs `make trust-image`).
+    With --neighbours one sandbox attacks what all share, and another one measures what it notices of that.
     """
+    if is_trust and is_neighbours:
+        raise InvalidInputError("--trust and --neighbours are two probes", hint="one after the other")
     if is_trust:
         return _trust(Isolation(isolation))
+    if is_neighbours:
+        return _neighbours(Isolation(isolation))
     # The corpus and the daemon cost imports that other commands need not pay.
     from runtime.probe.attack import cases_for  # noqa: PLC0415
     from runtime.probe.attack import probe as attack  # noqa: PLC0415
@@ -112,6 +119,42 @@ def _trust(isolation: Isolation) -> int:
             click.echo(f"problem: {printable(problem)}")
 
     emit({"ok": is_ok, "problems": problems, "rows": rows_to_json(rows)}, show)
+    return 0 if is_ok else NOT_CONTAINED
+
+
+def _neighbours(isolation: Isolation) -> int:
+    from runtime.probe.neighbours.report import render_table, results_to_json  # noqa: PLC0415 - as above
+    from runtime.probe.neighbours.run import prove_neighbours  # noqa: PLC0415
+    from runtime.probe.neighbours.table import ROWS, Windows  # noqa: PLC0415
+
+    be_quiet()
+    progress = _Progress(len(ROWS))
+    try:
+        results, problems = asyncio.run(
+            prove_neighbours(
+                read_settings(),
+                isolation=isolation,
+                windows=Windows(),
+                on_progress=lambda title: progress.on_case("", title),
+            )
+        )
+    except CanaryError as exc:
+        raise NotReadyError(str(exc), hint="orch doctor") from exc
+    finally:
+        progress.end()
+    is_ok = all(result.is_held for result in results) and not problems
+
+    def show() -> None:
+        from rich.console import Console  # noqa: PLC0415 - only for a person
+
+        Console(highlight=False).print(render_table(results))
+        for result in results:
+            for reason in result.why:
+                click.echo(f"not held: {result.row.title}: {printable(reason)}")
+        for problem in problems:
+            click.echo(f"problem: {printable(problem)}")
+
+    emit({"ok": is_ok, "problems": problems, "rows": results_to_json(results)}, show)
     return 0 if is_ok else NOT_CONTAINED
 
 

@@ -71,7 +71,7 @@ async def _run(lab: ProbeLab, image: str, isolation: Isolation) -> dict[str, Any
         agent_ref="orchbox/trust",
         image=image,
         argv=("python3", "main.py"),
-        bundle=bundle(AGENT, ""),
+        bundle=bundle({"": AGENT}),
         input=json.dumps(document).encode(),
         policy_name="probe",
         isolation=isolation,

@@ -8,6 +8,9 @@ import pytest
 
 from runtime.cli import main as cli
 from runtime.engine.fake import FakeEngine
+from runtime.probe.neighbours.judge import judge
+from runtime.probe.neighbours.table import ROWS
+from tests.unit.runtime.probe.neighbours.test_judge import WINDOWS, seen
 
 
 def orch(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -40,6 +43,32 @@ def test_a_group_chooses(capsys: pytest.CaptureFixture[str]):
 def test_a_wrong_choice_is_refused(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]):
     """A typo never makes a probe that attacks nothing and passes."""
     status, out = orch(capsys, "probe", *arguments, "--json")
+
+    assert status != 0
+    assert json.loads(out)["error"] is True
+
+
+@pytest.mark.parametrize(("is_held", "expected"), [(True, 0), (False, 1)])
+def test_neighbours_status_says_whether_all_of_them_held(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, is_held: bool, expected: int
+):
+    """Exit status 1 for one row that did not hold; the report has the row all the same."""
+    row = judge(ROWS[0], seen(lost=0 if is_held else 1), WINDOWS)
+
+    async def prove(*_args: object, **_more: object) -> object:
+        return [row], []
+
+    monkeypatch.setattr("runtime.probe.neighbours.run.prove_neighbours", prove)
+
+    status, out = orch(capsys, "probe", "--neighbours", "--json")
+
+    report = json.loads(out)
+    assert (status, report["ok"], report["rows"][0]["held"]) == (expected, is_held, is_held)
+
+
+def test_two_probes_at_once_are_refused(capsys: pytest.CaptureFixture[str]):
+    """Each of them takes the whole host."""
+    status, out = orch(capsys, "probe", "--trust", "--neighbours", "--json")
 
     assert status != 0
     assert json.loads(out)["error"] is True

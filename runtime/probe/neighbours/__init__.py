@@ -1,0 +1,1 @@
+"""`orch probe --neighbours`: what one sandbox's attacks cost another one."""

@@ -1,0 +1,90 @@
+"""`orch probe --neighbours`: what a sandbox notices of another one's attacks, and that the probe can fail."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runtime.daemon.daemon
+from runtime.daemon.settings import Settings
+from runtime.model.limits import Isolation
+from runtime.probe.neighbours.judge import Result
+from runtime.probe.neighbours.report import results_to_json
+from runtime.probe.neighbours.run import prove_neighbours
+from runtime.probe.neighbours.table import OUTLIVES_S, ROWS, Row, Windows
+from tests.probe.command import ROOT, inventory
+
+# As in test_sabotage.py: the lab's loop ends with connections of workers that failed or were sabotaged.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+SHORT = Windows(quiet_s=1.5, attack_s=2.0, settle_s=0.5, tail_s=1.0)
+WORST_P99_MS = 1000.0
+"""What is asserted on a machine that does other work meanwhile; the probe's own verdict is stricter."""
+KNOWN = {
+    "dns_resolver": "the engine's own resolver answers for all sandboxes: a flood of one reaches the others",
+    "newlines": "the engine's stream and the daemon's loop, which masks and records each line, are shared",
+    "result": "one loop of the daemon reads, masks and records the results of all runs",
+    "pieces": "a worker that searches goes on after its run has ended, and keeps its address and a core",
+}
+"""Attack -> why a neighbour may still notice it. The probe itself says of each that it is not held."""
+
+
+def proved(settings: Settings, *rows: Row) -> list[Result]:
+    """The rows' results in a lab of their own, which leaves nothing behind."""
+    results, problems = asyncio.run(
+        prove_neighbours(settings, isolation=Isolation.RUNC, windows=SHORT, rows=rows)
+    )
+    assert problems == []
+    return results
+
+
+def test_no_attack_reaches_a_neighbour(settings: Settings):
+    """Nothing fails, each run ends as it should, no worker outgrows its limit; the report is complete."""
+    before = inventory()
+
+    results = proved(settings, *ROWS)
+
+    report = results_to_json(results)
+    (ROOT / "build").mkdir(exist_ok=True)
+    (ROOT / "build" / "neighbours-runc.json").write_text(json.dumps(report, indent=1))
+    assert [row["attack"] for row in report] == [row.id for row in ROWS]
+    assert inventory() - before == set()
+    for result in results:
+        said = (result.row.id, result.why)
+        if result.row.id in KNOWN:
+            assert result.seen.victim_ended == "completed", said
+            continue
+        assert result.failures == (), said
+        assert (result.seen.victim_ended, result.seen.lost) == ("completed", 0), said
+        assert result.seen.is_attacker_alone, said
+        assert 0 < result.seen.worker_bytes <= result.seen.worker_limit, said
+        assert min(latency.count for latency in result.attack.values()) > 0, said
+        assert result.seen.outlived_s <= OUTLIVES_S, said
+        assert max(latency.p99 for latency in result.attack.values()) <= WORST_P99_MS, said
+
+
+def test_workers_that_wait_for_one_another_are_noticed(
+    settings: Settings,
+    sabotaged_images: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+    matrix: Path,
+):
+    """Where one sandbox's work holds up the others', the victim's latency says so."""
+    image, supervisor = sabotaged_images("own_turns"), runtime.daemon.daemon.ProxySupervisor
+
+    def sabotaged(*args: Any, **more: Any) -> Any:
+        return supervisor(*args, **{**more, "image": image})
+
+    monkeypatch.setattr(runtime.daemon.daemon, "ProxySupervisor", sabotaged)
+
+    (result,) = proved(settings, next(row for row in ROWS if row.id == "refused"))
+
+    with matrix.open("a") as file:
+        file.write(f"own_turns: {result.row.id}: {'; '.join(result.why)}\n")
+    assert not result.is_held
+    assert any(reason.startswith("https: p99") for reason in result.why), result.why
