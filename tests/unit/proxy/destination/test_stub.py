@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import dns.flags
@@ -101,10 +102,11 @@ async def test_answers_that_are_kept_have_an_end(server: NameServer) -> None:
     ask = resolver(server)
     for number in range(MAX_KEPT + 1):
         await ask(f"n{number}.test")
+    before = Counter(server.asked)  # on a slow machine a name is asked for more than once
     await ask("n1.test")
     await ask("n0.test")
-    assert server.asked[-1] == "n0.test."
-    assert len(server.asked) == MAX_KEPT + 2
+    assert server.asked.count("n1.test.") == before["n1.test."]
+    assert server.asked.count("n0.test.") > before["n0.test."]
 
 
 @pytest.mark.parametrize("drops", [1, 4])
