@@ -186,7 +186,7 @@ def closed_window(bounds: Bounds) -> None:
     settings = frame(4, 0, 0, (4).to_bytes(2, "big") + bytes(4))
     with wire.secure(bounds.name, alpn="h2") as connection:
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings)
-        path = "/events?n=4000"  # more would be the upstream's own work, which the victim's requests wait for
+        path = "/events?n=500"  # more would be the upstream's own work, which the victim's requests wait for
         for number in range(4):
             if not bounds.take():
                 return
