@@ -6,9 +6,11 @@ import asyncio
 import ctypes
 import os
 import resource
+import select
 import signal
 import socket
 import threading
+import time
 from pathlib import Path
 
 from proxy.contract.messages import MAX_LINE_BYTES, Failed, encode
@@ -20,12 +22,15 @@ DESCRIPTORS = 2048
 """Two for each connection of a sandbox, and some."""
 STACK_BYTES = 1 << 20
 """Of a thread that asks a name server; glibc's 8 MiB would count in full against the worker's memory."""
+GRACE_S = 1.0
+"""For an orderly end."""
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
 def work(connection: socket.socket, address: str, *, llm_socket: Path, scratch: Path) -> int:
     """Serve one sandbox on `address` until the connection ends; the exit status."""
     confine(os.getppid())
+    end_with(connection)
     settings = ProxySettings(host=address, llm_socket=llm_socket, scratch=scratch)
     return asyncio.run(_serve(connection, settings))
 
@@ -39,6 +44,23 @@ async def _serve(connection: socket.socket, settings: ProxySettings) -> int:
         await writer.drain()
         return 1
     return 0
+
+
+def end_with(connection: socket.socket, *, grace_s: float = GRACE_S) -> None:
+    """End this process soon after the connection does, whatever its loop is busy with.
+
+    A loop that works on what a sandbox sent does not read that its sandbox is gone: it would go on for
+    minutes, and keep the address that the slot's next sandbox needs.
+    """
+
+    def watch() -> None:
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLRDHUP)
+        poll.poll()
+        time.sleep(grace_s)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end", daemon=True).start()
 
 
 def confine(parent: int) -> None:

@@ -199,6 +199,31 @@ async def test_the_parent_takes_one_line_and_nothing_else(proxy: Proxy, link: Pr
     assert link.is_connected
 
 
+def test_a_worker_whose_loop_is_busy_ends_with_its_connection() -> None:
+    """It reads no end of anything, and must not keep the address of a sandbox that is gone."""
+    code = (
+        "import socket, sys; from proxy.worker import end_with\n"
+        "end_with(socket.socket(fileno=int(sys.argv[1])), grace_s=0.1)\n"
+        "sys.stdout.write('busy'); sys.stdout.flush()\n"
+        "while True: pass"
+    )
+    near, far = socket.socketpair()
+    with near, far:
+        command = [sys.executable, "-c", code, str(far.fileno())]
+        with subprocess.Popen(command, cwd=ROOT, pass_fds=[far.fileno()], stdout=subprocess.PIPE) as busy:
+            try:
+                far.close()
+                assert busy.stdout is not None
+                assert busy.stdout.read(4) == b"busy"
+                near.sendall(b"what is said does not end it")
+                with pytest.raises(subprocess.TimeoutExpired):
+                    busy.wait(0.5)
+                near.close()
+                assert busy.wait(10) == 1
+            finally:
+                busy.kill()
+
+
 async def test_a_parent_that_dies_takes_its_workers_along(tmp_path: Path) -> None:
     """kill -9: no worker serves on without anybody who could end it; both kinds of loss are told."""
     proxy = Proxy(tmp_path)
