@@ -21,7 +21,7 @@ MEMORY_BYTES = 192 << 20
 DESCRIPTORS = 2048
 """Two for each connection of a sandbox, and some."""
 STACK_BYTES = 1 << 20
-"""Of a thread that asks a name server; glibc's 8 MiB would count in full against the worker's memory."""
+"""Of a thread; glibc's 8 MiB would count in full against the worker's memory."""
 GRACE_S = 1.0
 """For an orderly end."""
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
@@ -30,7 +30,9 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 def work(connection: socket.socket, address: str, *, llm_socket: Path, scratch: Path) -> int:
     """Serve one sandbox on `address` until the connection ends; the exit status."""
     confine(os.getppid())
-    end_with(connection)
+    # Open until the process has ended, so that the daemon reads of its end and not of its intention.
+    held = connection.dup()
+    end_with(held)
     settings = ProxySettings(host=address, llm_socket=llm_socket, scratch=scratch)
     return asyncio.run(_serve(connection, settings))
 

@@ -52,9 +52,9 @@ class ProxyLink:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        for worker in list(self._workers.values()):
-            await worker.close()
+        workers = [*self._workers.values()]
         self._workers.clear()
+        await asyncio.gather(*(worker.close() for worker in workers))
 
     async def wait_connected(self, timeout_s: float) -> None:
         """Raises NotReadyError when no proxy answers in time."""

@@ -40,6 +40,9 @@ from runtime.egress.ca import make_ca
 from runtime.errors import InvalidInputError, NotReadyError
 
 ANSWER_TIMEOUT_S = 5.0
+REVOKE_TIMEOUT_S = 1.0
+"""A worker that is too busy to revoke ends with the connection all the same."""
+END_TIMEOUT_S = 3.0
 _REVOKED = "revoked"
 """Waited for in a revision's place."""
 
@@ -83,12 +86,20 @@ class WorkerLink:
         return self
 
     async def close(self) -> None:
-        """End the connection, and with it the worker; nobody is told that it was lost."""
+        """End the connection, and wait for the worker's end: its address is free then.
+
+        Nobody is told that it was lost.
+        """
         self._is_closing = True
-        self._writer.close()
         if self._task is not None:
+            with contextlib.suppress(OSError, RuntimeError):  # it is closed already
+                self._writer.write_eof()
+            _, still = await asyncio.wait((self._task,), timeout=END_TIMEOUT_S)
+            if still:
+                self._log.error("proxy-worker-not-ended")
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._writer.close()
 
     async def grant(self, grant: Grant) -> None:
         """Give a grant; returns once the worker enforces it.
@@ -101,16 +112,16 @@ class WorkerLink:
         """Take the grant back and cut the sandbox's connections. Without a worker there is no grant."""
         if self.is_alive:
             with contextlib.suppress(NotReadyError):
-                await self._ask(Revoke(sandbox_id), (sandbox_id, _REVOKED))
+                await self._ask(Revoke(sandbox_id), (sandbox_id, _REVOKED), REVOKE_TIMEOUT_S)
 
-    async def _ask(self, op: Op, key: tuple[str, object]) -> None:
+    async def _ask(self, op: Op, key: tuple[str, object], timeout_s: float | None = None) -> None:
         if not self.is_alive:
             raise NotReadyError(_GONE)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[key] = future
         try:
             self._writer.write(encode(op))
-            await asyncio.wait_for(future, ANSWER_TIMEOUT_S)
+            await asyncio.wait_for(future, timeout_s or ANSWER_TIMEOUT_S)
         except MessageTooLongError as exc:
             raise InvalidInputError(
                 f"the run's policy and secrets do not fit into one grant: {exc}",

@@ -272,3 +272,10 @@ async def test_opening_a_hundred_leaves_the_parent_as_it_was(proxy: Proxy) -> No
             while proxy.workers:
                 await asyncio.sleep(0.02)
     assert len(sockets_of(proxy.process.pid)) == before
+
+
+async def test_an_address_is_free_once_its_worker_was_revoked(link: ProxyLink) -> None:
+    """The slot's next sandbox begins where the last one has just ended, a hundred times over."""
+    for number in range(100):
+        await link.grant(grant(f"run-{number}"))
+        await link.revoke(f"run-{number}")
