@@ -183,6 +183,8 @@ class Rig:
     link: WorkerLink
     settings: ProxySettings
     upstream: Upstream
+    running: asyncio.Task[None]
+    """The server, until its connection ends."""
     lines: list[dict] = field(default_factory=list)
     names: dict[str, list[str]] = field(default_factory=dict)
     lookups: list[str] = field(default_factory=list)
@@ -300,7 +302,7 @@ async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
         server.run(*await asyncio.open_unix_connection(sock=far, limit=MAX_LINE_BYTES))
     )
     link = WorkerLink(*await asyncio.open_unix_connection(sock=near, limit=MAX_LINE_BYTES))
-    rig = Rig(server, link, settings, upstream, names=names, lookups=lookups)
+    rig = Rig(server, link, settings, upstream, running, names=names, lookups=lookups)
     link.on_decision = rig.lines.append
     await asyncio.wait_for(link.begin(), 5)
     await link.grant(rig.grant())
