@@ -29,7 +29,8 @@ def main() -> int:
     # Written by the worker's one handler (process_log); what the parent says quotes nobody.
     logging.getLogger("proxy").setLevel(logging.INFO)
     scratch = Path("/tmp")  # noqa: S108 - a tmpfs
-    Parent(control, partial(work, llm_socket=control.with_name(LLM_SOCKET), scratch=scratch)).serve()
+    llm_socket = control.with_name(LLM_SOCKET)
+    Parent(control, partial(work, parent=os.getpid(), llm_socket=llm_socket, scratch=scratch)).serve()
     return 0
 
 

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import structlog
 
 from proxy.contract.messages import Failed, Open, ProtocolError, Ready, encode, read_op
 
+ACCEPT_AGAIN_S = 0.05
+"""After an accept that failed: what cannot be accepted stays readable."""
 MAX_OPEN_BYTES = 4096
 """Of the line that asks for a worker."""
 
@@ -79,6 +82,7 @@ class Parent:
         try:
             connection, _ = listener.accept()
         except OSError:  # the daemon has gone again, or there is no descriptor for it
+            time.sleep(ACCEPT_AGAIN_S)
             return
         connection.settimeout(0)
         self._said[connection] = b""

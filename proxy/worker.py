@@ -27,9 +27,9 @@ GRACE_S = 1.0
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 
 
-def work(connection: socket.socket, address: str, *, llm_socket: Path, scratch: Path) -> int:
-    """Serve one sandbox on `address` until the connection ends; the exit status."""
-    confine(os.getppid())
+def work(connection: socket.socket, address: str, *, parent: int, llm_socket: Path, scratch: Path) -> int:
+    """Serve one sandbox on `address` until the connection ends; the exit status. `parent` is its pid."""
+    confine(parent)
     # Open until the process has ended, so that the daemon reads of its end and not of its intention.
     held = connection.dup()
     end_with(held)
