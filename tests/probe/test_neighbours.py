@@ -29,7 +29,6 @@ KNOWN = {
     "dns_resolver": "the engine's own resolver answers for all sandboxes: a flood of one reaches the others",
     "newlines": "the engine's stream and the daemon's loop, which masks and records each line, are shared",
     "result": "one loop of the daemon reads, masks and records the results of all runs",
-    "pieces": "a worker that searches goes on after its run has ended, and keeps its address and a core",
 }
 """Attack -> why a neighbour may still notice it. The probe itself says of each that it is not held."""
 
