@@ -18,6 +18,7 @@ worker -> daemon  {"event": "listening"}                 {"event": "failed", "er
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -208,6 +209,13 @@ def _text(value: object) -> str:
     return value
 
 
+def _address(value: object) -> str:
+    address = ipaddress.IPv4Address(_text(value))
+    if address.is_unspecified or address.is_multicast:
+        raise ValueError("an address that is no interface's")
+    return str(address)
+
+
 def _number(value: object) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise ValueError("a field that is no number")
@@ -221,7 +229,7 @@ def _object(value: object) -> Mapping[str, object]:
 
 
 _FIELDS: dict[str, Callable[[object], Any]] = {
-    "address": _text,
+    "address": _address,
     "ca_cert_pem": _text,
     "ca_key_pem": _text,
     "grant": _object,

@@ -17,6 +17,8 @@ from runtime.egress.worker_link import WorkerLink, open_worker
 from runtime.errors import NotReadyError
 
 RECONNECT_S = 0.2
+FIRST_REVISION = 1
+"""Of a sandbox's grant: the one that its worker is made for."""
 
 
 class ProxyLink:
@@ -66,11 +68,15 @@ class ProxyLink:
             ) from None
 
     async def grant(self, grant: Grant) -> None:
-        """Give a grant, the first one to a new worker; returns once it is enforced.
+        """Give a grant, the first revision to a new worker; returns once it is enforced.
 
-        Raises NotReadyError without a proxy, InvalidInputError where the grant cannot be enforced.
+        A later revision for a sandbox without a worker is one of a run that has ended, or has lost its
+        worker: it makes none. Raises NotReadyError then and without a proxy, InvalidInputError where the
+        grant cannot be enforced.
         """
         worker = self._workers.get(grant.sandbox_id)
+        if worker is None and grant.revision != FIRST_REVISION:
+            raise NotReadyError("the sandbox has no process at the egress proxy any more")
         if worker is None:
             worker = await self._open(grant)
         await worker.grant(grant)
@@ -78,8 +84,10 @@ class ProxyLink:
     async def revoke(self, sandbox_id: str) -> None:
         """Take the grant back, cut the sandbox's connections and end its worker."""
         if (worker := self._workers.pop(sandbox_id, None)) is not None:
-            await worker.revoke(sandbox_id)
-            await worker.close()
+            try:
+                await worker.revoke(sandbox_id)
+            finally:
+                await worker.close()
 
     def ca_pem(self, sandbox_id: str) -> str:
         """The certificate that a sandbox with a grant trusts. Raises NotReadyError where it has none."""
@@ -104,6 +112,9 @@ class ProxyLink:
         if not self.is_connected:
             raise NotReadyError("the egress proxy is not connected", hint="orch doctor")
         worker = await open_worker(self._path, grant.proxy_address)
+        if self._is_closing:
+            await worker.close()
+            raise NotReadyError("the egress proxy is not connected", hint="orch doctor")
         worker.on_decision = self.on_decision
         worker.on_lost = lambda: self._lose(grant.sandbox_id, worker)
         self._workers[grant.sandbox_id] = worker

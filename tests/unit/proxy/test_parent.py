@@ -279,3 +279,17 @@ async def test_an_address_is_free_once_its_worker_was_revoked(link: ProxyLink) -
     for number in range(100):
         await link.grant(grant(f"run-{number}"))
         await link.revoke(f"run-{number}")
+
+
+async def test_a_change_behind_the_end_of_a_run_takes_no_address(proxy: Proxy, link: ProxyLink) -> None:
+    """A vault's new value for a run that is over makes no process that would keep the slot's ports."""
+    await link.grant(grant("one"))
+    await link.revoke("one")
+
+    with pytest.raises(NotReadyError, match="any more"):
+        await link.grant(grant("one", revision=2))
+
+    async with asyncio.timeout(5):
+        while proxy.workers:  # until the parent has buried the first
+            await asyncio.sleep(0.02)
+    await link.grant(grant("two"))

@@ -105,6 +105,15 @@ def test_what_is_no_event_is_a_protocol_error(line: bytes) -> None:
     assert "v-a-l-u-e" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address", ["", "0.0.0.0", "::", "::1", "224.0.0.1", "10.0.0.2:80", "ok.test", "10.0.0.2,"]
+)
+def test_an_open_names_one_address(address: str) -> None:
+    """Listening everywhere, or elsewhere, cannot be asked for."""
+    with pytest.raises(ProtocolError):
+        read_op(encode(Open(address)))
+
+
 @pytest.mark.parametrize("line", [b'{"op":"ready"}', b'{"op":"grant","grant":[]}', b'{"op":"revoke"}', b"{"])
 def test_what_is_no_op_is_a_protocol_error(line: bytes) -> None:
     """The proxy does nothing that it was not asked in these words."""

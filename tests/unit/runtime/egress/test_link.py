@@ -14,6 +14,7 @@ import pytest
 from proxy.contract.grant import Grant
 from proxy.policy.model import Policy
 from runtime.egress.link import ProxyLink
+from runtime.egress.worker_link import WorkerLink
 from runtime.errors import NotReadyError
 from tests.unit.proxy.contract.test_decision_line import LINE
 
@@ -110,6 +111,43 @@ async def test_a_revocation_ends_the_worker(link: ProxyLink, proxy: FakeProxy):
     assert lost == []
     with pytest.raises(NotReadyError, match="no process"):
         link.ca_pem("run-1")
+
+
+async def test_a_later_revision_makes_no_worker(link: ProxyLink, proxy: FakeProxy):
+    """A secret that changes as its run ends would leave a worker with it that nobody revokes."""
+    await link.grant(grant())
+    await link.revoke("run-1")
+
+    with pytest.raises(NotReadyError, match="any more"):
+        await link.grant(grant(revision=2))
+
+    assert proxy.opened == 1
+
+
+async def test_a_revocation_that_is_cancelled_ends_the_worker(
+    link: ProxyLink, proxy: FakeProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever becomes of the answer."""
+    await link.grant(grant())
+    monkeypatch.setattr(WorkerLink, "revoke", lambda _self, _sandbox_id: asyncio.sleep(60))
+    revoking = asyncio.create_task(link.revoke("run-1"))
+    await asyncio.sleep(0)
+
+    revoking.cancel()
+    await asyncio.gather(revoking, return_exceptions=True)
+
+    await until(lambda: proxy.ended == 1)
+
+
+async def test_a_worker_that_comes_as_the_link_closes_is_ended(link: ProxyLink, proxy: FakeProxy):
+    """Nobody else would."""
+    opening = asyncio.create_task(link.grant(grant()))
+    await asyncio.sleep(0)
+    await link.close()
+
+    with pytest.raises(NotReadyError):
+        await opening
+    await until(lambda: proxy.ended == proxy.opened)
 
 
 async def test_a_lost_worker_is_told_of_by_its_sandbox(link: ProxyLink, proxy: FakeProxy):
