@@ -47,7 +47,7 @@ class Records:
 
     async def start(self) -> None:
         """Fail the runs that an earlier daemon of this installation left unfinished."""
-        await self._store.fail_unfinished("the daemon ended while the agent ran")
+        await self._store.fail_unfinished("the daemon ended before the run did; start it again")
         self._tending = asyncio.create_task(self._tend())
 
     async def close(self) -> None:
