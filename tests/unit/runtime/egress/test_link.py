@@ -129,7 +129,7 @@ async def test_a_revocation_that_is_cancelled_ends_the_worker(
 ):
     """Whatever becomes of the answer."""
     await link.grant(grant())
-    monkeypatch.setattr(WorkerLink, "revoke", lambda _self, _sandbox_id: asyncio.sleep(60))
+    monkeypatch.setattr(WorkerLink, "revoke", lambda _self, _sandbox_id: asyncio.Event().wait())
     revoking = asyncio.create_task(link.revoke("run-1"))
     await asyncio.sleep(0)
 
