@@ -96,10 +96,10 @@ async def run_master(master: Master, on_listening: Callable[[], Awaitable[None]]
     waiting = asyncio.create_task(started.event.wait())
     try:
         await asyncio.wait((running, waiting), return_when=asyncio.FIRST_COMPLETED)
-        for instance in server.servers if started.event.is_set() else ():
-            if not instance.is_running:
-                raise OSError(f"cannot listen on {instance.mode.full_spec}: {instance.last_exception}")
-        if started.event.is_set():
+        if started.event.is_set():  # else it was shut down before
+            for instance in server.servers:
+                if not instance.is_running:
+                    raise OSError(f"cannot listen on {instance.mode.full_spec}: {instance.last_exception}")
             await on_listening()
         await running
     finally:
