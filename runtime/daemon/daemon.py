@@ -17,16 +17,18 @@ from runtime.egress.link import ProxyLink
 from runtime.egress.supervisor import ProxySupervisor
 from runtime.engine.docker import DockerEngine
 from runtime.errors import NotReadyError, OrchError
+from runtime.keeper.nursery import Nursery
+from runtime.keeper.process import KeeperSettings
 from runtime.llm.door import LlmRoutes
 from runtime.llm.serve import LlmServer
 from runtime.llm.session import LlmSessions
+from runtime.network.connected import RunNetworks
 from runtime.network.guard import HostGuard
 from runtime.network.slots import NetworkSlots, slot_count
 from runtime.policies.catalogue import PolicyCatalogue
 from runtime.runs.retention import Retention
 from runtime.runs.service import RunService
 from runtime.runs.store import Store
-from runtime.sandbox.maker import SandboxMaker
 from runtime.vault.service import Vault
 
 PROXY_START_TIMEOUT_S = 30.0
@@ -44,7 +46,8 @@ class Daemon:
         self._settings = settings
         instance = settings.instance
         self._installation = installation.identify(settings)
-        engine = self._engine = DockerEngine(marks=installation.marks(settings, self._installation))
+        marks = installation.marks(settings, self._installation)
+        engine = self._engine = DockerEngine(marks=marks)
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
         self._store = Store(self._database, owner=self._installation)
         self.vault = Vault(self._database, settings.vault_keys)
@@ -68,8 +71,15 @@ class Daemon:
             installation=self._installation,
             owner=owner,
         )
-        self._maker = SandboxMaker(
-            engine, slots, self._link, instance=instance, proxy_container=self.supervisor.container
+        self._networks = RunNetworks(engine, slots, proxy_container=self.supervisor.container)
+        self._keepers = Nursery(
+            KeeperSettings(
+                home=settings.keepers_dir,
+                control_socket=settings.control_dir / CONTROL_SOCKET,
+                marks=marks,
+                grace_s=settings.adopt_s,
+            ),
+            is_quiet=owner is not None,
         )
         sessions = LlmSessions()
         self._llm = LlmServer(settings.control_dir / LLM_SOCKET, sessions)
@@ -78,7 +88,8 @@ class Daemon:
             link=self._link,
             store=self._store,
             guard=self._guard,
-            maker=self._maker,
+            networks=self._networks,
+            keepers=self._keepers,
             policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy),
             instance=instance,
             installation=self._installation,
@@ -88,6 +99,8 @@ class Daemon:
         )
         self.vault.on_change = self.service.secret_changed
         self._background: list[asyncio.Task[None]] = []
+        self._is_proxy_kept = False
+        """Whether the proxy that there is may serve: once, since it may be broken."""
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
@@ -98,6 +111,7 @@ class Daemon:
         """
         for foreign in await find_foreign(self._engine, self._settings.instance, self._installation):
             raise foreign.refusal("the daemon was not started")
+        await self._keepers.start()
         await self.service.start()
         await self.open_vault()
         self._background = [
@@ -110,6 +124,7 @@ class Daemon:
         steps: list[Callable[[], Awaitable[None]]] = [
             self._stop_background,
             self.service.close,
+            self._keepers.close,
             self._llm.close,
             self._guard.close,
             self._link.close,
@@ -138,9 +153,10 @@ class Daemon:
 
     async def _prepare(self) -> None:
         """Proxy, then guard, each kept from then on; no run starts until both are there."""
+        self._is_proxy_kept = self.service.has_adopted
         await self._link.start()
         await self._await_proxy()
-        keeping = [self._guard.keep(lambda: self._maker.proxy_container, self.service.reap)]
+        keeping = [self._guard.keep(lambda: self._networks.proxy_container, self.service.reap)]
         if self._settings.proxy_mode == "managed":
             keeping.append(self._keep_proxy())
         await asyncio.gather(*keeping)
@@ -148,7 +164,7 @@ class Daemon:
     async def _await_proxy(self) -> None:
         while True:
             try:
-                self._maker.proxy_container = await self._find_proxy()
+                self._networks.proxy_container = await self._find_proxy()
                 await self._link.wait_connected(PROXY_START_TIMEOUT_S)
                 await self._llm.start()  # in the folder that the proxy's start has made
             except OrchError as exc:
@@ -178,7 +194,8 @@ class Daemon:
     async def _find_proxy(self) -> str:
         """The proxy's container: ours, made now, or the one that Compose starts in its own time."""
         if self._settings.proxy_mode == "managed":
-            return await self.supervisor.ensure()
+            is_kept, self._is_proxy_kept = self._is_proxy_kept, False
+            return await self.supervisor.ensure(is_kept=is_kept)
         while True:
             try:
                 return await self.supervisor.find()

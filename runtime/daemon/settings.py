@@ -23,6 +23,7 @@ from runtime.vault.source import TAKES, FileKey, KeySource, parse_key_source
 SHIPPED_POLICIES = Path(__file__).resolve().parents[2] / "policies"
 DEFAULT_POOL = "10.231.0.0/16"
 DEFAULT_MEMORY_PERCENT = 80
+DEFAULT_ADOPT_S = 60
 _POOL_RANGES = tuple(
     ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
@@ -67,6 +68,9 @@ class Settings:
     memory_percent: int = DEFAULT_MEMORY_PERCENT
     """ORCHBOX_MEMORY_PERCENT: the share of the engine's memory that the limits of all sandboxes may reach."""
 
+    adopt_s: int = DEFAULT_ADOPT_S
+    """ORCHBOX_ADOPT_SECONDS: how long runs go on without a daemon, for the next one to adopt them."""
+
     @property
     def vault_keys(self) -> tuple[KeySource, ...]:
         """Where the vault's key is, then where it was."""
@@ -87,6 +91,11 @@ class Settings:
     def log_file(self) -> Path:
         """What a detached daemon writes."""
         return self.home / "daemon.log"
+
+    @property
+    def keepers_dir(self) -> Path:
+        """The folders of runs whose end is not recorded."""
+        return self.home / f"{self.instance}.keepers"
 
     @property
     def control_dir(self) -> Path:
@@ -128,6 +137,7 @@ class Settings:
             vault_key=_key_source("ORCHBOX_VAULT_KEY", env),
             old_vault_key=_key_source("ORCHBOX_VAULT_KEY_OLD", env),
             keep=_keep_rules(env),
+            adopt_s=_count(env, "ORCHBOX_ADOPT_SECONDS", DEFAULT_ADOPT_S, most=86400),
             memory_percent=_count(env, "ORCHBOX_MEMORY_PERCENT", DEFAULT_MEMORY_PERCENT, most=1000),
         )
 

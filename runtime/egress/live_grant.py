@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from proxy.contract.grant import Grant, GrantSecret
-from runtime.egress.port import LinkPort
+from runtime.egress.port import WorkerPort
 from runtime.model.secret import Secret
 
 
 class LiveGrant:
     """One sandbox's. Its revisions are given one after the other."""
 
-    def __init__(self, link: LinkPort, grant: Grant, clock: Callable[[], float]) -> None:
+    def __init__(self, worker: WorkerPort, grant: Grant, clock: Callable[[], float]) -> None:
         """`grant` is in force; `clock` is monotonic, in seconds."""
-        self._link = link
+        self._worker = worker
         self._grant = grant
         self._clock = clock
         self._ends_at = clock() + grant.expires_in_s
@@ -52,4 +52,4 @@ class LiveGrant:
         self._grant = replace(
             self._grant, revision=self._grant.revision + 1, expires_in_s=left, secrets=secrets
         )
-        await self._link.grant(self._grant)
+        await self._worker.grant(self._grant)

@@ -1,8 +1,8 @@
-"""What the runtime needs of the way to the proxy (`egress.link.ProxyLink`)."""
+"""What the runtime needs of the way to the proxy (`egress.link.ProxyLink`, `egress.worker_link`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -11,24 +11,37 @@ from proxy.contract.grant import Grant
 
 
 class LinkPort(Protocol):
-    """The way to the proxy (`egress.link.ProxyLink`)."""
+    """The daemon's way to the proxy (`egress.link.ProxyLink`)."""
 
-    on_decision: Callable[[DecisionLine], None]
     on_lost: Callable[[], None]
-    on_sandbox_lost: Callable[[str], None]
 
     @property
     def is_connected(self) -> bool:
         """Whether there is a proxy."""
 
-    def ca_pem(self, sandbox_id: str) -> str:
-        """The certificate that a sandbox with a grant trusts."""
-
     def listening(self, address: str) -> AbstractAsyncContextManager[None]:
         """A part of the proxy without a grant that listens on this address of its own meanwhile."""
 
+
+class WorkerPort(Protocol):
+    """The proxy of one sandbox (`egress.worker_link.WorkerLink`)."""
+
+    on_decision: Callable[[DecisionLine], None]
+    on_lost: Callable[[], None]
+
+    @property
+    def ca_pem(self) -> str:
+        """The certificate that the sandbox trusts."""
+
     async def grant(self, grant: Grant) -> None:
-        """Give a grant; returns once it is enforced."""
+        """Give a grant; returns once it is enforced. Raises NotReadyError, InvalidInputError."""
 
     async def revoke(self, sandbox_id: str) -> None:
-        """Take a sandbox's grant back; its open connections are cut."""
+        """Take the grant back; open connections are cut."""
+
+    async def close(self) -> None:
+        """End it; its address is free then."""
+
+
+type OpenWorker = Callable[[str], Awaitable[WorkerPort]]
+"""Makes a worker that listens on this address of the proxy's. Raises NotReadyError."""

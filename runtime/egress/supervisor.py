@@ -52,11 +52,13 @@ class ProxySupervisor:
         self.container = found[0].name
         return self.container
 
-    async def ensure(self) -> str:
-        """A fresh proxy container of the current image, running.
+    async def ensure(self, *, is_kept: bool = False) -> str:
+        """A fresh proxy container of the current image, running; with `is_kept` the one that runs already.
 
         Raises NotFoundError without an image, ConflictError where the container is another installation's.
         """
+        if is_kept and await self._is_running():
+            return self.container
         if await self._engine.image_id(self._image) is None:
             raise NotFoundError(f"no such image: {self._image}", hint="make images")
         await self._remove_container()
@@ -86,6 +88,13 @@ class ProxySupervisor:
         await self._remove_container()
         if self.network in {network.name for network in await self._engine.networks(self._marks)}:
             await self._engine.remove_network(self.network)
+
+    async def _is_running(self) -> bool:
+        """Runs that an earlier daemon began have their processes in it."""
+        found = await self._engine.containers(self._marks)
+        if [container.name for container in found] != [self.container]:
+            return False
+        return bool((await self._engine.inspect(self.container))["State"]["Running"])
 
     async def _remove_container(self) -> None:
         """By id: a container of another installation may have the name by now, and creating ours says so."""

@@ -42,6 +42,11 @@ class LiveSecrets:
             name = next(iter(watched.waiting))
             await apply(name, watched.waiting.pop(name))
 
+    def names_of(self, run_id: str) -> frozenset[str]:
+        """What the run asked the vault for."""
+        watched = self._runs.get(run_id)
+        return frozenset() if watched is None else watched.names
+
     def forget(self, run_id: str) -> None:
         """Renew nothing more for a run that is over."""
         self._runs.pop(run_id, None)

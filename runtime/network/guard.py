@@ -35,6 +35,9 @@ from runtime.network.watch import GuardWatch, watcher_argv
 PROOF_TIMEOUT_S = 60.0
 RETRY_S = 0.5
 RETRY_MAX_S = 10.0
+MAX_FAILURES = 3
+"""Attempts in a row that came to no proof, an engine that was busy say; a proof that finds a way out is as
+many at once."""
 
 
 type Listening = Callable[[str], AbstractAsyncContextManager[None]]
@@ -68,6 +71,7 @@ class HostGuard:
         self.lost.set()
         self.on_lost: Callable[[], None] = lambda: None
         """Called when what was proved no longer holds: whatever runs now may reach the host."""
+        self._failures = 0
         self._watch: GuardWatch | None = None
         self._log = structlog.get_logger()
 
@@ -81,8 +85,10 @@ class HostGuard:
             digest, ipv6 = await self._install()
             await self._start_watching(digest)
             status = await self._prove(proxy, proxy_port, ipv6=ipv6)
+            self._failures = 0 if status.is_proved else MAX_FAILURES
         except Exception as exc:  # noqa: BLE001 - whatever it is, nothing is proved
             status = _why_not("the guard could not be proved", exc)
+            self._failures += 1
         if not status.is_proved:
             await self._stop_watching()
         if not self.lost.is_set():  # a change during the proof has spoken already
@@ -110,8 +116,11 @@ class HostGuard:
                 await reap()
             except Exception as exc:  # noqa: BLE001 - whatever it is, something may be left
                 self.status = _why_not("what an earlier run left cannot be removed", exc)
+                self._failures += 1
             else:
                 await self.establish(proxy())
+            if self._failures >= MAX_FAILURES:
+                self.on_lost()  # nothing holds what an earlier daemon began
             delay = RETRY_S if self.status.is_proved else min(max(delay, RETRY_S) * 2, RETRY_MAX_S)
 
     async def close(self) -> None:

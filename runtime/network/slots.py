@@ -70,7 +70,7 @@ class NetworkSlots:
             async with self._lock:
                 index = await self._free_index(tried)
                 self._taken.add(index)
-            slot = slot_at(self._pool, index, f"orchbox-{self._instance}-{run_id}")
+            slot = slot_at(self._pool, index, self._name(run_id))
             try:
                 await self._engine.create_network(self._spec(slot, run_id, role))
             except ConflictError:  # another daemon was faster, or something else has the subnet
@@ -88,12 +88,21 @@ class NetworkSlots:
             hint="set ORCHBOX_POOL to a range that nothing on this host uses",
         )
 
+    def adopt(self, run_id: str, index: int) -> Slot:
+        """The slot that an earlier daemon took for the run. Raises ValueError outside the pool."""
+        slot = slot_at(self._pool, index, self._name(run_id))
+        self._taken.add(index)
+        return slot
+
     async def release(self, slot: Slot) -> None:
         """Remove the network. Where that fails its label keeps the slot from others until it is reaped."""
         try:
             await self._engine.remove_network(slot.network)
         finally:
             self._taken.discard(slot.index)
+
+    def _name(self, run_id: str) -> str:
+        return f"orchbox-{self._instance}-{run_id}"
 
     async def _free_index(self, tried: set[int]) -> int:
         known = await self._engine.networks({labels.SLOT: ""})

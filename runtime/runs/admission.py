@@ -79,6 +79,14 @@ class Admission:
         self._admit()
         return ticket
 
+    def readmit(self, *, memory_bytes: int) -> Ticket:
+        """A place for a run that an earlier daemon has admitted: it works already, whoever waits."""
+        ticket = Ticket(memory_bytes, 0, self)
+        self._working.add(ticket)
+        self._used += memory_bytes
+        ticket.admit()
+        return ticket
+
     def place_of(self, ticket: Ticket) -> int | None:
         """How many wait before this one; None where it does not wait."""
         return self._waiting.index(ticket) if ticket in self._waiting else None

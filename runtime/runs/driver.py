@@ -1,4 +1,7 @@
-"""One run from queued to final: its sandbox is made, spoken with, watched, stopped, and its end recorded."""
+"""One run from queued to final, as the daemon sees it: its turn, its network, its keeper, and its record.
+
+What happens in and to the sandbox is the keeper's (`runtime.keeper.work`), which goes on without the daemon.
+"""
 
 from __future__ import annotations
 
@@ -6,108 +9,135 @@ import asyncio
 import contextlib
 import dataclasses
 import time
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from runtime.engine.protocol import Engine, ExitStatus
+from runtime.engine.protocol import Engine
 from runtime.engine.uninterrupted import uninterrupted
-from runtime.errors import InternalError, NotFoundError, OrchError
+from runtime.errors import InternalError, OrchError
+from runtime.keeper.ends import CANCELLED, GUARD_LOST, KEEPER_LOST, Ends
+from runtime.keeper.link import KeeperLink, done_of
+from runtime.keeper.messages import Ended, Entry, Made
+from runtime.keeper.nursery import KeepersPort
+from runtime.keeper.work import KILLED_S, Done
 from runtime.keys.live import LiveSecrets
-from runtime.keys.redactor import Redactor, too_short
+from runtime.keys.redactor import too_short
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
+from runtime.network.connected import RunNetworks
 from runtime.network.guard import HostGuard
 from runtime.runs.admission import Ticket
-from runtime.runs.ends import CANCELLED, GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, Ends
+from runtime.runs.heirloom import Heirloom, left_with
 from runtime.runs.ports import LlmPort
 from runtime.runs.records import RunRecord
-from runtime.sandbox.conversation import converse, init_message
-from runtime.sandbox.maker import SandboxMaker
-from runtime.sandbox.outcome import Outcome, judge
-from runtime.sandbox.output import Output
-from runtime.sandbox.sandbox import Sandbox, SandboxOrder
+from runtime.sandbox.outcome import Outcome
+from runtime.sandbox.plan import plan_of
+from runtime.sandbox.sandbox import SandboxOrder, SandboxPlan
 
-NETWORK_CHECK_S = 3.0
-"""How often a running sandbox is looked at: it belongs on its own network, and on no other."""
-KILLED_S = 10.0
-"""For the streams to end after SIGKILL; the container is removed in any case."""
-MAX_STDOUT_CHARS = 10 << 10
-"""Of stdout kept in a run's record, beside its result."""
+type LetGo = Callable[[KeeperLink, RunRecord], Awaitable[None]]
+
+MAKING_AT_ONCE = 8
+"""Sandboxes: more at once would wait for one another at the engine and at the proxy, in their own time."""
+CLEAN_UP_S = 60.0
+"""For a keeper to end its run after the agent's own grace; one that takes longer is given up."""
 
 
 class RunDriver:
     """Drives accepted runs, each in a task of its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords, each a seam
         self,
         *,
         engine: Engine,
-        maker: SandboxMaker,
+        networks: RunNetworks,
+        keepers: KeepersPort,
         guard: HostGuard,
         ends: Ends,
         live: LiveSecrets,
         llm: LlmPort | None,
+        instance: str,
     ) -> None:
         self._engine = engine
-        self._maker = maker
+        self._networks = networks
+        self._keepers = keepers
         self._guard = guard
         self._ends = ends
         self._live = live
         self._llm = llm
+        self._instance = instance
+        self._turns = asyncio.Semaphore(MAKING_AT_ONCE)
         self._log = structlog.get_logger()
 
     async def drive(self, order: SandboxOrder, record: RunRecord, ticket: Ticket) -> None:
         """Run to the end and record it; the task that `ends` watches. Never raises."""
-        output: Output | None = None
-        try:
-            limits = order.request.limits
-            redact = Redactor(secret.reveal() for secret in order.request.secrets.values())
-            output = Output(redact, stdout_bytes=limits.output_bytes, log_bytes=limits.log_bytes)
-            outcome = await self._run(order, record, output, ticket)
-        except Exception as exc:  # noqa: BLE001 - a run always reaches a final state
-            outcome = self._failed(order.run_id, exc)
-        ticket.leave()
+        await self._to_the_end(order.run_id, record, ticket, lambda story: self._run(order, story, ticket))
         order.parcel.drop()
-        self._ends.leave(order.run_id)
-        await uninterrupted(self._finish(order.run_id, record, outcome, output))
 
-    def _failed(self, run_id: str, exc: Exception, result: object | None = None) -> Outcome:
-        self._log.error("run-failed", run=run_id, error=type(exc).__name__)
-        error = RunError(InternalError.code, "the runner failed; its log names the run")
-        return Outcome(RunState.FAILED, error, result)
+    async def resume(self, link: KeeperLink, heirloom: Heirloom, record: RunRecord, ticket: Ticket) -> None:
+        """Go on with a run that an earlier daemon began, to its end. Never raises."""
+        run_id = record.run.id
+        await self._to_the_end(run_id, record, ticket, lambda story: self._go_on(link, heirloom, story))
 
-    async def _run(self, order: SandboxOrder, record: RunRecord, output: Output, ticket: Ticket) -> Outcome:
-        """From its first step to its sandbox's removal. Never raises: whatever happens is an outcome."""
-        result: object | None = None
+    async def _to_the_end(
+        self, run_id: str, record: RunRecord, ticket: Ticket, work: Callable[[_Story], Awaitable[Done]]
+    ) -> None:
+        story = _Story(record)
         try:
-            self._ends.begin(order.run_id)
-            await self._wait_for_turn(record, ticket)
-            await record.advance(RunState.STARTING)
-            if names := too_short(order.request.secrets):
-                await record.tell("secrets_too_short", {"names": names})
-            order = self._open_llm(order, record)
-            async with self._maker.sandbox(order) as sandbox:
-                if not self._guard.status.is_proved:  # lost since the run was asked for
-                    self._ends.note(order.run_id, GUARD_LOST)
-                    raise asyncio.CancelledError  # noqa: TRY301
-                await record.advance(RunState.RUNNING, started_at=time.time())
-                outcome = await self._converse(order, sandbox, output, record)
-                result = outcome.result
+            done = await work(story)
         except asyncio.CancelledError:
-            error = self._ends.why(order.run_id)
-            state = RunState.CANCELLED if error.code == CANCELLED.code else RunState.FAILED
-            return Outcome(state, error, result)
-        except OrchError as exc:
-            return Outcome(RunState.FAILED, RunError(InternalError.code, output.redact(exc.message)), result)
+            done = Done(self._outside(run_id))
         except Exception as exc:  # noqa: BLE001 - a run always reaches a final state
-            return self._failed(order.run_id, exc, result)
-        return outcome
+            done = Done(Outcome(RunState.FAILED, self._why_failed(run_id, exc)))
+        story.end_turn()
+        ticket.leave()
+        self._ends.leave(run_id)
+        await uninterrupted(self._finish(run_id, story, done))
 
-    async def _wait_for_turn(self, record: RunRecord, ticket: Ticket) -> None:
-        """The run stays `queued`, and says how many are before it, until there is memory for it."""
+    def _why_failed(self, run_id: str, exc: Exception) -> RunError:
+        if isinstance(exc, OrchError):
+            return RunError(InternalError.code, exc.message)
+        self._log.error("run-failed", run=run_id, error=type(exc).__name__)
+        return RunError(InternalError.code, "the runner failed; its log names the run")
+
+    def _outside(self, run_id: str) -> Outcome:
+        """The outcome of a run that was ended from outside."""
+        error = self._ends.why(run_id)
+        return Outcome(RunState.CANCELLED if error.code == CANCELLED.code else RunState.FAILED, error)
+
+    async def _run(self, order: SandboxOrder, story: _Story, ticket: Ticket) -> Done:
+        record, run_id = story.record, order.run_id
+        self._ends.begin(run_id)
         if (ahead := ticket.ahead) is not None:
             await record.tell("waiting", {"ahead": ahead})
         await ticket.admitted()
+        await self._turns.acquire()
+        story.give_back = self._turns.release
+        await record.advance(RunState.STARTING)
+        if names := too_short(order.request.secrets):
+            await record.tell("secrets_too_short", {"names": names})
+        order = self._open_llm(order, record)
+        async with self._networks.made(run_id) as slot:
+            link = await uninterrupted(self._open_keeper(run_id, story))
+            plan = plan_of(order, slot, instance=self._instance)
+            earlier = [Entry(kind=event.kind, data=event.data, at=event.at) for event in record.events]
+            link.begin(plan, left_with(order, slot, self._live.names_of(run_id)), earlier)
+            record.tell_through(link.tell)
+            sending = asyncio.create_task(link.send_parcel(order.parcel.unpack()))
+            try:
+                return await self._follow(link, plan, story)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+
+    async def _go_on(self, link: KeeperLink, heirloom: Heirloom, story: _Story) -> Done:
+        order, record = heirloom.order, story.record
+        story.link = link
+        async with self._networks.adopted(order.run_id, heirloom.slot):
+            self._open_llm(order, record)
+            record.tell_through(link.tell)
+            await self._keep_secrets(order.run_id, link)
+            return await self._follow(link, heirloom.plan, story)
 
     def _open_llm(self, order: SandboxOrder, record: RunRecord) -> SandboxOrder:
         """With the LLM router in its policy, for an agent that has a chain."""
@@ -116,92 +146,106 @@ class RunDriver:
         policy = self._llm.open(order.run_id, order.request, order.policy, record.tell_later)
         return dataclasses.replace(order, policy=policy)
 
-    async def _converse(
-        self, order: SandboxOrder, sandbox: Sandbox, output: Output, record: RunRecord
-    ) -> Outcome:
-        run_id, limits = order.run_id, order.request.limits
-        output.redact.add(sandbox.proxy_token.reveal())
-        await self._keep_secrets(run_id, sandbox, output)
+    async def _open_keeper(self, run_id: str, story: _Story) -> KeeperLink:
+        """A keeper for the run; `_finish` lets go of it, also where the run was ended meanwhile."""
+        story.link = await self._keepers.open(run_id)
+        return story.link
 
-        async def on_log(text: str) -> None:
-            await record.tell("log", {"text": text})
-
-        message = init_message(
-            order.request, order.parcel, sandbox.secrets, sandbox.environment, sandbox.ca_pem
-        )
-        talking = asyncio.create_task(converse(self._engine, sandbox, message, output, on_log))
-        minding = asyncio.create_task(self._mind_network(run_id, sandbox))
+    async def _follow(self, link: KeeperLink, plan: SandboxPlan, story: _Story) -> Done:
+        """What the keeper tells, to the run's end; one that is ended from outside is ended by its keeper."""
         try:
-            status: ExitStatus | None = await asyncio.wait_for(asyncio.shield(talking), limits.timeout_s)
-        except TimeoutError:
-            await self._stop(sandbox, talking, limits.grace_s)
-            status = None
+            self._ends.begin(plan.run_id)  # one that was adopted may have been ended by now
+            done = await self._listen(link, story, self._let_go)
         except asyncio.CancelledError:
-            grace_s = self._ends.grace_s(run_id, limits.grace_s)
-            with contextlib.suppress(OrchError):  # an engine that is away: reaped when it is back
-                await uninterrupted(self._stop(sandbox, talking, grace_s))
-            raise
-        finally:
-            minding.cancel()
-        return judge(status, output, limits)
+            done = await uninterrupted(self._end(link, plan, story))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the sandbox must not go on
+            self._ends.note(plan.run_id, self._why_failed(plan.run_id, exc))
+            done = await uninterrupted(self._end(link, plan, story))
+        if done is not None:
+            return done
+        await uninterrupted(self._remove(link, plan))
+        self._ends.note(plan.run_id, KEEPER_LOST)
+        return Done(self._outside(plan.run_id))
 
-    async def _keep_secrets(self, run_id: str, sandbox: Sandbox, output: Output) -> None:
+    async def _end(self, link: KeeperLink, plan: SandboxPlan, story: _Story) -> Done | None:
+        link.end(self._ends.why(plan.run_id))
+        try:
+            async with asyncio.timeout(plan.limits.grace_s + KILLED_S + CLEAN_UP_S):
+                return await self._listen(link, story, None)
+        except TimeoutError:
+            self._log.error("keeper-given-up", run=plan.run_id)
+            return None
+
+    async def _listen(self, link: KeeperLink, story: _Story, let_go: LetGo | None) -> Done | None:
+        """Until the run's end; None where the keeper ended without a word of it.
+
+        `let_go` is called when the sandbox has been made; without it, its agent never starts.
+        """
+        async for said in link.told():
+            match said:
+                case Entry():
+                    await story.record.take(said.kind, said.data, said.at)
+                case Made() if let_go is not None:
+                    story.end_turn()
+                    await let_go(link, story.record)
+                case Ended():
+                    story.omitted_decisions = said.omitted.get("decision", 0)
+                    return await done_of(link.folder, said)
+        return None
+
+    async def _let_go(self, link: KeeperLink, record: RunRecord) -> None:
+        """The sandbox has been made: its agent starts, unless what holds it was lost meanwhile."""
+        run_id = record.run.id
+        if not self._guard.status.is_proved:
+            self._ends.note(run_id, GUARD_LOST)
+            raise asyncio.CancelledError
+        await record.advance(RunState.RUNNING, started_at=time.time())
+        await self._keep_secrets(run_id, link)
+        link.go()
+
+    async def _keep_secrets(self, run_id: str, link: KeeperLink) -> None:
         """From now on, what changes in the vault changes in the proxy, in the router and in the masks."""
 
         async def renew(name: str, value: Secret | None) -> None:
-            if value is not None:
-                output.redact.add(value.reveal())
             if self._llm is not None:
                 self._llm.replace_secret(run_id, name, value)
-            await sandbox.granted.replace_secret(name, value)
+            await link.replace_secret(name, value)
 
         await self._live.attach(run_id, renew)
 
-    async def _mind_network(self, run_id: str, sandbox: Sandbox) -> None:
-        """End the run when somebody connects its sandbox elsewhere: there the guard has no rule for it."""
-        while True:
-            await asyncio.sleep(NETWORK_CHECK_S)
-            try:
-                record = await self._engine.inspect(sandbox.container)
-                networks = set(record["NetworkSettings"]["Networks"])
-            except NotFoundError:
-                return
-            except Exception:  # noqa: BLE001 - what cannot be seen is not taken for right
-                self._ends.end(run_id, NETWORK_UNKNOWN)
-                return
-            if networks != {sandbox.network}:
-                self._ends.end(run_id, NETWORK_CHANGED)
-                return
+    async def _remove(self, link: KeeperLink, plan: SandboxPlan) -> None:
+        """What a keeper that was lost has left: its worker ends with it, its container does not."""
+        link.kill()
+        with contextlib.suppress(OrchError):  # reaped when the engine is back
+            await self._engine.remove(plan.container)
 
-    async def _stop(self, sandbox: Sandbox, talking: asyncio.Task[ExitStatus], grace_s: float) -> None:
-        """SIGTERM, a grace, SIGKILL."""
-        try:
-            await self._engine.signal(sandbox.container, "SIGTERM")
-            done, _ = await asyncio.wait([talking], timeout=grace_s)
-            if not done:
-                await self._engine.signal(sandbox.container, "SIGKILL")
-                await asyncio.wait([talking], timeout=KILLED_S)
-        finally:
-            talking.cancel()
-            await asyncio.gather(talking, return_exceptions=True)
-
-    async def _finish(self, run_id: str, record: RunRecord, outcome: Outcome, output: Output | None) -> None:
+    async def _finish(self, run_id: str, story: _Story, done: Done) -> None:
         try:
             if self._llm is not None:
                 await self._llm.close(run_id)
         except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
             self._log.error("llm-not-closed", run=run_id, error=type(exc).__name__)
         try:
-            stdout, stderr = self._texts(run_id, output)
-            await record.finish(outcome, stdout=stdout, stderr=stderr)
+            await story.record.finish(done, story.omitted_decisions)
+            if story.link is not None:
+                await story.link.close(is_recorded=True)
         finally:
             self._ends.forget(run_id)
             self._live.forget(run_id)
 
-    def _texts(self, run_id: str, output: Output | None) -> tuple[str, str]:
-        """What is recorded of stdout and stderr: nothing where it cannot be masked."""
-        try:
-            return (output.stdout_head(MAX_STDOUT_CHARS), output.stderr) if output is not None else ("", "")
-        except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
-            self._log.error("output-not-kept", run=run_id, error=type(exc).__name__)
-            return "", ""
+
+@dataclasses.dataclass(slots=True)
+class _Story:
+    """What is known of a run besides its outcome."""
+
+    record: RunRecord
+    link: KeeperLink | None = None
+    omitted_decisions: int = 0
+    give_back: Callable[[], None] | None = None
+    """Ends the run's turn at being made, once it has one."""
+
+    def end_turn(self) -> None:
+        """The next one may be made. Nothing the second time."""
+        give_back, self.give_back = self.give_back, None
+        if give_back is not None:
+            give_back()

@@ -27,8 +27,11 @@ class StorePort(Protocol):
     async def recent(self, limit: int) -> list[RunSummary]:
         """List the records of the newest runs, the newest first."""
 
-    async def fail_unfinished(self, reason: str) -> int:
-        """Mark what a dead daemon of this installation left unfinished as failed; how many."""
+    async def adopt(self, run_id: str) -> int:
+        """Go on with a run that an earlier daemon began; how many of its decisions are recorded."""
+
+    async def fail_unfinished(self, reason: str, *, but: Collection[str] = ()) -> int:
+        """Mark what a dead daemon of this installation left unfinished as failed, but for these; how many."""
 
     async def fail_abandoned(self, reason: str) -> int:
         """Note that this installation is at work; fail what one left that is gone for good; how many."""

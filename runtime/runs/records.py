@@ -11,17 +11,16 @@ import dataclasses
 import functools
 import time
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.errors import NotFoundError
+from runtime.keeper.work import Done, Tell
 from runtime.model.run import Event, Run, RunState, RunSummary
-from runtime.model.sandbox_id import run_id_of
 from runtime.runs.journal import Journal, Journals
 from runtime.runs.ports import StorePort
-from runtime.sandbox.outcome import Outcome
 
 RETRY_WAITS_S = (0.1, 0.5, 2.0, 5.0)
 """Before each further attempt to write a run's end, where the store has failed."""
@@ -43,11 +42,14 @@ class Records:
         self._tending: asyncio.Task[None] | None = None
         self._writes: dict[str, set[asyncio.Task[None]]] = {}
         """What is being written of each run: one run's flood holds up no other's end."""
+        self._adopted: set[str] = set()
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
-        """Fail the runs that an earlier daemon of this installation left unfinished."""
-        await self._store.fail_unfinished("the daemon ended before the run did; start it again")
+        """Fail the runs that an earlier daemon left unfinished, but for those that were adopted."""
+        await self._store.fail_unfinished(
+            "the daemon ended before the run did; start it again", but=self._adopted
+        )
         self._tending = asyncio.create_task(self._tend())
 
     async def close(self) -> None:
@@ -66,6 +68,12 @@ class Records:
         record = RunRecord(self, run, self._journals.open(run.id))
         await record.tell("state", {"state": run.state.value})
         return record
+
+    async def adopt(self, run: Run) -> RunRecord:
+        """Go on with a run that an earlier daemon recorded; its events are told anew from the first on."""
+        self._adopted.add(run.id)
+        written = await self._store.adopt(run.id)
+        return RunRecord(self, run, self._journals.open(run.id), written_decisions=written)
 
     async def get(self, run_id: str) -> Run:
         """A run's record, with its end also where the store has not taken it. Raises NotFoundError."""
@@ -99,15 +107,6 @@ class Records:
         """The proxy's decisions on a run, in order. Raises NotFoundError."""
         await self.get(run_id)
         return await self._store.decisions(run_id)
-
-    def on_decision(self, line: DecisionLine) -> None:
-        """Keep a decision on a run of this daemon; any other is none of ours."""
-        if line["sandbox_id"] is None:  # of a connection that belonged to no sandbox
-            return
-        run_id = run_id_of(line["sandbox_id"])
-        journal = self._journals.get(run_id)
-        if journal is not None:
-            self.write_later(run_id, self._add_decision(run_id, line, journal))
 
     def write_later(self, run_id: str, writing: Coroutine[Any, Any, None]) -> None:
         """Write in the background. All that was begun before the run's end is written before its end is."""
@@ -173,21 +172,30 @@ class Records:
     async def _settle_writes(self, run_id: str) -> None:
         await asyncio.gather(*self._writes.get(run_id, ()), return_exceptions=True)
 
-    async def _add_decision(self, run_id: str, line: DecisionLine, journal: Journal) -> None:
-        try:
-            await self._store.add_decision(run_id, line)
-        finally:  # whoever follows the run is told, also of what the store did not take
-            if not journal.is_closed:
-                await journal.add("decision", dict(line))
+    async def add_decision(self, run_id: str, line: DecisionLine) -> None:
+        """Record a decision on the run. Raises what the store raises."""
+        await self._store.add_decision(run_id, line)
 
 
 class RunRecord:
     """One run while it lives: its record and its events."""
 
-    def __init__(self, records: Records, run: Run, journal: Journal) -> None:
+    def __init__(self, records: Records, run: Run, journal: Journal, *, written_decisions: int = 0) -> None:
+        """`written_decisions` is how many of its first decisions are recorded already."""
         self.run = run
         self._records = records
         self._journal = journal
+        self._written_decisions = written_decisions
+        self._elsewhere: Tell | None = None
+
+    @property
+    def events(self) -> list[Event]:
+        """All so far."""
+        return self._journal.events
+
+    def tell_through(self, tell: Tell | None) -> None:
+        """From now on what is told goes to the run's keeper, which gives it back in its order (`take`)."""
+        self._elsewhere = tell
 
     async def advance(self, state: RunState, *, started_at: float | None = None) -> None:
         """Record that the run has come this far, which is never its end. Raises what the store raises."""
@@ -198,27 +206,45 @@ class RunRecord:
         await self.tell("state", {"state": state.value})
 
     async def tell(self, kind: str, data: dict[str, object]) -> None:
-        """Add an event to the run's journal."""
-        await self._journal.add(kind, data)
+        """Add an event to the run's story."""
+        if self._elsewhere is not None:
+            self._elsewhere(kind, data)
+        else:
+            await self._journal.add(kind, data)
 
     def tell_later(self, kind: str, data: dict[str, object]) -> None:
         """Add an event, for a caller that cannot wait."""
-        self._records.write_later(self.run.id, self._journal.add(kind, data))
+        if self._elsewhere is not None:
+            self._elsewhere(kind, data)
+        else:
+            self._records.write_later(self.run.id, self._journal.add(kind, data))
 
-    async def finish(self, outcome: Outcome, *, stdout: str, stderr: str) -> None:
+    async def take(self, kind: str, data: dict[str, Any], at: float) -> None:
+        """An event that the keeper tells, at epoch seconds; a decision is recorded as well."""
+        if kind == "decision":
+            if self._written_decisions:
+                self._written_decisions -= 1
+            else:
+                line = cast("DecisionLine", data)  # the keeper's worker has read it strictly
+                self._records.write_later(self.run.id, self._records.add_decision(self.run.id, line))
+        await self._journal.add(kind, data, at)
+
+    async def finish(self, done: Done, omitted_decisions: int = 0) -> None:
         """Make the run final: its record, its last events, and no event after them."""
+        outcome = done.outcome
+        self._elsewhere = None
         self.run = dataclasses.replace(
             self.run,
             state=outcome.state,
             error=outcome.error,
             result=outcome.result,
             finished_at=time.time(),
-            stdout=stdout,
-            stderr=stderr,
+            stdout=done.stdout,
+            stderr=done.stderr,
+            omitted_decisions=omitted_decisions,
         )
         try:
             await self._records.write_end(self.run)
-            await self._journal.say_omitted()
             if outcome.error is not None:
                 await self.tell("error", dataclasses.asdict(outcome.error))
             if outcome.state is RunState.COMPLETED:

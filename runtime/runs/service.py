@@ -15,22 +15,23 @@ from runtime.containers import sweep
 from runtime.egress.port import LinkPort
 from runtime.engine.protocol import Engine, EngineInfo
 from runtime.errors import ConflictError, InvalidInputError, NotFoundError
+from runtime.keeper.ends import CANCELLED, GUARD_LOST, PROXY_LOST, Ends
+from runtime.keeper.nursery import KeepersPort
 from runtime.keys.live import LiveSecrets
 from runtime.keys.placeholders import deliver
 from runtime.keys.settle import settle, wanted
 from runtime.model.reserved_names import is_reserved
 from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
-from runtime.model.sandbox_id import run_id_of
 from runtime.model.secret import Secret
+from runtime.network.connected import RunNetworks
 from runtime.network.guard import HostGuard
 from runtime.runs.admission import Admission
+from runtime.runs.adoption import Adoption
 from runtime.runs.driver import RunDriver
-from runtime.runs.ends import CANCELLED, GUARD_LOST, PROXY_LOST, WORKER_LOST, Ends
 from runtime.runs.ports import LlmPort, StorePort, VaultPort
 from runtime.runs.readiness import Check, Readiness
 from runtime.runs.records import Records
-from runtime.sandbox.conversation import check_head
-from runtime.sandbox.maker import SandboxMaker
+from runtime.sandbox.head import Head
 from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import SandboxOrder
 
@@ -45,7 +46,8 @@ class RunService:
         link: LinkPort,
         store: StorePort,
         guard: HostGuard,
-        maker: SandboxMaker,
+        networks: RunNetworks,
+        keepers: KeepersPort,
         policies: Callable[[str], Policy],
         instance: str,
         installation: str,
@@ -64,24 +66,37 @@ class RunService:
         self._ends = Ends()
         self._admission = Admission(percent=memory_percent)
         self._records = Records(store)
-        self._readiness = Readiness(engine, link, guard, lambda: maker.proxy_container)
+        self.has_adopted = False
+        """Whether runs of an earlier daemon go on: they need the proxy that they have."""
+        self._readiness = Readiness(engine, link, guard, lambda: networks.proxy_container)
         self._driver = RunDriver(
-            engine=engine, maker=maker, guard=guard, ends=self._ends, live=self._live, llm=llm
+            engine=engine,
+            networks=networks,
+            keepers=keepers,
+            guard=guard,
+            ends=self._ends,
+            live=self._live,
+            llm=llm,
+            instance=instance,
+        )
+        self._adoption = Adoption(
+            keepers,
+            records=self._records,
+            admission=self._admission,
+            driver=self._driver,
+            ends=self._ends,
+            live=self._live,
         )
 
     # -- lifecycle -----------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Reap what an earlier daemon of this installation left, then listen to the proxy and the guard."""
+        """Go on with the runs of an earlier daemon, reap what it left, listen to the proxy and the guard."""
+        self.has_adopted = await self._adoption.adopt() > 0
         await self.reap()
         await self._records.start()
-        self._link.on_decision = self._records.on_decision
         self._link.on_lost = lambda: self._ends.end_all(PROXY_LOST)
-        self._link.on_sandbox_lost = self._end_without_worker
         self._guard.on_lost = lambda: self._ends.end_all(GUARD_LOST)
-
-    def _end_without_worker(self, sandbox_id: str) -> None:
-        self._ends.end(run_id_of(sandbox_id), WORKER_LOST)
 
     async def reap(self) -> None:
         """Remove this installation's sandboxes, helpers and networks that no running task owns."""
@@ -122,7 +137,7 @@ class RunService:
     ) -> SandboxOrder:
         """What the sandbox is made of. Raises InvalidInputError for a secret that cannot be delivered."""
         request, parcel = Parcel.out_of(await self._settle(run_id, request))
-        check_head(request, parcel, policy.upstream_ca_pem or "")
+        Head.of(request, parcel).check(request.secrets, policy.upstream_ca_pem or "")
         delivered = deliver(request.secrets, brokered_names(policy))
         return SandboxOrder(run_id, request, parcel, policy, delivered, engine)
 

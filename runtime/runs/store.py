@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -75,7 +75,7 @@ class Store:
                 output, size = output_row(run)
                 connection.execute(outputs.delete().where(outputs.c.run_id == run.id))
                 connection.execute(outputs.insert().values(**output))
-                omitted = max(0, seen.count - MAX_DECISIONS_PER_RUN)
+                omitted = run.omitted_decisions + max(0, seen.count - MAX_DECISIONS_PER_RUN)
                 values |= {"bytes": size + seen.size, "omitted_decisions": omitted}
             connection.execute(runs.update().where(runs.c.id == run.id).values(**values))
 
@@ -94,12 +94,19 @@ class Store:
         rows = await self._rows(sa.select(*SUMMARY).order_by(runs.c.created_at.desc()).limit(limit))
         return [to_summary(row) for row in rows]
 
-    async def fail_unfinished(self, reason: str) -> int:
-        """Mark what a dead daemon of this installation left unfinished as failed; how many.
+    async def adopt(self, run_id: str) -> int:
+        """Go on with a run that an earlier daemon began; how many of its decisions are recorded."""
+        lines = await self.decisions(run_id)
+        self._decisions[run_id] = _Decisions(len(lines), sum(len(json.dumps(line)) for line in lines))
+        return len(lines)
+
+    async def fail_unfinished(self, reason: str, *, but: Collection[str] = ()) -> int:
+        """Mark what a dead daemon of this installation left unfinished as failed, but for these; how many.
 
         An older version's runs name no installation; they are of a daemon that had the database for itself.
         """
-        return await self._fail(sa.or_(runs.c.owner == self._owner, runs.c.owner.is_(None)), reason)
+        ours = sa.or_(runs.c.owner == self._owner, runs.c.owner.is_(None))
+        return await self._fail(sa.and_(ours, runs.c.id.not_in(but)), reason)
 
     async def fail_abandoned(self, reason: str) -> int:
         """Note that this installation is at work, and fail what those left that have long not been; how many.

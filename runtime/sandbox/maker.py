@@ -1,129 +1,78 @@
-"""One sandbox from network to removal: what is made here is removed here, whatever happens."""
+"""One sandbox from its grant to its removal: what is made here is removed here, whatever happens."""
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 
 import structlog
 
-from proxy.contract.grant import Grant
-from proxy.contract.messages import EXPLICIT_PORT
-from runtime.containers import labels
-from runtime.containers.sandbox import SandboxSpec, sandbox_config
+from proxy.contract.decision_line import DecisionLine
 from runtime.egress.live_grant import LiveGrant
-from runtime.egress.port import LinkPort
+from runtime.egress.port import OpenWorker
 from runtime.engine.protocol import Engine
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.keys.placeholders import environment_of
-from runtime.model.sandbox_id import sandbox_id_of
-from runtime.model.secret import Secret
-from runtime.network.slots import NetworkSlots, Slot
-from runtime.sandbox.sandbox import Sandbox, SandboxOrder
-
-GRANT_MARGIN_S = 60.0
-"""A grant outlives its run's limits by this; the revocation at the end is what ends it."""
+from runtime.sandbox.plan import proxy_environment
+from runtime.sandbox.sandbox import Sandbox, SandboxPlan
 
 
 class SandboxMaker:
     """Makes sandboxes; knows the proxy."""
 
-    def __init__(
-        self, engine: Engine, slots: NetworkSlots, link: LinkPort, *, instance: str, proxy_container: str
-    ) -> None:
+    def __init__(self, engine: Engine, open_worker: OpenWorker) -> None:
+        """`open_worker` has the proxy make a process that listens on one of its addresses."""
         self._engine = engine
-        self._slots = slots
-        self._link = link
-        self._instance = instance
-        self.proxy_container = proxy_container
+        self._open_worker = open_worker
         self._log = structlog.get_logger()
 
     @asynccontextmanager
-    async def sandbox(self, order: SandboxOrder) -> AsyncIterator[Sandbox]:
-        """Network, grant (acknowledged), container; all gone on the way out."""
-        run_id = order.run_id
-        token = secrets.token_urlsafe(24)
-        slot = await self._slots.acquire(run_id)
-        name = f"orchbox-{self._instance}-{run_id}"
-        attached = None
+    async def sandbox(
+        self,
+        plan: SandboxPlan,
+        *,
+        on_decision: Callable[[DecisionLine], None],
+        on_lost: Callable[[], None],
+    ) -> AsyncIterator[Sandbox]:
+        """Grant (acknowledged), then container; both gone on the way out.
+
+        `on_decision` is called with each decision of the proxy, `on_lost` where its process for the sandbox
+        has ended before the sandbox did.
+        """
+        grant = plan.grant
+        worker = attached = None
         try:
-            await self._engine.connect(slot.network, self.proxy_container, slot.proxy_address)
-            grant = _grant(order, slot, token)
-            await self._link.grant(grant)
-            granted = LiveGrant(self._link, grant, time.monotonic)
-            marks = labels.labels(self._instance, "sandbox", **{labels.RUN: run_id})
-            spec = _spec(order, slot, marks)
-            container = await self._engine.create(name, sandbox_config(spec))
+            worker = await self._open_worker(grant.proxy_address)
+            worker.on_decision, worker.on_lost = on_decision, on_lost
+            await worker.grant(grant)
+            granted = LiveGrant(worker, grant, time.monotonic)
+            container = await self._engine.create(plan.container, plan.config)
             attached = await self._engine.attach(container)
-            ca_pem = self._link.ca_pem(grant.sandbox_id) + (order.policy.upstream_ca_pem or "")
             yield Sandbox(
                 container=container,
-                network=slot.network,
-                isolation=order.request.isolation,
+                network=plan.network,
+                isolation=plan.isolation,
                 attached=attached,
-                proxy_token=Secret(token),
-                ca_pem=ca_pem,
-                secrets=environment_of(order.secrets),
+                ca_pem=worker.ca_pem + (grant.policy.upstream_ca_pem or ""),
+                secrets=environment_of(grant.secrets),
                 granted=granted,
-                environment=proxy_environment(slot, token),
+                environment=proxy_environment(grant.proxy_address, grant.token),
             )
         finally:
-            steps: list[Callable[[], Awaitable[None]]] = [
-                partial(self._link.revoke, sandbox_id_of(run_id)),
-                *([attached.close] if attached is not None else []),
-                partial(self._engine.remove, name),  # by name: creating it may have been interrupted
-                partial(self._engine.disconnect, slot.network, self.proxy_container),
-                partial(self._slots.release, slot),
-            ]
-            await uninterrupted(self._clean_up(run_id, steps))
+            steps: list[Callable[[], Awaitable[None]]] = []
+            if worker is not None:
+                steps += [partial(worker.revoke, grant.sandbox_id), worker.close]
+            if attached is not None:
+                steps.append(attached.close)
+            steps.append(partial(self._engine.remove, plan.container))  # making it may have been interrupted
+            await uninterrupted(self._clean_up(plan.run_id, steps))
 
     async def _clean_up(self, run_id: str, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
-        """Every step is tried, whatever became of the one before; what fails is reaped at the next start."""
+        """Every step is tried, whatever became of the one before; what fails is reaped later."""
         for step in steps:
             try:
                 await step()
             except Exception as exc:  # noqa: BLE001 - the steps behind it still have to be done
                 self._log.error("clean-up-failed", run=run_id, error=type(exc).__name__)
-
-
-def _grant(order: SandboxOrder, slot: Slot, token: str) -> Grant:
-    limits = order.request.limits
-    # What nobody chose to pass through unseen is inspected where a value could leave that way.
-    has_tripwire = any(secret.placeholder is None for secret in order.secrets)
-    return Grant(
-        sandbox_id=sandbox_id_of(order.run_id),
-        revision=1,
-        policy=replace(order.policy, has_tripwire=has_tripwire),
-        proxy_address=slot.proxy_address,
-        sandbox_address=slot.sandbox_address,
-        expires_in_s=limits.timeout_s + limits.grace_s + GRANT_MARGIN_S,
-        token=token,
-        secrets=order.secrets,
-    )
-
-
-def _spec(order: SandboxOrder, slot: Slot, marks: Mapping[str, str]) -> SandboxSpec:
-    return SandboxSpec(
-        image=order.request.image,
-        network=slot.network,
-        address=slot.sandbox_address,
-        dns=slot.proxy_address,
-        isolation=order.request.isolation,
-        limits=order.request.limits,
-        labels=marks,
-        has_apparmor=order.engine.has_apparmor,
-    )
-
-
-def proxy_environment(slot: Slot, token: str) -> dict[str, str]:
-    """Both spellings: curl reads only the lower-case `http_proxy`, others only the upper-case names.
-
-    The user name asks the proxy for refusals that clients can show (docs/adr/0001).
-    """
-    url = f"http://explain:{token}@{slot.proxy_address}:{EXPLICIT_PORT}"
-    values = {"HTTP_PROXY": url, "HTTPS_PROXY": url, "NO_PROXY": "localhost,127.0.0.1"}
-    return {**values, **{name.lower(): value for name, value in values.items()}}

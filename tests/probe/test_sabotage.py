@@ -14,7 +14,7 @@ import docker
 import pytest
 
 import runtime.daemon.daemon
-import runtime.sandbox.maker
+import runtime.sandbox.plan
 from runtime.containers import labels
 from runtime.containers.helper import helper_config, run_helper
 from runtime.daemon.settings import Settings
@@ -231,14 +231,14 @@ def test_missing_defence_of_the_sandbox_is_noticed(
 ):
     """Every case that aims at this part of the configuration stops holding."""
     remove, wanted = SANDBOX[defence]
-    configure = runtime.sandbox.maker.sandbox_config
+    configure = runtime.sandbox.plan.sandbox_config
 
     def lax(spec: Any) -> dict[str, Any]:
         config = copy.deepcopy(configure(spec))
         remove(config)
         return config
 
-    monkeypatch.setattr(runtime.sandbox.maker, "sandbox_config", lax)
+    monkeypatch.setattr(runtime.sandbox.plan, "sandbox_config", lax)
 
     verdicts = shared_lab.caught(wanted)
 

@@ -195,8 +195,13 @@ async def _sweep(settings: Settings, *, is_foreign_too: bool, is_all: bool) -> i
 
     With `is_all` nothing else was done: what another installation has is then told, as a ConflictError.
     """
-    from runtime.engine.docker import DockerEngine  # noqa: PLC0415 - the SDK costs what others need not pay
+    # The SDKs cost what others need not pay.
+    from runtime.engine.docker import DockerEngine  # noqa: PLC0415
+    from runtime.keeper.ends import DAEMON_STOPPED  # noqa: PLC0415
+    from runtime.keeper.link import end_left  # noqa: PLC0415
 
+    if is_all:  # a daemon that stops ends its runs itself
+        await end_left(settings.keepers_dir, DAEMON_STOPPED)
     engine = DockerEngine()
     try:
         return await sweep_all(engine, settings, is_foreign_too=is_foreign_too, is_all=is_all)

@@ -19,6 +19,7 @@ from runtime.cli.run.input import document, stored_name
 from runtime.cli.run.plan import RunPlan
 from runtime.cli.run.report import report
 from runtime.engine.protocol import ExitStatus
+from runtime.keeper.ends import CANCELLED
 from runtime.keys.redactor import Redactor, too_short
 from runtime.keys.settle import Settled, settle
 from runtime.local.environment import agent_environment, setup_environment
@@ -27,7 +28,6 @@ from runtime.local.process import Program, run_process
 from runtime.local.setup import pip_commands, with_venv
 from runtime.model.llm_providers import LOCAL, PROVIDER_OF_KEY
 from runtime.model.run import RunState
-from runtime.runs.ends import CANCELLED
 from runtime.sandbox.outcome import Outcome, judge
 from runtime.sandbox.output import Output
 from runtime.sandbox.sandbox_init import SETUP_FAILED

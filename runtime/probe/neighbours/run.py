@@ -13,6 +13,7 @@ from typing import Any
 from runtime.containers.labels import labels
 from runtime.containers.proxy import WORKER_BYTES
 from runtime.daemon.settings import Settings
+from runtime.keeper.ends import WORKER_LOST
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import Run, RunRequest, RunState
 from runtime.model.secret import Secret
@@ -20,7 +21,6 @@ from runtime.probe.lab import INSIDE, PolicyText, ProbeLab, bundle, probe_lab
 from runtime.probe.neighbours.judge import Result, Sample, Seen, judge
 from runtime.probe.neighbours.memory import Memory, watched_memory
 from runtime.probe.neighbours.table import EVERY_S, MORE_S, OUTLIVES_S, ROWS, Row, Windows
-from runtime.runs.ends import WORKER_LOST
 from runtime.sandbox.outcome import OUT_OF_MEMORY
 
 AGENT = Path(__file__).parent / "agent"

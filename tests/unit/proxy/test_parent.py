@@ -18,9 +18,9 @@ import pytest
 from proxy.contract.grant import Grant
 from proxy.contract.messages import Open, encode
 from proxy.policy.model import Policy
-from runtime.egress.link import ProxyLink
 from runtime.egress.worker_link import open_worker
 from runtime.errors import InvalidInputError, NotReadyError
+from tests.unit.runtime.egress.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[3]
 NEAR, OTHER = "127.0.71.2", "127.0.71.10"
@@ -64,9 +64,9 @@ def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-async def link(proxy: Proxy) -> AsyncIterator[ProxyLink]:
+async def link(proxy: Proxy) -> AsyncIterator[Workers]:
     """The daemon's link to it; its end ends every worker."""
-    made = ProxyLink(proxy.path)
+    made = Workers(proxy.path)
     await made.start()
     await made.wait_connected(5)
     yield made
@@ -95,7 +95,7 @@ def limits_of(pid: int) -> dict[str, list[str]]:
     return {line[:26].strip(): line[26:].split()[:2] for line in lines}
 
 
-async def test_each_sandbox_has_a_process_on_its_own_address(proxy: Proxy, link: ProxyLink) -> None:
+async def test_each_sandbox_has_a_process_on_its_own_address(proxy: Proxy, link: Workers) -> None:
     """Two grants are two processes with a CA each; the parent's own address has no port."""
     await link.grant(grant("one"))
     await link.grant(grant("two", OTHER))
@@ -114,7 +114,7 @@ async def test_each_sandbox_has_a_process_on_its_own_address(proxy: Proxy, link:
     assert answers(OTHER)
 
 
-async def test_a_worker_that_dies_takes_nobody_along(proxy: Proxy, link: ProxyLink) -> None:
+async def test_a_worker_that_dies_takes_nobody_along(proxy: Proxy, link: Workers) -> None:
     """Its own sandbox is told of; the others' grants stay, and their next revision is acknowledged."""
     lost: list[str] = []
     link.on_sandbox_lost = lost.append
@@ -134,7 +134,7 @@ async def test_a_worker_that_dies_takes_nobody_along(proxy: Proxy, link: ProxyLi
         link.ca_pem("one")
 
 
-async def test_a_worker_has_limits_of_its_own(proxy: Proxy, link: ProxyLink) -> None:
+async def test_a_worker_has_limits_of_its_own(proxy: Proxy, link: Workers) -> None:
     """Memory, descriptors and cores are bounded for good, and the kernel takes it before the parent."""
     await link.grant(grant("one"))
     [pid] = proxy.workers
@@ -148,7 +148,7 @@ async def test_a_worker_has_limits_of_its_own(proxy: Proxy, link: ProxyLink) -> 
     assert await asyncio.to_thread(Path(f"/proc/{pid}/oom_score_adj").read_text) == "500\n"
 
 
-async def test_a_worker_keeps_nothing_of_its_parents(proxy: Proxy, link: ProxyLink) -> None:
+async def test_a_worker_keeps_nothing_of_its_parents(proxy: Proxy, link: Workers) -> None:
     """The parent's listener and connections are not among a worker's descriptors."""
     await link.grant(grant("one"))
     [pid] = proxy.workers
@@ -158,7 +158,7 @@ async def test_a_worker_keeps_nothing_of_its_parents(proxy: Proxy, link: ProxyLi
     assert held == set()
 
 
-async def test_a_worker_is_one_sandboxs_alone(link: ProxyLink) -> None:
+async def test_a_worker_is_one_sandboxs_alone(link: Workers) -> None:
     """Neither another sandbox's grant nor one for another network is taken."""
     await link.grant(grant("one"))
     [worker] = link._workers.values()
@@ -169,7 +169,7 @@ async def test_a_worker_is_one_sandboxs_alone(link: ProxyLink) -> None:
         await worker.grant(grant("one", OTHER, revision=2))
 
 
-async def test_an_address_that_cannot_be_had_is_an_error_with_its_reason(link: ProxyLink) -> None:
+async def test_an_address_that_cannot_be_had_is_an_error_with_its_reason(link: Workers) -> None:
     """Not an address of this host: nothing listens, and the caller reads why."""
     with pytest.raises(NotReadyError, match=r"cannot listen on .*192\.0\.2\.9"):
         await link.grant(grant("one", "192.0.2.9"))
@@ -186,7 +186,7 @@ async def test_an_address_that_cannot_be_had_is_an_error_with_its_reason(link: P
     ],
     ids=["nonsense", "hello", "grant", "too long", "more behind the line"],
 )
-async def test_the_parent_takes_one_line_and_nothing_else(proxy: Proxy, link: ProxyLink, said: bytes) -> None:
+async def test_the_parent_takes_one_line_and_nothing_else(proxy: Proxy, link: Workers, said: bytes) -> None:
     """Whatever else is said ends that connection: no key and no grant is ever read by the parent."""
     reader, writer = await asyncio.open_unix_connection(proxy.path)
     assert await reader.readline() == b'{"event":"ready"}\n'
@@ -227,7 +227,7 @@ def test_a_worker_whose_loop_is_busy_ends_with_its_connection() -> None:
 async def test_a_parent_that_dies_takes_its_workers_along(tmp_path: Path) -> None:
     """kill -9: no worker serves on without anybody who could end it; both kinds of loss are told."""
     proxy = Proxy(tmp_path)
-    link = ProxyLink(proxy.path)
+    link = Workers(proxy.path)
     lost = asyncio.Event()
     gone: list[str] = []
     link.on_lost, link.on_sandbox_lost = lost.set, gone.append
@@ -245,7 +245,7 @@ async def test_a_parent_that_dies_takes_its_workers_along(tmp_path: Path) -> Non
     await link.close()
 
 
-async def test_a_slot_that_was_used_before_is_like_a_new_one(proxy: Proxy, link: ProxyLink) -> None:
+async def test_a_slot_that_was_used_before_is_like_a_new_one(proxy: Proxy, link: Workers) -> None:
     """A question from a source port that an earlier sandbox of the slot used is answered (fault A17)."""
     query = bytes.fromhex("abcd01000001000000000000") + b"\x02ok\x04test\x00\x00\x01\x00\x01"
     for number in range(20):
@@ -274,20 +274,22 @@ async def test_opening_a_hundred_leaves_the_parent_as_it_was(proxy: Proxy) -> No
     assert len(sockets_of(proxy.process.pid)) == before
 
 
-async def test_an_address_is_free_once_its_worker_was_revoked(link: ProxyLink) -> None:
+async def test_an_address_is_free_once_its_worker_was_revoked(link: Workers) -> None:
     """The slot's next sandbox begins where the last one has just ended, a hundred times over."""
     for number in range(100):
         await link.grant(grant(f"run-{number}"))
         await link.revoke(f"run-{number}")
 
 
-async def test_a_change_behind_the_end_of_a_run_takes_no_address(proxy: Proxy, link: ProxyLink) -> None:
+async def test_a_change_behind_the_end_of_a_run_takes_no_address(proxy: Proxy, link: Workers) -> None:
     """A vault's new value for a run that is over makes no process that would keep the slot's ports."""
-    await link.grant(grant("one"))
-    await link.revoke("one")
+    worker = await open_worker(proxy.path, NEAR)
+    await worker.grant(grant("one"))
+    await worker.revoke("one")
+    await worker.close()
 
-    with pytest.raises(NotReadyError, match="any more"):
-        await link.grant(grant("one", revision=2))
+    with pytest.raises(NotReadyError, match="has ended"):
+        await worker.grant(grant("one", revision=2))
 
     async with asyncio.timeout(5):
         while proxy.workers:  # until the parent has buried the first

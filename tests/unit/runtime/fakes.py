@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from proxy.contract.grant import Grant
+from runtime.engine.protocol import Engine
 from runtime.errors import NotReadyError
+from runtime.keeper.folder import KeeperFolder, folder_of, folders
+from runtime.keeper.keeper import Keeper
+from runtime.keeper.link import KeeperLink, open_link
 from runtime.model.run import Run, RunError, RunState, RunSummary
 from runtime.model.secret import Secret
 
@@ -37,9 +44,13 @@ class MemoryStore:
         """The newest first."""
         return [run.summary() for run in reversed(self.runs.values())][:limit]
 
-    async def fail_unfinished(self, reason: str) -> int:
+    async def adopt(self, run_id: str) -> int:
+        """How many lines there are."""
+        return len(self.lines.get(run_id, []))
+
+    async def fail_unfinished(self, reason: str, *, but: Collection[str] = ()) -> int:
         """Fail what has not ended."""
-        stale = [run for run in self.runs.values() if not run.state.is_final]
+        stale = [run for run in self.runs.values() if not run.state.is_final and run.id not in but]
         for run in stale:
             error = RunError("INTERNAL_ERROR", reason)
             self.runs[run.id] = dataclasses.replace(run, state=RunState.FAILED, error=error)
@@ -86,38 +97,29 @@ class FakeVault:
 
 
 class FakeLink:
-    """A `ports.LinkPort` whose proxy acknowledges at once."""
+    """A `ports.LinkPort`, and the proxy behind it, which acknowledges at once."""
 
     def __init__(self) -> None:
-        self.on_decision: Callable[[dict[str, Any]], None] = lambda _line: None
         self.on_lost: Callable[[], None] = lambda: None
-        self.on_sandbox_lost: Callable[[str], None] = lambda _sandbox_id: None
         self.is_connected = True
-        self.grants: dict[str, Grant] = {}
+        self.workers: dict[str, FakeWorker] = {}
+        """By the sandbox that they hold the grant of."""
         self.log: list[str] = []
         self.before_grant: Callable[[], Awaitable[None]] | None = None
         self.revoke_error: Exception | None = None
 
-    async def grant(self, grant: Grant) -> None:
-        """Acknowledge."""
-        if self.before_grant is not None:
-            await self.before_grant()
-        if not self.is_connected:
-            raise NotReadyError("the egress proxy is not connected")
-        self.grants[grant.sandbox_id] = grant
-        self.log.append("grant")
+    @property
+    def grants(self) -> dict[str, Grant]:
+        """What is enforced, by sandbox."""
+        return {sandbox: worker.held for sandbox, worker in self.workers.items() if worker.held is not None}
 
-    async def revoke(self, sandbox_id: str) -> None:
-        """Forget."""
-        self.grants.pop(sandbox_id, None)
-        self.log.append("revoke")
-        if self.revoke_error is not None:
-            raise self.revoke_error
+    def on_decision(self, line: dict[str, Any]) -> None:
+        """The worker of a sandbox decides."""
+        self.workers[line["sandbox_id"]].on_decision(line)
 
-    def ca_pem(self, sandbox_id: str) -> str:
-        """One for each sandbox."""
-        assert sandbox_id in self.grants
-        return "the CA"
+    async def open(self, _address: str) -> FakeWorker:
+        """A worker without a grant."""
+        return FakeWorker(self)
 
     @asynccontextmanager
     async def listening(self, _address: str) -> AsyncIterator[None]:
@@ -127,5 +129,74 @@ class FakeLink:
     def lose(self) -> None:
         """The connection breaks."""
         self.is_connected = False
-        self.grants.clear()
+        self.workers.clear()
         self.on_lost()
+
+
+class FakeWorker:
+    """A `ports.WorkerPort`."""
+
+    ca_pem = "the CA"
+
+    def __init__(self, link: FakeLink) -> None:
+        self._link = link
+        self.held: Grant | None = None
+        self.on_decision: Callable[[dict[str, Any]], None] = lambda _line: None
+        self.on_lost: Callable[[], None] = lambda: None
+
+    async def grant(self, grant: Grant) -> None:
+        """Acknowledge."""
+        if self._link.before_grant is not None:
+            await self._link.before_grant()
+        if not self._link.is_connected:
+            raise NotReadyError("the egress proxy is not connected")
+        self.held = grant
+        self._link.workers[grant.sandbox_id] = self
+        self._link.log.append("grant")
+
+    async def revoke(self, sandbox_id: str) -> None:
+        """Forget."""
+        self._link.workers.pop(sandbox_id, None)
+        self._link.log.append("revoke")
+        if self._link.revoke_error is not None:
+            raise self._link.revoke_error
+
+    async def close(self) -> None:
+        """It ends."""
+
+
+class FakeKeepers:
+    """A `nursery.KeepersPort` whose keepers live in this process; they are as real as the engine is."""
+
+    def __init__(self, home: Path, engine: Engine, link: FakeLink, *, grace_s: float = 60.0) -> None:
+        self._home = home
+        self._engine = engine
+        self._link = link
+        self.grace_s = grace_s
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.links: list[KeeperLink] = []
+
+    async def open(self, run_id: str) -> KeeperLink:
+        """A keeper, over a socket of its own."""
+        folder = folder_of(self._home, run_id)
+        listener = folder.listen()
+        keeper = Keeper(folder, engine=self._engine, open_worker=self._link.open, grace_s=self.grace_s)
+        self.tasks[run_id] = asyncio.create_task(keeper.serve(listener))
+        self.links.append(await open_link(folder))
+        return self.links[-1]
+
+    def left(self) -> list[KeeperFolder]:
+        """The folders that there are."""
+        return folders(self._home)
+
+    async def adopt(self, folder: KeeperFolder) -> KeeperLink | None:
+        """The way to a keeper that lives."""
+        with contextlib.suppress(OSError):
+            return await open_link(folder)
+        return None
+
+    async def close(self) -> None:
+        """Whatever became of them."""
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)

@@ -7,6 +7,7 @@ import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +19,11 @@ from runtime.engine.protocol import STDERR, STDOUT, NetworkSpec
 from runtime.errors import NotFoundError
 from runtime.model.limits import Limits
 from runtime.model.run import Run, RunRequest
+from runtime.network.connected import RunNetworks
 from runtime.network.proof import GuardStatus
 from runtime.network.slots import NetworkSlots
 from runtime.runs.service import RunService
-from runtime.sandbox.maker import SandboxMaker
-from tests.unit.runtime.fakes import FakeLink, FakeVault, MemoryStore
+from tests.unit.runtime.fakes import FakeKeepers, FakeLink, FakeVault, MemoryStore
 
 IMAGE = "orchbox/agent-python:local"
 
@@ -59,6 +60,7 @@ class World:
     guard: FakeGuard
     service: RunService
     vault: FakeVault
+    keepers: FakeKeepers
     agent: Agent | None = None
 
     async def play(self, process: FakeProcess) -> int:
@@ -77,6 +79,7 @@ class World:
         """The run's final record, once its events have ended."""
         async for _ in self.service.events(run.id):
             pass
+        await self.service._ends.wait(run.id)  # its keeper is let go of
         final = await self.service.get(run.id)
         assert final.state.is_final
         return final
@@ -92,6 +95,7 @@ class World:
         assert set(self.engine.by_name) == {"the-proxy"}
         assert set(self.engine.by_network) == {"egress"}
         assert self.link.grants == {}
+        assert self.keepers.left() == []
 
 
 def request(**changes: Any) -> RunRequest:
@@ -116,37 +120,40 @@ def policies(name: str) -> Policy:
     return Policy(name)
 
 
-def build(engine: FakeEngine) -> World:
-    """A service on this engine."""
+def build(engine: FakeEngine, home: Path) -> World:
+    """A service on this engine, whose keepers are in this process and keep their folders in `home`."""
     link, store, guard, vault = FakeLink(), MemoryStore(), FakeGuard(), FakeVault()
     slots = NetworkSlots(engine, instance="default", pool=POOL)
-    maker = SandboxMaker(engine, slots, link, instance="default", proxy_container="the-proxy")
+    networks = RunNetworks(engine, slots, proxy_container="the-proxy")
+    keepers = FakeKeepers(home / "keepers", engine, link)
     service = RunService(
         engine=engine,
         link=link,
         store=store,
         guard=guard,
-        maker=maker,
+        networks=networks,
+        keepers=keepers,
         policies=policies,
         instance="default",
         installation=INSTALLATION,
         memory_percent=100,
         vault=vault,
     )
-    return World(engine, link, store, guard, service, vault)
+    return World(engine, link, store, guard, service, vault, keepers)
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def world(tmp_path: Path) -> AsyncIterator[World]:
     """A started service on an engine with a proxy."""
     engine = FakeEngine({"proxy": None}, marks={"io.orchbox.installation": INSTALLATION})
-    world = build(engine)
+    world = build(engine, tmp_path)
     engine.add_image(IMAGE, world.play)
     await engine.create_network(NetworkSpec("egress", None, None, None, is_internal=False, labels={}))
     await engine.create("the-proxy", {"Image": "proxy", "HostConfig": {"NetworkMode": "egress"}})
     await world.service.start()
     yield world
     await world.service.close()
+    await world.keepers.close()
     await engine.close()
 
 

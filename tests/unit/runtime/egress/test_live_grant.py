@@ -39,8 +39,9 @@ class Clock:
 async def live(clock: Clock | None = None) -> tuple[FakeLink, LiveGrant]:
     """The grant in force."""
     link = FakeLink()
-    await link.grant(GRANT)
-    return link, LiveGrant(link, GRANT, clock or Clock())
+    worker = await link.open(GRANT.proxy_address)
+    await worker.grant(GRANT)
+    return link, LiveGrant(worker, GRANT, clock or Clock())
 
 
 async def test_a_new_value_has_the_old_placeholder():

@@ -6,11 +6,8 @@ import pytest
 
 from runtime.model.llm_providers import KEY_NAMES
 from runtime.model.reserved_names import is_reserved
-from runtime.network.slots import Slot
-from runtime.sandbox.maker import proxy_environment
+from runtime.sandbox.plan import proxy_environment
 from runtime.sandbox.sandbox_init import CA_VARIABLES
-
-SLOT = Slot(0, "n", "orb0", "10.0.0.1", "10.0.0.2", "10.0.0.3")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +23,7 @@ def test_what_loads_code_trusts_or_leads_out_is_reserved(name: str):
     assert is_reserved(name)
 
 
-@pytest.mark.parametrize("name", [*CA_VARIABLES, *proxy_environment(SLOT, "t")])
+@pytest.mark.parametrize("name", [*CA_VARIABLES, *proxy_environment("10.0.0.2", "t")])
 def test_whatever_the_runner_sets_itself_is_reserved(name: str):
     """No secret can stand in its place."""
     assert is_reserved(name)

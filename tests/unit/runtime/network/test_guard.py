@@ -13,8 +13,8 @@ import pytest
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
-from runtime.errors import EngineUnavailableError, OrchError
-from runtime.network.guard import HostGuard
+from runtime.errors import EngineUnavailableError, NotReadyError, OrchError
+from runtime.network.guard import MAX_FAILURES, HostGuard
 from runtime.network.slots import NetworkSlots
 
 POOL = ipaddress.IPv4Network("10.231.0.0/24")
@@ -330,6 +330,50 @@ async def test_a_guard_that_cannot_be_proved_is_tried_until_it_can(
         assert not keeper.guard.status.is_proved
         world.leaks = []
         await keeper.until(is_proved=True)
+
+
+@pytest.mark.parametrize("failing", ["a hole", "the proxy", "what is left"])
+async def test_runs_that_an_earlier_daemon_began_are_ended_where_nothing_is_proved(
+    world: World, monkeypatch: pytest.MonkeyPatch, failing: str
+):
+    """At once where the proof finds a way out, and after some attempts where there is no proof."""
+    keeper, lost = Keeper(world, monkeypatch), asyncio.Event()
+    attempts: list[int] = []
+
+    def note() -> None:
+        attempts.append(keeper.reaped)
+        lost.set()
+
+    keeper.guard.on_lost = note
+    if failing == "a hole":
+        world.leaks = [["10.231.0.1", 1]]
+    elif failing == "the proxy":
+        keeper.guard._listening = fails
+    else:
+        keeper.reap_error = EngineUnavailableError("down")
+    async with keeper.keeping():
+        await asyncio.wait_for(lost.wait(), 10)
+    assert attempts[0] == (1 if failing == "a hole" else MAX_FAILURES)
+
+
+@asynccontextmanager
+async def fails(_address: str) -> AsyncIterator[None]:
+    """A proxy whose address is in use."""
+    if _address:
+        raise NotReadyError("in use")
+    yield
+
+
+async def test_one_attempt_that_fails_ends_no_run(world: World, monkeypatch: pytest.MonkeyPatch):
+    """An engine that was busy: the next attempt proves it."""
+    keeper, lost = Keeper(world, monkeypatch), []
+    keeper.guard.on_lost = lambda: lost.append(1)
+    usual, keeper.guard._listening = keeper.guard._listening, fails
+    async with keeper.keeping():
+        await keeper.until(is_proved=False, detail="in use")
+        keeper.guard._listening = usual
+        await keeper.until(is_proved=True)
+    assert lost == []
 
 
 async def test_an_engine_that_restarts_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch):

@@ -107,7 +107,7 @@ CALLS = ["create_network", "connect", "create", "attach", "start"]
 @pytest.mark.parametrize("call", CALLS)
 async def test_cancel_while_it_starts(world: World, call: str, monkeypatch: pytest.MonkeyPatch):
     """Cancelling at any step of the start removes what has been made until then."""
-    monkeypatch.setattr("runtime.runs.driver.KILLED_S", 0.05)
+    monkeypatch.setattr("runtime.keeper.work.KILLED_S", 0.05)
     reached = asyncio.Event()
 
     async def stop_here(name: str) -> None:
@@ -196,7 +196,7 @@ async def test_a_guard_lost_while_a_run_is_made_keeps_its_agent_from_starting(wo
 
 async def test_a_second_network_ends_the_run(world: World, monkeypatch: pytest.MonkeyPatch):
     """`docker network connect` on a sandbox: there the guard has no rule for it."""
-    monkeypatch.setattr("runtime.runs.driver.NETWORK_CHECK_S", 0.01)
+    monkeypatch.setattr("runtime.keeper.work.NETWORK_CHECK_S", 0.01)
     world.agent = hang
     run = await world.service.create(request())
     await world.until_running(run)
@@ -322,7 +322,7 @@ async def test_a_run_ends_even_where_nothing_could_be_made_ready(
     def fail(*_arguments: object, **_more: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(f"runtime.runs.driver.{part}", fail)
+    monkeypatch.setattr(f"runtime.keeper.work.{part}", fail)
     world.agent = answer
     run = await asyncio.wait_for(world.run(), 10)
 
@@ -346,4 +346,29 @@ async def test_a_run_ends_even_where_its_output_cannot_be_masked(
 
     assert run.state is RunState.FAILED
     assert (run.stdout, run.stderr) == ("", "")
+    world.assert_nothing_left()
+
+
+async def test_few_sandboxes_are_made_at_once(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Twelve runs that come together: each one's time at the engine and the proxy is its own, and all end."""
+    making, most = 0, 0
+    create = world.engine.create
+
+    async def count(name: str, config: Any) -> str:
+        nonlocal making, most
+        making += 1
+        most = max(most, making)
+        await asyncio.sleep(0.02)
+        making -= 1
+        return await create(name, config)
+
+    monkeypatch.setattr(world.engine, "create", count)
+    monkeypatch.setattr(world.service._driver, "_turns", asyncio.Semaphore(2))
+    world.agent = answer
+    runs = [await world.service.create(request()) for _ in range(12)]
+    finals = [await world.end_of(run) for run in runs]
+
+    assert {final.state for final in finals} == {RunState.COMPLETED}
+    assert most <= 2
+    assert world.service._driver._turns._value == 2
     world.assert_nothing_left()

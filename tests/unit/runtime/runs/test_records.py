@@ -37,10 +37,10 @@ async def test_decisions_are_events_and_are_kept(world: World):
     """What the proxy decides about a run is in its story and in its record; nobody else's is."""
 
     async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
-        (sandbox_id,) = world.link.grants
-        world.link.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
-        world.link.on_decision({"sandbox_id": "somebody-else", "verdict": "allow"})
-        world.link.on_decision({"sandbox_id": None, "verdict": "allow"})
+        [(sandbox_id, worker)] = world.link.workers.items()
+        worker.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        worker.on_decision({"sandbox_id": "somebody-else", "verdict": "allow"})
+        worker.on_decision({"sandbox_id": None, "verdict": "allow"})
         return 0
 
     world.agent = ask
@@ -125,7 +125,7 @@ async def test_one_runs_flood_holds_up_no_other_end(world: World, monkeypatch: p
 
 async def test_what_is_left_out_is_said(world: World, monkeypatch: pytest.MonkeyPatch):
     """Before the run's end, in its events."""
-    monkeypatch.setattr("runtime.runs.journal.MAX_EVENTS", 2)
+    monkeypatch.setattr("runtime.keeper.bounds.MAX_EVENTS", 2)
 
     async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
         (sandbox_id,) = world.link.grants

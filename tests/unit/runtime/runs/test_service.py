@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,7 +63,7 @@ async def test_cancelling_what_has_ended_is_a_conflict(world: World):
         await world.service.cancel(run.id)
 
 
-async def test_start_reaps_what_a_dead_daemon_left():
+async def test_start_reaps_what_a_dead_daemon_left(tmp_path: Path):
     """Sandboxes, probes, helpers and networks of this instance go; others' and the proxy stay."""
     engine = FakeEngine({IMAGE: None}, marks={labels.INSTALLATION: INSTALLATION})
     for role in ("sandbox", "probe", "helper", "proxy"):
@@ -75,7 +76,7 @@ async def test_start_reaps_what_a_dead_daemon_left():
     ):
         marks = labels.labels(instance, role)
         await engine.create_network(NetworkSpec(name, None, None, None, is_internal=True, labels=marks))
-    world = build(engine)
+    world = build(engine, tmp_path)
     stale = Run("old", "a", "p", Isolation.RUNC, RunState.RUNNING, 0.0)
     await world.store.create(stale)
     await world.service.start()

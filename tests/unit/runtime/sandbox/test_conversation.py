@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,10 +47,10 @@ async def test_the_init_gets_everything_over_stdin(world: World):
 
 
 @pytest.mark.parametrize("defect", ["broken", "swapped"])
-async def test_isolation_that_is_not_the_one_asked_for(defect: str):
+async def test_isolation_that_is_not_the_one_asked_for(defect: str, tmp_path: Path):
     """A runtime that is listed and does not start, or is another: the run fails by its name, agent untouched."""
     engine = FakeEngine({"proxy": None}, runtimes=frozenset({"runc", "runsc"}))
-    world = build(engine)
+    world = build(engine, tmp_path)
     received: list[bytes] = []
 
     async def init(process: FakeProcess) -> int:

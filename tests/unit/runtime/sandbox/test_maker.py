@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -163,11 +164,11 @@ async def test_a_proxy_that_refuses_the_grant_ends_the_run(world: World):
     world.assert_nothing_left()
 
 
-async def test_apparmor_is_named_where_the_engine_has_it():
+async def test_apparmor_is_named_where_the_engine_has_it(tmp_path: Path):
     """The engine's own word decides, for each run."""
     for has_apparmor in (True, False):
         engine = FakeEngine({"proxy": None}, has_apparmor=has_apparmor)
-        world = build(engine)
+        world = build(engine, tmp_path)
         options: list[list[str]] = []
 
         async def init(process: FakeProcess, seen: list[list[str]] = options) -> int:

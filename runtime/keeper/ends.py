@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from runtime.errors import GuardLostError, InterruptedRunError, NetworkChangedError, ProxyLostError
+from runtime.errors import (
+    GuardLostError,
+    InternalError,
+    InterruptedRunError,
+    NetworkChangedError,
+    ProxyLostError,
+)
 from runtime.model.run import RunError
 
 CANCELLED = RunError(InterruptedRunError.code, "the run was cancelled")
@@ -28,6 +34,20 @@ NETWORK_CHANGED = RunError(
 )
 NETWORK_UNKNOWN = RunError(
     NetworkChangedError.code, "the engine did not say which networks the sandbox was on, so it was stopped"
+)
+DAEMON_GONE = RunError(
+    InternalError.code, "the daemon went away while the agent ran and did not come back, so it was stopped"
+)
+HANDOVER_BROKEN = RunError(
+    InternalError.code, "the daemon went away before it had handed over the agent's files and input"
+)
+JOURNAL_BROKEN = RunError(
+    InternalError.code, "the run's journal could not be written (is the disk full?), so the agent was stopped"
+)
+KEEPER_LOST = RunError(
+    InternalError.code,
+    "the process that kept the run ended before the run did (it failed, its memory was used up, or it was"
+    " killed with the daemon): start it again",
 )
 _WITHOUT_GRACE = (GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN)
 """The sandbox may reach what it must not: it is killed at once."""

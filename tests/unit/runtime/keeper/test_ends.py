@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from runtime.errors import NotReadyError
+from runtime.keeper.ends import CANCELLED, GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, PROXY_LOST, Ends
 from runtime.model.limits import Limits
 from runtime.model.run import Run, RunError, RunState
-from runtime.runs.ends import CANCELLED, GUARD_LOST, NETWORK_CHANGED, NETWORK_UNKNOWN, PROXY_LOST, Ends
 from tests.unit.runtime.run_world import World, answer, hang, request, stubborn
 
 
