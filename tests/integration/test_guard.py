@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import docker
 import pytest
 
-from runtime.client.connection import Client
 from runtime.containers import labels
 from runtime.engine.docker import DockerEngine
 from runtime.engine.protocol import NetworkSpec
@@ -23,11 +21,11 @@ from runtime.network.guard import HostGuard
 from runtime.network.proof import ProofPlan, plan
 from runtime.network.slots import NetworkSlots
 from tests.integration.conftest import Lab
+from tests.integration.readiness import IMAGE, guard_losses, tampering, until_ready
 from tests.integration.sandboxes import open_engine
 
 pytestmark = pytest.mark.docker
 
-IMAGE = "orchbox/daemon:local"
 POOL = ipaddress.IPv4Network("10.238.9.0/24")
 PROXY = "import http.server; http.server.test(port=8080, bind='0.0.0.0')"
 
@@ -141,43 +139,35 @@ def tamper(lab: Lab, script: str) -> None:
         client.close()
 
 
-def wait_ready(lab: Lab, *, is_ready: bool, timeout_s: float = 60) -> list[dict[str, object]]:
-    """Wait until `/readyz` says so; the checks that fail."""
-    until = time.monotonic() + timeout_s
-    with closing(Client(lab.folder / "run/api.sock")) as client:
-        while time.monotonic() < until:
-            said = client.ready()
-            if said["ready"] is is_ready:
-                return [check for check in said["checks"] if not check["ok"]]
-            time.sleep(0.02)
-    pytest.fail(f"the daemon was not {'' if is_ready else 'un'}ready within {timeout_s} s")
-
-
-@pytest.mark.parametrize("tampering", TAMPERINGS)
-def test_a_changed_guard_is_noticed_put_back_and_proved_again(lab: Lab, tampering: str):
+@pytest.mark.parametrize("change", TAMPERINGS)
+def test_a_changed_guard_is_noticed_put_back_and_proved_again(
+    lab: Lab, engine: docker.DockerClient, change: str
+):
     """/readyz says what is wrong, no run starts meanwhile, and then all is as it was."""
-    wait_ready(lab, is_ready=True)
-    before = rules_now()
+    until_ready(lab.folder, is_ready=True)
+    before, losses = rules_now(), guard_losses(lab.folder)
 
-    tamper(lab, TAMPERINGS[tampering])
+    with tampering(engine, TAMPERINGS[change]):
+        (failing,) = until_ready(lab.folder, is_ready=False)
+        refused = lab.run("print(1)")
 
-    (failing,) = wait_ready(lab, is_ready=False)
     assert failing["name"] == "guard"
-    assert "the guard" in str(failing["detail"])
-    refused = lab.run("print(1)")
+    assert failing["remedy"]
+    assert "the guard's rules were changed or removed" in guard_losses(lab.folder)[len(losses) :]
     assert refused.code != 0
     assert "guard" in refused.json["message"]
-    wait_ready(lab, is_ready=True)
+    until_ready(lab.folder, is_ready=True)
     assert rules_now() == before
     assert lab.run("print(1)").code == 0
 
 
 def test_a_running_agent_does_not_outlive_the_guard(lab: Lab):
     """It is killed without grace, with its reason, and how long that took is printed."""
-    wait_ready(lab, is_ready=True)
+    until_ready(lab.folder, is_ready=True)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(lab.run, HANG)
-        while json.loads(lab.orch("runs", "--json").out)["runs"][0]["state"] != "running":
+        while "running" not in {run["state"] for run in lab.orch("runs", "--json").json["runs"]}:
+            assert not running.done(), running.result()
             time.sleep(0.1)
         started = time.monotonic()
         tamper(lab, TAMPERINGS["the table is deleted"])
@@ -187,7 +177,7 @@ def test_a_running_agent_does_not_outlive_the_guard(lab: Lab):
     )
     assert done.code != 0
     assert "guard" in done.out + done.err
-    wait_ready(lab, is_ready=True)
+    until_ready(lab.folder, is_ready=True)
 
 
 def rules_now() -> str:
@@ -211,6 +201,7 @@ def test_another_network_ends_the_run(lab: Lab):
             running = pool.submit(lab.run, HANG)
             label = {"label": ["io.orchbox.instance=test", "io.orchbox.role=sandbox"], "status": "running"}
             while not (found := client.containers.list(filters=label, ignore_removed=True)):
+                assert not running.done(), running.result()
                 time.sleep(0.1)
             client.networks.get("bridge").connect(found[0].id)
             done = running.result(timeout=60)

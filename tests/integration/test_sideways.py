@@ -18,7 +18,7 @@ import pytest
 
 from tests.harness.private_host import PrivateHost
 from tests.integration.conftest import Lab
-from tests.integration.test_engine_restart import until_ready
+from tests.integration.readiness import until_ready
 
 pytestmark = [pytest.mark.docker, pytest.mark.own_engine]
 
@@ -82,7 +82,7 @@ class Scene:
 @pytest.fixture
 def scene(private_host: PrivateHost, private_lab: Lab) -> Iterator[Scene]:
     """One running agent; a service on the host, a container with a published port on another network."""
-    until_ready(private_lab, is_ready=True)
+    until_ready(private_lab.folder, is_ready=True)
     client = docker.DockerClient(base_url=private_host.docker_host)
     label = {"label": ["io.orchbox.instance=private", "io.orchbox.role=sandbox"], "status": "running"}
     with closing(client), ThreadPoolExecutor(1) as pool:
