@@ -125,7 +125,7 @@ async def test_a_port_that_cannot_be_had_is_an_error(tmp_path: Path):
             await server.run(reader, writer)
 
     writer.close()
-    assert await asyncio.wait_for(other.read(), 5) == b""  # nothing was said
+    assert await asyncio.wait_for(other.read(), 30) == b""  # nothing was said
     closing.close()
 
 
@@ -156,10 +156,10 @@ async def test_nothing_is_said_before_the_last_port_listens(tmp_path: Path, monk
         await asyncio.wait_for(other.readline(), 0.2)
 
     may_listen.set()
-    assert await asyncio.wait_for(other.readline(), 5) == b'{"event":"listening"}\n'
+    assert await asyncio.wait_for(other.readline(), 30) == b'{"event":"listening"}\n'
     assert all(instance.is_running for instance in server.master.addons.get("proxyserver").servers)
     closing.close()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
 
 
 TRAFFIC_HOOKS = {
