@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 import uuid
@@ -46,6 +47,17 @@ class Host:
     instance: str
 
 
+async def does_answer(address: str, port: int) -> bool:
+    """Whether something listens there by now."""
+    try:
+        _, writer = await asyncio.open_connection(address, port)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
 @pytest.fixture
 async def host() -> AsyncIterator[Host]:
     """The real host, left as it was but for the guard's table, which any daemon installs."""
@@ -60,6 +72,10 @@ async def host() -> AsyncIterator[Host]:
         config = {"Image": IMAGE, "Entrypoint": ["python3", "-c", PROXY], "Labels": marks}
         await engine.create(proxy, {**config, "HostConfig": {"NetworkMode": network}})
         await engine.start(proxy)
+        end = (await engine.inspect(proxy))["NetworkSettings"]["Networks"][network]["IPAddress"]
+        async with asyncio.timeout(60):
+            while not await does_answer(end, 8080):
+                await asyncio.sleep(0.05)
         yield Host(engine, guard, proxy, instance)
         await guard.close()
         left = [c.name for c in await engine.containers({labels.INSTANCE: instance}) if c.name != proxy]
@@ -124,7 +140,7 @@ TAMPERINGS = {
         "nft add chain inet orbguard input '{ type filter hook input priority -10; policy accept; }'"
     ),
 }
-HANG = "import time; print('up', flush=True); time.sleep(100)"
+HANG = "import time; print('up', flush=True); time.sleep(300)"
 
 
 def tamper(lab: Lab, script: str) -> None:
@@ -171,7 +187,7 @@ def test_a_running_agent_does_not_outlive_the_guard(lab: Lab):
             time.sleep(0.1)
         started = time.monotonic()
         tamper(lab, TAMPERINGS["the table is deleted"])
-        done = running.result(timeout=60)
+        done = running.result(timeout=90)
     print(
         f"from the flush (its container included) to the end of the run: {time.monotonic() - started:.2f} s"
     )
@@ -204,7 +220,7 @@ def test_another_network_ends_the_run(lab: Lab):
                 assert not running.done(), running.result()
                 time.sleep(0.1)
             client.networks.get("bridge").connect(found[0].id)
-            done = running.result(timeout=60)
+            done = running.result(timeout=90)
         assert done.code != 0
         assert "another network" in done.out + done.err
     finally:
