@@ -29,18 +29,10 @@ from proxy.server import ProxyServer, ProxySettings
 from runtime.egress import worker_link
 from runtime.egress.ca import make_ca
 from runtime.egress.worker_link import WorkerLink
+from tests.harness.ports import free_ports
 
 UPSTREAM = "127.0.0.2"
 TOKEN = "token-of-this-test"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 @dataclass
