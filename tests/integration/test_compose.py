@@ -25,7 +25,7 @@ AGENT = """
 import json, sys, urllib.error, urllib.request
 given = json.load(sys.stdin)
 try:
-    urllib.request.urlopen("https://refused.example/", timeout=10)
+    urllib.request.urlopen("https://refused.example/", timeout=60)
     reason = "it got out"
 except urllib.error.HTTPError as refused:
     reason = json.load(refused)["reason_code"]
@@ -99,7 +99,7 @@ def orch(*arguments: str) -> subprocess.CompletedProcess[str]:
     """`orch` on the host, as its user calls it."""
     command = [sys.executable, "-m", "runtime.cli.main", *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(ROOT / "build/pycache")}
-    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, check=False)
 
 
 def test_an_agent_runs_against_compose(docker_services: object, compose_folder: Path) -> None:

@@ -18,7 +18,7 @@ from tests.integration.test_runs import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.own_engine]
 
-HANG = "import time; time.sleep(100)"
+HANG = "import time; time.sleep(300)"
 RESTARTS: dict[str, Callable[[PrivateHost], None]] = {
     "a restart": PrivateHost.stop_engine,
     "a crash": PrivateHost.kill_engine,
@@ -106,7 +106,7 @@ def test_an_engine_that_restarts_is_waited_for(private_host: PrivateHost, privat
             time.sleep(0.1)
 
         RESTARTS[how](private_host)
-        done = running.result(timeout=60)
+        done = running.result(timeout=90)
 
     assert done.code != 0
     assert done.json["code"] in ("GUARD_LOST", "PROXY_LOST"), done.out
