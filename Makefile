@@ -3,6 +3,7 @@
 PY := .venv/bin/python
 # Bytecode is kept, and out of the source tree: without it each `orch` of the tests compiles all it imports.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
+unexport PYTHONDONTWRITEBYTECODE
 .NOTPARALLEL:
 .PHONY: setup images trust-image node-sdks demo test test-unit lint picture clean
 

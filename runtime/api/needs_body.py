@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -55,8 +54,3 @@ class NeedsBody(BaseModel):
             default_models=self.default_models,
             llm=self.llm.chain() if self.llm else None,
         )
-
-
-def needs_to_json(needs: Needs) -> dict[str, Any]:
-    """The same, the other way."""
-    return dataclasses.asdict(needs)

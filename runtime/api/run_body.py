@@ -1,22 +1,19 @@
-"""The API's bodies: what crosses the unix socket between client and daemon."""
+"""The body of a run's request, as the daemon reads it (`run_json.py` writes it, and all that is answered)."""
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from proxy.contract.secret_rules import is_secret_name
 from runtime.api.json_body import parse_body
-from runtime.api.needs_body import NeedsBody, needs_to_json
+from runtime.api.needs_body import NeedsBody
 from runtime.errors import InvalidInputError
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
-from runtime.model.json_value import writable
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
-from runtime.model.run import Run, RunRequest, RunSummary
+from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 
 MAX_TIMEOUT_S = 3600.0
@@ -109,47 +106,3 @@ def to_run_request(body: CreateRun, bundle: bytes, uploads: dict[str, bytes]) ->
         needs=needs,
         workspace=body.workspace,
     )
-
-
-def request_to_json(request: RunRequest) -> dict[str, object]:
-    """The `request` part for `to_run_request`; the bundle and the uploads are parts of their own.
-
-    Raises ValueError for limits other than the time: the API takes no others, and none is dropped unsaid.
-    """
-    if request.limits != Limits(timeout_s=request.limits.timeout_s):
-        raise ValueError("only the time limit crosses the API")
-    return {
-        "agent_ref": request.agent_ref,
-        "image": request.image,
-        "argv": list(request.argv),
-        "setup_argv": list(request.setup_argv) if request.setup_argv else None,
-        "input": request.input.decode(),
-        "policy": request.policy_name,
-        "isolation": request.isolation.value,
-        "timeout_s": request.limits.timeout_s,
-        "env": dict(request.env),
-        "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
-        "needs": needs_to_json(request.needs),
-        "workspace": request.workspace,
-    }
-
-
-def run_to_json(run: Run) -> dict[str, object]:
-    """A run as the API shows it."""
-    # Not asdict(): it recurses in Python, and the result is as deep as an agent likes.
-    shown = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    shown["result"] = writable(run.result, run.stdout)
-    shown["error"] = dataclasses.asdict(run.error) if run.error else None
-    return shown
-
-
-def run_to_summary(run: RunSummary | Run) -> dict[str, object]:
-    """A run in a list: without what the agent wrote."""
-    shown = {field.name: getattr(run, field.name) for field in dataclasses.fields(RunSummary)}
-    shown["error"] = dataclasses.asdict(run.error) if run.error else None
-    return shown
-
-
-def event_to_json(data: Mapping[str, object], at: float) -> dict[str, object]:
-    """An event's data, a result that is no JSON left out (the run's record holds its text)."""
-    return {**{name: writable(value, "") for name, value in data.items()}, "at": at}

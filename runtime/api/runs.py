@@ -11,7 +11,8 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.responses import JSONResponse
 
 from runtime.api.multipart import BODY_SCHEMA, read_parts
-from runtime.api.run_body import event_to_json, read_create_run, run_to_json, run_to_summary, to_run_request
+from runtime.api.run_body import read_create_run, to_run_request
+from runtime.api.run_json import event_to_json, run_to_json, run_to_summary
 from runtime.ascii_json import AsciiJson
 from runtime.runs.ports import RunServicePort
 

@@ -11,9 +11,8 @@ from typing import Any
 
 import click
 
-from runtime.cli.commands import daemon, doctor, install, policy, probe, prune, runs, secrets, workspaces
+from runtime.cli.console.lazy import LazyGroup, Place
 from runtime.cli.console.output import JSON_FLAG, fail, speak_any_text
-from runtime.cli.run import command as run
 from runtime.errors import InterruptedRunError, InvalidInputError, OrchError
 from runtime.version import VERSION
 
@@ -22,28 +21,57 @@ _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, err
 """Of an error without a file's name: a stream's."""
 
 
-@click.group()
+_COMMANDS = "runtime.cli.commands"
+_PLACES = {
+    "up": Place(f"{_COMMANDS}.daemon", "up", "Start the daemon, its proxy and the host guard."),
+    "down": Place(
+        f"{_COMMANDS}.daemon",
+        "down",
+        "Stop the daemon: ends its runs and removes its containers and networks.",
+    ),
+    "doctor": Place(f"{_COMMANDS}.doctor", "doctor", "Look at everything a run needs."),
+    "run": Place(
+        "runtime.cli.run.command",
+        "run",
+        "Run AGENT (a directory with orchagent.json) in a sandbox, with FILE as its upload.",
+    ),
+    "runs": Place(f"{_COMMANDS}.runs", "runs", "List the newest runs, with their ids, states and errors."),
+    "logs": Place(
+        f"{_COMMANDS}.runs", "logs", "Show a run's log (the end of what the agent wrote to stderr)."
+    ),
+    "egress": Place(f"{_COMMANDS}.runs", "egress", "Show what the proxy decided for a run."),
+    "cancel": Place(f"{_COMMANDS}.runs", "cancel", "Cancel a run, and wait until its sandbox is removed."),
+    "prune": Place(
+        f"{_COMMANDS}.prune",
+        "prune",
+        "Remove finished runs and audit lines that are older or larger than is kept.",
+    ),
+    "policy": Place(f"{_COMMANDS}.policy", "policy", "Check policy files and explain what they allow."),
+    "probe": Place(f"{_COMMANDS}.probe", "probe", "Attack this host from inside a real sandbox."),
+    "install": Place(f"{_COMMANDS}.install", "install", "Export AGENT's prompt to other tools."),
+    "update": Place(
+        f"{_COMMANDS}.install",
+        "update",
+        "Bring exported prompts (of AGENT, or all) up to date with their directories.",
+    ),
+    "formats": Place(f"{_COMMANDS}.install", "formats", "List the formats that `orch install` knows."),
+    "secrets": Place(
+        f"{_COMMANDS}.secrets",
+        "secrets",
+        "Secrets of a workspace: given to runs that declare them, shown to nobody.",
+    ),
+    "workspaces": Place(f"{_COMMANDS}.workspaces", "workspaces", "Workspaces: each has secrets of its own."),
+}
+
+
+class _Orch(LazyGroup):
+    places = _PLACES
+
+
+@click.group(cls=_Orch)
 @click.version_option(VERSION, prog_name="orch")
 def cli() -> None:
     """Run agents in sandboxes whose only way out is an allowlist proxy."""
-
-
-cli.add_command(daemon.up)
-cli.add_command(daemon.down)
-cli.add_command(doctor.doctor)
-cli.add_command(run.run)
-cli.add_command(runs.runs)
-cli.add_command(runs.logs)
-cli.add_command(runs.egress)
-cli.add_command(runs.cancel)
-cli.add_command(prune.prune)
-cli.add_command(policy.policy)
-cli.add_command(probe.probe)
-cli.add_command(install.install)
-cli.add_command(install.update)
-cli.add_command(install.formats)
-cli.add_command(secrets.secrets)
-cli.add_command(workspaces.workspaces)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -23,6 +23,8 @@ from runtime.sandbox.output import Output
 POLL_S = 0.05
 DRAIN_S = 1.0
 """For the streams to end once the agent has: a process that left its group may hold them open."""
+LONGEST_DRAIN_S = 10.0
+"""For streams that still give something then: what the agent wrote may be read late, and not for ever."""
 CHUNK_BYTES = 64 << 10
 
 
@@ -100,9 +102,10 @@ def _pump(
                 started.end(but=process.pid)
             if ended_at is None and now > deadline:
                 return False
-            if ended_at is not None and now > ended_at + DRAIN_S:
+            events = ready.select(POLL_S)
+            if ended_at is not None and now > ended_at + (LONGEST_DRAIN_S if events else DRAIN_S):
                 return True
-            for key, _ in ready.select(POLL_S):
+            for key, _ in events:
                 if key.data is None:
                     feeding.write()
                     continue

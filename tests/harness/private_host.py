@@ -80,7 +80,7 @@ class PrivateHost:
     def run(self, script: str) -> str:
         """Run a shell script on it, as its root. Raises HarnessError where that fails."""
         done = subprocess.run(
-            [*self._inside, "sh", "-ec", script], capture_output=True, text=True, check=False, timeout=60
+            [*self._inside, "sh", "-ec", script], capture_output=True, text=True, check=False, timeout=120
         )
         if done.returncode:
             raise HarnessError(f"`{script}` failed: {done.stderr.strip()}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from runtime.canary.client import Control
+from tests.harness.ports import free_ports
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ class LoopbackSimulator:
     def __enter__(self) -> Self:
         """Start the process and wait until it answers."""
         self.directory = Path(tempfile.mkdtemp(prefix="orchbox-sim-"))
-        self.https_port, self.http_port, self.dns_port, self.canary_port = _free_ports(4)
+        self.https_port, self.http_port, self.dns_port, self.canary_port = free_ports(4)
         self.ca_path = self.directory / "ca.pem"
         self._log = (self.directory / "log").open("w+")
         self._process = subprocess.Popen(
@@ -81,12 +81,3 @@ class LoopbackSimulator:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports free for TCP and UDP at the time of asking."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in held]
-    for listener in held:
-        listener.close()
-    return ports

@@ -65,7 +65,7 @@ class Lab:
     environment: dict[str, str] = field(default_factory=dict)
 
     def orch(
-        self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 120
+        self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 180
     ) -> Finished:
         """Run one command with stdout and stderr apart."""
         done = subprocess.run(

@@ -32,7 +32,7 @@ BYSTANDER = "io.orchbox.test.bystander"
 
 
 def _connect(address: str, port: int) -> bytes:
-    with socket.create_connection((address, port), timeout=3) as connection:
+    with socket.create_connection((address, port), timeout=30) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
         return connection.recv(64)
 
@@ -41,7 +41,7 @@ def _query(name: str, server: str) -> bytes:
     spelled = b"".join(bytes([len(part)]) + part.encode() for part in name.split("."))
     packet = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + spelled + b"\0" + struct.pack("!HH", 1, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(3)
+        asking.settimeout(30)
         asking.sendto(packet, (server, 53))
         return asking.recv(512)
 
@@ -85,7 +85,7 @@ def test_a_package_mirror_beside_the_canaries_works_and_does_not_count(canary_ne
         container.reload()
         bridge = container.attrs["NetworkSettings"]["IPAddress"]
         _output("ip", "route", "add", *route, "via", bridge)
-        reply = _patiently(lambda: httpx.get(f"http://{mirror}:8081/", trust_env=False, timeout=3))
+        reply = _patiently(lambda: httpx.get(f"http://{mirror}:8081/", trust_env=False, timeout=30))
     finally:
         subprocess.run(["ip", "route", "del", *route], check=False)
         container.remove(force=True)
@@ -103,7 +103,7 @@ def test_the_hosts_own_packets_are_told_from_a_containers(canary_net: CanaryNet)
     assert len(canary_net.record().accepts_to(public, 80)) == 1
     assert (canary_net.escapes().accepts, canary_net.escapes().packets) == ([], [])
 
-    _from_a_container(canary_net, f"import socket; socket.create_connection(('{public}', 80), 3)")
+    _from_a_container(canary_net, f"import socket; socket.create_connection(('{public}', 80), 30)")
 
     assert [a.port for a in canary_net.escapes().accepts_to(public)] == [80]
     assert [p.port for p in canary_net.escapes().packets_to(public)] == [80]
@@ -148,7 +148,7 @@ def test_https_with_a_pin_reaches_the_simulator(canary_net: CanaryNet) -> None:
 def test_a_container_on_a_bridge_reaches_it(canary_net: CanaryNet) -> None:
     """What a container on an ordinary bridge sends out is seen too: the canaries stand where the net is."""
     public = canary_net.ground.public
-    _from_a_container(canary_net, f"import socket; socket.create_connection(('{public}', 80), 3)")
+    _from_a_container(canary_net, f"import socket; socket.create_connection(('{public}', 80), 30)")
     assert len(canary_net.record().accepts_to(public, 80)) == 1
 
 
@@ -190,10 +190,10 @@ def test_the_uplink_watch_sees_its_marker(host_listener: HostListener) -> None:
     """A packet with the marker on a watched interface is sighted; one without it is not."""
     with UplinkWatch("the-marker", (), interfaces=frozenset({"lo"})) as watch:
         for payload in (b"harmless", b"xx the-marker xx"):
-            with socket.create_connection(("127.0.0.1", host_listener.port), timeout=3) as connection:
+            with socket.create_connection(("127.0.0.1", host_listener.port), timeout=30) as connection:
                 connection.sendall(payload)
                 connection.recv(100)
-        until = time.monotonic() + 3
+        until = time.monotonic() + 30
         while not watch.sightings and time.monotonic() < until:
             time.sleep(0.02)
     assert set(watch.sightings) == {"lo: a packet with the marker, to 127.0.0.1"}
@@ -296,7 +296,7 @@ def _device(address: str) -> str:
 
 
 def _patiently(ask: Callable[[], httpx.Response]) -> httpx.Response:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while True:
         try:
             return ask()

@@ -125,7 +125,9 @@ report["fills"] = {f: attempt(lambda: fill(f)) for f in ("/home/user", "/tmp", "
 report["open"] = attempt(open_many)
 report["fork"] = attempt(fork_many)
 leave_orphans()
-time.sleep(0.3)
+until = time.monotonic() + 20
+while zombies() and time.monotonic() < until:
+    time.sleep(0.05)
 report["zombies"] = zombies()
 report["pid_1"] = Path("/proc/1/cmdline").read_text().split("\0")[0]
 report["limits"] = {n: resource.getrlimit(getattr(resource, "RLIMIT_" + n)) for n in ("NOFILE", "CORE")}

@@ -128,7 +128,12 @@ def test_an_unchanged_input_rebuilds_nothing(engine: docker.DockerClient) -> Non
     """Building again is silent and leaves every image as it is."""
     before = {image: engine.images.get(SETTINGS.image(image)).id for image in IMAGES}
     done = subprocess.run(
-        [sys.executable, "images/build.py"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "images/build.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     after = {image: engine.images.get(SETTINGS.image(image)).id for image in IMAGES}
 

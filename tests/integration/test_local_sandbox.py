@@ -18,7 +18,7 @@ from tests.integration.conftest import Lab
 
 pytestmark = pytest.mark.docker
 
-CODE = "import os,sys,time; print('on', file=sys.stderr, flush=True); time.sleep(60)"
+CODE = "import os,sys,time; print('on', file=sys.stderr, flush=True); time.sleep(300)"
 
 
 def owned(engine: docker.DockerClient) -> set[str]:
@@ -70,7 +70,7 @@ def run(lab: Lab, temporary: Path, *arguments: str, **env: str) -> tuple[int, di
     """Run to the end; status, JSON, log."""
     line, environment = command(lab, temporary, *arguments)
     done = subprocess.run(
-        line, env={**environment, **env}, capture_output=True, text=True, timeout=90, check=False
+        line, env={**environment, **env}, capture_output=True, text=True, timeout=180, check=False
     )
     return done.returncode, json.loads(done.stdout), done.stderr
 
@@ -111,7 +111,7 @@ def test_a_killed_one_is_reaped_by_the_next(lab: Lab, engine: docker.DockerClien
     """kill -9 leaves a sandbox; the next run removes it and works."""
     running = start(lab, temporary)
     running.kill()
-    running.communicate(timeout=30)
+    running.communicate(timeout=90)
     before = owned(engine)
 
     status, done, _ = run(lab, temporary, str(lab.agent("local", "print(1)")))
@@ -132,6 +132,6 @@ def test_a_living_one_is_left_alone_and_ctrl_c_removes_it(
     assert status == 0
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=90)
     assert (running.returncode, json.loads(out)["code"]) == (130, "CANCELLED")
     assert left(engine, temporary) == []

@@ -13,7 +13,7 @@ import docker
 import pytest
 
 from tests.integration.conftest import Lab
-from tests.integration.test_runs import sandboxes, wait_for
+from tests.integration.test_runs import UNTIL_TOLD, sandboxes, tell_to_go_on, wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -29,7 +29,7 @@ def test_a_second_daemon_of_the_same_name_is_refused(
     lab: Lab, engine: docker.DockerClient, stranger: dict[str, str]
 ):
     """It says whose the name is; the first one's run goes on to its result under the same proxy."""
-    folder = lab.agent("long", "import time; time.sleep(12); print(42)")
+    folder = lab.agent("long", f"import os, time\n{UNTIL_TOLD}print(42)")
     with subprocess.Popen(
         [sys.executable, "-m", "runtime.cli.main", "run", str(folder), "--policy", "lab"],
         env=lab.environment,
@@ -45,7 +45,8 @@ def test_a_second_daemon_of_the_same_name_is_refused(
         stopped = [lab.orch("down", *flag, env=stranger) for flag in ((), ("--foreign",))]
         elsewhere = lab.orch("down", env={"ORCHBOX_RUN_DIR": stranger["ORCHBOX_RUN_DIR"]})
 
-        out, _ = running.communicate(timeout=60)
+        tell_to_go_on(sandbox)
+        out, _ = running.communicate(timeout=90)
 
     pid = Path(lab.environment["ORCHBOX_RUN_DIR"], "daemon.pid").read_text()
     for refused in (started, *stopped, elsewhere):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.docker
 MARKER = "marker-9f1c-secret-value"
 
 
-def wait_for(condition, seconds: float = 30.0):
+def wait_for(condition, seconds: float = 90.0):
     """The first true value of `condition()`; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -41,6 +41,15 @@ def start_in_background(lab: Lab, code: str, *arguments: str) -> subprocess.Pope
         text=True,
         cwd=lab.folder,
     )
+
+
+UNTIL_TOLD = "while not os.path.exists('/tmp/go-on'): time.sleep(0.05)\n"
+"""For an agent's code that imports os and time: it waits for `tell_to_go_on`."""
+
+
+def tell_to_go_on(sandbox: docker.models.containers.Container) -> None:
+    """End the agent's wait."""
+    assert sandbox.exec_run(["touch", "/tmp/go-on"], user="1000")[0] == 0
 
 
 def sandboxes(engine: docker.DockerClient) -> list:
@@ -128,29 +137,29 @@ def test_time_limit(lab: Lab, engine: docker.DockerClient):
     started = time.monotonic()
 
     done = lab.run(
-        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)", "--timeout", "2"
+        "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)", "--timeout", "2"
     )
 
     assert (done.code, done.json["code"]) == (7, "SANDBOX_TIMEOUT")
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 120
     assert sandboxes(engine) == []
 
 
 def test_cancel_by_command_and_by_interrupt(lab: Lab, engine: docker.DockerClient):
     """`orch cancel` and Ctrl-C both end the run and remove its sandbox."""
-    running = start_in_background(lab, "import time; time.sleep(60)")
+    running = start_in_background(lab, "import time; time.sleep(300)")
     sandbox = wait_for(lambda: sandboxes(engine))[0]
     cancelled = lab.orch("cancel", sandbox.labels["io.orchbox.run"])
-    out, _ = running.communicate(timeout=30)
+    out, _ = running.communicate(timeout=90)
 
     assert cancelled.json["state"] == "cancelled"
     assert json.loads(out)["code"] == "CANCELLED"
     assert lab.orch("cancel", sandbox.labels["io.orchbox.run"]).json["code"] == "CONFLICT"
 
-    running = start_in_background(lab, "import time; time.sleep(60)")
+    running = start_in_background(lab, "import time; time.sleep(300)")
     wait_for(lambda: sandboxes(engine))
     running.send_signal(signal.SIGINT)
-    running.communicate(timeout=30)
+    running.communicate(timeout=90)
 
     assert running.returncode == 130
     assert sandboxes(engine) == []
@@ -170,7 +179,7 @@ def test_runs_leave_nothing(lab: Lab, engine: docker.DockerClient):
 
 def test_two_runs_have_networks_of_their_own(lab: Lab, engine: docker.DockerClient):
     """Two sandboxes at once never share a network, and neither is on one that is not internal."""
-    both = [start_in_background(lab, "import time; time.sleep(60)") for _ in range(2)]
+    both = [start_in_background(lab, "import time; time.sleep(300)") for _ in range(2)]
     wait_for(lambda: len(sandboxes(engine)) == 2)
     found = sandboxes(engine)
     networks = [set(s.attrs["NetworkSettings"]["Networks"]) for s in found]
@@ -178,7 +187,7 @@ def test_two_runs_have_networks_of_their_own(lab: Lab, engine: docker.DockerClie
     for sandbox in found:
         lab.orch("cancel", sandbox.labels["io.orchbox.run"])
     for process in both:
-        process.communicate(timeout=30)
+        process.communicate(timeout=90)
 
     assert [len(n) for n in networks] == [1, 1]
     assert not networks[0] & networks[1]
@@ -189,7 +198,7 @@ def test_secret_value_is_nowhere(lab: Lab, engine: docker.DockerClient):
     """A planted value is in the agent's environment, and in no record, log, image or file of the host."""
     code = (
         "import os,sys,time,json; v=os.environ['LAB_SECRET']; print('the key is '+v, file=sys.stderr, flush=True)\n"
-        "time.sleep(3); print(json.dumps({'is': v == 'marker-9f1c-secret-'+'value', 'v': v}))"
+        f"{UNTIL_TOLD}print(json.dumps({{'is': v == 'marker-9f1c-secret-'+'value', 'v': v}}))"
     )
     folder = lab.agent("secret", code, required_secrets=["LAB_SECRET"])
     running = subprocess.Popen(
@@ -205,7 +214,8 @@ def test_secret_value_is_nowhere(lab: Lab, engine: docker.DockerClient):
     seen = {"docker inspect": json.dumps(sandbox.attrs)}
     proxy = engine.containers.get("orchbox-test-proxy")
     seen["docker inspect of the proxy"] = json.dumps(proxy.attrs)
-    out, err = running.communicate(timeout=60)
+    tell_to_go_on(sandbox)
+    out, err = running.communicate(timeout=90)
     run_id = json.loads(out)["id"]
     seen |= {"stdout": out, "stderr": err, "docker logs": proxy.logs().decode()}
     for command in (["runs"], ["logs", run_id], ["egress", run_id]):
@@ -229,7 +239,7 @@ def test_secret_value_is_nowhere(lab: Lab, engine: docker.DockerClient):
 
 def test_killing_the_proxy_leaves_no_way_out(lab: Lab, engine: docker.DockerClient):
     """With its proxy dead, a running agent reaches nothing and the run says why; later runs work again."""
-    running = start_in_background(lab, "import time; time.sleep(60)")
+    running = start_in_background(lab, "import time; time.sleep(300)")
     sandbox = wait_for(lambda: sandboxes(engine))[0]
     code, _ = sandbox.exec_run(["curl", "-s", "-m", "3", "https://ok.test/"], user="1000")
     engine.containers.get("orchbox-test-proxy").kill()
@@ -237,11 +247,11 @@ def test_killing_the_proxy_leaves_no_way_out(lab: Lab, engine: docker.DockerClie
         after, said = sandbox.exec_run(["curl", "-sS", "-m", "3", "http://ok.test/"], user="1000")
     except docker.errors.APIError:
         after, said = 1, b"the sandbox is gone already"
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=90)
 
     assert after != 0, said
     assert json.loads(out)["code"] == "PROXY_LOST"
     assert "no way out" in json.loads(out)["message"]
     # The engine leaves a container alone that was killed by hand; the daemon makes the proxy anew.
-    wait_for(lambda: lab.orch("doctor").code == 0, 60)
+    wait_for(lambda: lab.orch("doctor").code == 0)
     assert lab.run("print(1)").code == 0

@@ -18,11 +18,12 @@ import pytest
 
 from tests.harness.private_host import PrivateHost
 from tests.integration.conftest import Lab
-from tests.integration.test_engine_restart import until_ready
+from tests.integration.readiness import until_ready
+from tests.integration.test_runs import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.own_engine]
 
-HANG = "import time; time.sleep(100)"
+HANG = "import time; time.sleep(300)"
 SERVE = (
     "import http.server as h; h.test(h.SimpleHTTPRequestHandler, h.ThreadingHTTPServer, port=9000, bind='::')"
 )
@@ -60,7 +61,7 @@ class Scene:
 
     def until_addresses_are_usable(self) -> None:
         """Wait for the end of duplicate address detection in the sandbox, which takes a second or two."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         command = f"nsenter -t {self.pid} -n ip -6 -oneline address show dev eth0 scope link"
         while not (said := self.host.run(command)) or "tentative" in said:
             assert time.monotonic() < until, said
@@ -82,7 +83,7 @@ class Scene:
 @pytest.fixture
 def scene(private_host: PrivateHost, private_lab: Lab) -> Iterator[Scene]:
     """One running agent; a service on the host, a container with a published port on another network."""
-    until_ready(private_lab, is_ready=True)
+    until_ready(private_lab.folder, is_ready=True)
     client = docker.DockerClient(base_url=private_host.docker_host)
     label = {"label": ["io.orchbox.instance=private", "io.orchbox.role=sandbox"], "status": "running"}
     with closing(client), ThreadPoolExecutor(1) as pool:
@@ -99,7 +100,10 @@ def scene(private_host: PrivateHost, private_lab: Lab) -> Iterator[Scene]:
             while not (found := client.containers.list(filters=label, ignore_removed=True)):
                 assert not running.done(), running.result()
                 time.sleep(0.1)
-            yield _scene(private_host, client, found[0])
+            scene = _scene(private_host, client, found[0])
+            served = [("127.0.0.1", 9000), (scene.neighbour, 9000)]
+            wait_for(lambda: scene.reached(1, served) == served)
+            yield scene
         finally:
             for container in (service, listener):
                 container.remove(force=True)
@@ -108,7 +112,7 @@ def scene(private_host: PrivateHost, private_lab: Lab) -> Iterator[Scene]:
                     "cancel",
                     client.containers.list(filters=label, ignore_removed=True)[0].labels["io.orchbox.run"],
                 )
-            running.result(timeout=60)
+            running.result(timeout=90)
 
 
 def _scene(

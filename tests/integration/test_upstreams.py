@@ -32,7 +32,7 @@ def _context(simulator: LoopbackSimulator) -> ssl.SSLContext:
 
 def _tls(simulator: LoopbackSimulator, name: str) -> None:
     with (
-        socket.create_connection(("127.0.0.1", simulator.https_port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", simulator.https_port), timeout=30) as plain,
         _context(simulator).wrap_socket(plain, server_hostname=name) as secure,
     ):
         assert secure.version() is not None
@@ -40,8 +40,8 @@ def _tls(simulator: LoopbackSimulator, name: str) -> None:
 
 def test_an_accept_is_counted_before_any_byte(simulator: LoopbackSimulator) -> None:
     """A connection that says nothing is in the record."""
-    socket.create_connection(("127.0.0.1", simulator.https_port), timeout=5).close()
-    until = time.monotonic() + 5
+    socket.create_connection(("127.0.0.1", simulator.https_port), timeout=30).close()
+    until = time.monotonic() + 30
     while not simulator.control.record().accepts and time.monotonic() < until:
         time.sleep(0.02)
     assert len(simulator.control.record().accepts_to("127.0.0.1", simulator.https_port)) == 1
@@ -91,7 +91,7 @@ def test_an_answer_can_be_cut(simulator: LoopbackSimulator) -> None:
 def test_a_websocket_echoes(simulator: LoopbackSimulator) -> None:
     """Text and bytes come back over wss, and the handshake is in the record."""
     url = f"wss://ok.test:{simulator.https_port}/ws"
-    plain = socket.create_connection(("127.0.0.1", simulator.https_port), timeout=5)
+    plain = socket.create_connection(("127.0.0.1", simulator.https_port), timeout=30)
     with connect(url, sock=plain, ssl=_context(simulator), proxy=None) as websocket:
         websocket.send("hello")
         websocket.send(b"\1\2")

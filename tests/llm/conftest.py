@@ -45,7 +45,9 @@ ADDRESS = "127.0.0.3"
 RUN = "run-1"
 KEYS = {"openai": "sk-openai-0123456789", "anthropic": "sk-ant-0123456789", "gemini": "AIza-0123456789"}
 CHAIN = ("openai/gpt-5-mini", "anthropic/claude-opus-4-5-20251101", "gemini/gemini-2.5-pro")
-HASTY = Timeouts(connect_s=2, first_byte_s=1.0, answer_s=1.0, silence_s=1.0)
+HASTY = Timeouts(connect_s=10, first_byte_s=2.0, answer_s=2.0, silence_s=2.0)
+"""For a provider that is too slow; the others have the time that a busy machine may need."""
+PATIENT = Timeouts()
 PROVIDER_OF = {endpoint.host: name for name, endpoint in ENDPOINTS.items()}
 
 
@@ -108,7 +110,7 @@ class Rig:
         run_id: str = RUN,
         keys: dict[str, str] = KEYS,
         policy: Policy | None = None,
-        timeouts: Timeouts = HASTY,
+        timeouts: Timeouts = PATIENT,
         **budgets: Any,
     ) -> LlmSession:
         """Open a run."""
@@ -213,3 +215,10 @@ async def chat(rig: Rig, *, model: str = "default", stream: bool = False, **more
 def usd(text: str) -> Decimal:
     """Dollars."""
     return Decimal(text)
+
+
+async def until(condition, timeout_s: float = 30.0) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.01)

@@ -11,8 +11,7 @@ import pytest
 
 from runtime.llm import router
 from runtime.llm.shapes.openai import Shape, read_request
-from runtime.llm.upstream.timeouts import Timeouts
-from tests.llm.conftest import CHAIN, MESSAGES, Rig, chat
+from tests.llm.conftest import CHAIN, HASTY, MESSAGES, Rig, chat, until
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -69,10 +68,13 @@ async def test_a_budget_of_0_allows_none(rig: Rig, name: str, code: str) -> None
 
 async def test_calls_at_one_time_do_not_each_spend_the_rest(rig: Rig) -> None:
     """What is under way holds its share: of ten at once one is served."""
-    rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=3000)
-    rig.world.token_delay_s = 0.02
+    rig.session(*CHAIN, llm_tokens=3000)
+    rig.world.token_delay_s = 0.5
+    asking = [asyncio.create_task(chat(rig, stream=True)) for _ in range(10)]
+    await until(lambda: sum(task.done() for task in asking) >= 9)
+    rig.world.token_delay_s = 0.0
 
-    done = await asyncio.gather(*(chat(rig, stream=True) for _ in range(10)), return_exceptions=True)
+    done = await asyncio.gather(*asking, return_exceptions=True)
 
     assert sum(isinstance(answer, str) for answer in done) == 1
     assert {answer.code for answer in done if not isinstance(answer, str)} == {"budget_tokens"}
@@ -103,9 +105,9 @@ async def test_without_a_price_a_dollar_budget_refuses(rig: Rig) -> None:
 
 async def test_a_failure_that_cost_nothing_counts_nothing(rig: Rig) -> None:
     """429 and the like; a hang counts its input, which the provider may have read."""
-    session = rig.session(*CHAIN)
+    session = rig.session(*CHAIN, timeouts=HASTY)
     rig.fail("openai", status=429)
-    rig.fail("anthropic", delay_s=5)
+    rig.fail("anthropic", delay_s=60)
 
     await chat(rig)
 
@@ -135,7 +137,7 @@ async def test_a_stream_without_usage_is_estimated_high(rig: Rig) -> None:
 
 async def test_a_stream_that_nobody_reads_is_settled(rig: Rig) -> None:
     """What it held is free again, its connection closed."""
-    session = rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=10**6)
+    session = rig.session(*CHAIN, llm_tokens=10**6)
     body = json.dumps({"model": "default", "messages": MESSAGES, "stream": True}).encode()
     _, pieces = await router.answer(session, read_request("chat", body))
     assert len(session.spending.held) == 1
@@ -165,7 +167,7 @@ async def test_many_answers_at_once_are_held_and_refused(rig: Rig) -> None:
 @pytest.mark.parametrize("shape", ["chat", "responses"])
 async def test_a_stream_that_is_left_counts_all_that_it_held(rig: Rig, shape: Shape) -> None:
     """What the model thinks is not in it, and the provider may go on: the first words are not the price."""
-    session = rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=10**6)
+    session = rig.session(*CHAIN, llm_tokens=10**6)
     content = {"messages": MESSAGES} if shape == "chat" else {"input": "hello"}
     bound = {"max_completion_tokens": 9000, "n": 2} if shape == "chat" else {"max_output_tokens": 18000}
     body = json.dumps({"model": "default", "stream": True, **content, **bound}).encode()
@@ -182,7 +184,7 @@ async def test_a_stream_that_is_left_counts_all_that_it_held(rig: Rig, shape: Sh
 
 async def test_a_stream_that_is_read_to_its_count_counts_that(rig: Rig) -> None:
     """Whoever leaves behind the last piece has paid what the provider says."""
-    session = rig.session(*CHAIN, timeouts=Timeouts(), llm_tokens=10**6)
+    session = rig.session(*CHAIN, llm_tokens=10**6)
     body = json.dumps({"model": "default", "messages": MESSAGES, "stream": True}).encode()
     _, pieces = await router.answer(session, read_request("chat", body))
     async for piece in pieces:

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from runtime.canary.upstreams import anthropic_api, openai_api
-from tests.llm.conftest import CHAIN, Rig, chat
+from tests.llm.conftest import CHAIN, HASTY, PATIENT, Rig, chat
 
 PROVIDERS = ["openai", "anthropic", "gemini"]
 
@@ -30,7 +30,7 @@ KINDS = {
     "502": Kind({"status": 502}, "server_error", True, 502),
     "503": Kind({"status": 503}, "server_error", True, 503),
     "529 (overloaded)": Kind({"status": 529}, "server_error", True, 529),
-    "a hang before the first byte": Kind({"delay_s": 5.0}, "timeout", True, 504),
+    "a hang before the first byte": Kind({"delay_s": 60.0}, "timeout", True, 504),
     "the connection is closed before an answer": Kind({"is_dropped": True}, "connection_error", True, 502),
     "closed behind the head": Kind({"cut_after_chunks": 0}, "connection_error", True, 502),
     "400": Kind({"status": 400}, "bad_request", False, 400),
@@ -47,7 +47,7 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 async def test_fallback_table(rig: Rig, kind: Kind, position: int, stream: bool) -> None:
     """All entries before `position` are overloaded, the one there fails in this way, the rest is well."""
-    rig.session(*CHAIN)
+    rig.session(*CHAIN, timeouts=HASTY if kind.reason == "timeout" else PATIENT)
     for provider in PROVIDERS[:position]:
         rig.fail(provider, status=503)
     rig.fail(PROVIDERS[position], **kind.how)
@@ -122,8 +122,8 @@ async def test_a_stream_that_ends_before_it_begins_goes_on(rig: Rig, monkeypatch
 
 async def test_a_silence_within_a_stream_ends_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounded between two pieces, not in all."""
-    rig.session(*CHAIN)
-    rig.world.token_delay_s = 2.0
+    rig.session(*CHAIN, timeouts=HASTY)
+    rig.world.token_delay_s = 60.0
 
     with pytest.raises(openai.APIError, match=r"broke off: timeout"):
         await chat(rig, stream=True)

@@ -12,7 +12,6 @@ import pytest
 from proxy.contract.messages import SANDBOX_HEADER
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import DenyRule
-from runtime.llm.upstream.timeouts import Timeouts
 from tests.llm.conftest import CHAIN, KEYS, MESSAGES, Rig, chat
 
 HEADERS = {"openai": "authorization", "anthropic": "x-api-key", "gemini": "authorization"}
@@ -74,7 +73,7 @@ async def test_a_run_without_a_session_is_refused(rig: Rig, named: list[str]) ->
 
 async def test_a_run_that_is_over_is_refused_and_its_calls_are_cut(rig: Rig) -> None:
     """`drop` ends what is under way, and gives what was spent."""
-    rig.session(*CHAIN, timeouts=Timeouts())
+    rig.session(*CHAIN)
     rig.world.token_delay_s = 0.05
     stream = await rig.openai().chat.completions.create(model="default", messages=MESSAGES, stream=True)
     await anext(aiter(stream))

@@ -50,6 +50,7 @@ ELSEWHERE = {
     # -- the API's bodies, through its routes -----------------------------------------------------------
     "runtime/api/multipart.py": "unit/runtime/api/test_app.py",
     "runtime/api/needs_body.py": "unit/runtime/api/test_run_body.py",
+    "runtime/api/run_json.py": "unit/runtime/api/test_run_body.py",
     "runtime/api/problems.py": "unit/runtime/api/test_app.py",
     "runtime/api/runs.py": "unit/runtime/api/test_app.py",
     "runtime/api/secret_body.py": "unit/runtime/api/test_secrets.py",

@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,20 +26,13 @@ from proxy.contract.messages import MAX_LINE_BYTES
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
 from proxy.server import ProxyServer, ProxySettings
+from runtime.egress import worker_link
 from runtime.egress.ca import make_ca
 from runtime.egress.worker_link import WorkerLink
+from tests.harness.ports import free_ports
 
 UPSTREAM = "127.0.0.2"
 TOKEN = "token-of-this-test"
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on right now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 @dataclass
@@ -186,6 +180,7 @@ class Rig:
     running: asyncio.Task[None]
     """The server, until its connection ends."""
     lines: list[dict] = field(default_factory=list)
+    """As they are decided: the daemon has each a moment later, which is checked at the end."""
     names: dict[str, list[str]] = field(default_factory=dict)
     lookups: list[str] = field(default_factory=list)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
@@ -248,13 +243,39 @@ class Rig:
         """The explicit proxy's URL with this sandbox's token."""
         return f"http://{user}:{TOKEN}@127.0.0.1:{self.settings.explicit_port}"
 
+    async def settled(self) -> None:
+        """Until what the proxy has been sent, and what it has found out by itself, has had its turn.
+
+        The proxy, its upstream and the test share one event loop, which goes round several times for each
+        question over the control connection. So this holds however little of the machine they get.
+        """
+        await asyncio.sleep(0.01)
+        for _ in range(5 if self.link.is_alive else 0):
+            await self.link.revoke(f"nobody-{uuid.uuid4().hex}")  # a name for each that asks at the same time
+
+    async def until_quiet(self, reader: asyncio.StreamReader) -> bytes:
+        """What comes until the connection ends, or until nothing more comes though all have had their turns."""
+        got, idle = b"", 0
+        while idle < 5:
+            try:
+                async with asyncio.timeout(0.02):
+                    piece = await reader.read(1 << 16)
+            except TimeoutError:
+                await self.settled()
+                idle += 1
+                continue
+            if not piece:
+                break
+            got, idle = got + piece, 0
+        return got
+
     async def raw(self, data: bytes, *, port: int | None = None, until_close: bool = False) -> bytes:
         """Send bytes to the explicit port; what comes back (a head, or all until it closes)."""
         reader, writer = await self.open(port or self.settings.explicit_port)
         try:
             writer.write(data)
             with contextlib.suppress(ConnectionError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):
                     if until_close:
                         return await reader.read(1 << 20)
                     head = await reader.readuntil(b"\r\n\r\n")
@@ -274,8 +295,19 @@ class Rig:
         )
 
 
+def _note_lines(rig: Rig) -> None:
+    tell = rig.server.audit.listener
+    assert tell is not None
+
+    def note(line: dict) -> None:
+        rig.lines.append(line)
+        tell(line)
+
+    rig.server.audit.listener = note
+
+
 @pytest.fixture
-async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
+async def rig(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rig]:
     """The proxy with the grant of `Rig.grant` in force."""
     ports = free_ports(4)
     settings = ProxySettings(
@@ -303,10 +335,17 @@ async def rig(tmp_path: Path, upstream: Upstream) -> AsyncIterator[Rig]:
     )
     link = WorkerLink(*await asyncio.open_unix_connection(sock=near, limit=MAX_LINE_BYTES))
     rig = Rig(server, link, settings, upstream, running, names=names, lookups=lookups)
-    link.on_decision = rig.lines.append
-    await asyncio.wait_for(link.begin(), 5)
+    received: list[dict] = []
+    link.on_decision = received.append
+    _note_lines(rig)
+    # A moment in which this process gets nothing of the machine is no answer that did not come.
+    monkeypatch.setattr(worker_link, "ANSWER_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(worker_link, "REVOKE_TIMEOUT_S", 60.0)
+    await asyncio.wait_for(link.begin(), 30)
     await link.grant(rig.grant())
     yield rig
     await close_all(rig.writers)
+    await rig.settled()
+    assert not link.is_alive or received == rig.lines, "the daemon is told each line"
     await link.close()
-    await asyncio.wait_for(running, 10)
+    await asyncio.wait_for(running, 30)

@@ -17,7 +17,7 @@ async def open_door(rig: Rig, door: str) -> tuple[asyncio.StreamReader, asyncio.
         return await rig.open(getattr(rig.settings, f"{door}_port"))
     reader, writer = await open_tunnel(rig, f"ok.test:{rig.upstream.tls_port}")
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
-    await asyncio.wait_for(writer.start_tls(context, server_hostname="ok.test"), 5)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname="ok.test"), 30)
     return reader, writer
 
 
@@ -27,7 +27,7 @@ async def open_tunnel(
     """A CONNECT that was answered 200."""
     reader, writer = await rig.open(rig.settings.explicit_port)
     writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{head}\r\n".encode())
-    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert answer.startswith(b"HTTP/1.1 200"), answer
     return reader, writer
 
@@ -40,20 +40,17 @@ def request_line(rig: Rig, door: str, method: str = "GET") -> bytes:
 
 
 async def send(rig: Rig, door: str, raw: bytes, *, until_close: bool = True) -> bytes:
-    """Send the bytes; what comes back until the proxy closes (or for a quarter of a second)."""
+    """Send the bytes; what comes back until the proxy closes (or until nothing more comes)."""
     reader, writer = await open_door(rig, door)
     got = b""
     with contextlib.suppress(ConnectionError, ssl.SSLError):
         writer.write(raw)
         if until_close:
-            got = await asyncio.wait_for(reader.read(), 5)
+            got = await asyncio.wait_for(reader.read(), 30)
         else:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.25):
-                    while piece := await reader.read(1 << 16):
-                        got += piece
+            got = await rig.until_quiet(reader)
     writer.close()
-    await asyncio.sleep(0.05)  # the audit lines cross a socket
+    await rig.settled()
     return got
 
 

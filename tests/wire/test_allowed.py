@@ -62,10 +62,10 @@ async def test_passthrough_shows_the_upstreams_own_certificate(rig: Rig):
     """A passed-through connection is not intercepted, and has one line."""
     reader, writer = await tunnel(rig, f"pass.test:{rig.upstream.tls_port}")
     context = ssl.create_default_context(cadata=rig.upstream.ca_pem)
-    await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 5)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 30)
     writer.write(b"GET / HTTP/1.1\r\nHost: pass.test\r\n\r\n")
 
-    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert [(line["verdict"], line["tls"]) for line in rig.lines] == [("allow", "passthrough")]
     writer.close()
 
@@ -120,7 +120,7 @@ async def test_response_streams_before_it_ends(rig: Rig):
     async with client(rig) as http:
         async with http.stream("GET", f"https://ok.test:{rig.upstream.tls_port}/") as response:
             chunks = response.aiter_raw()
-            assert await asyncio.wait_for(anext(chunks), 5) == b"first"
+            assert await asyncio.wait_for(anext(chunks), 30) == b"first"
 
 
 async def test_by_server_name_without_a_proxy_setting(rig: Rig):
@@ -130,9 +130,9 @@ async def test_by_server_name_without_a_proxy_setting(rig: Rig):
     for name in ("evil.test", "pass.test"):
         reader, writer = await rig.open(rig.settings.sni_port)
         try:
-            await asyncio.wait_for(writer.start_tls(context, server_hostname=name), 5)
+            await asyncio.wait_for(writer.start_tls(context, server_hostname=name), 30)
             writer.write(f"GET / HTTP/1.1\r\nHost: {name}\r\n\r\n".encode())
-            answers[name] = await asyncio.wait_for(reader.read(), 5)
+            answers[name] = await asyncio.wait_for(reader.read(), 30)
         except (ssl.SSLError, ConnectionError) as exc:
             answers[name] = type(exc).__name__.encode()
         writer.close()
@@ -151,7 +151,7 @@ async def test_refusal_speaks_the_clients_protocol(rig: Rig, alpn: list[str]):
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
     context.set_alpn_protocols(alpn)
 
-    await asyncio.wait_for(writer.start_tls(context, server_hostname="evil.test"), 5)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname="evil.test"), 30)
 
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == alpn[0]
     writer.close()
@@ -164,7 +164,7 @@ async def test_upload_streams_before_it_ends(rig: Rig):
 
     async def body():
         yield b"first"
-        await asyncio.wait_for(arrived.wait(), 5)
+        await asyncio.wait_for(arrived.wait(), 30)
         done.set()
         yield b"last"
 

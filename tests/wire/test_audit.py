@@ -18,7 +18,7 @@ async def ask(rig: Rig, door: str) -> int:
     reader, writer = await rig.open(getattr(rig.settings, door))
     writer.write(ASKS[door])
     port: int = writer.get_extra_info("sockname")[1]
-    await asyncio.wait_for(reader.read(1), 5)
+    await asyncio.wait_for(reader.read(1), 30)
     writer.close()
     return port
 

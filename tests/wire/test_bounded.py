@@ -130,10 +130,10 @@ async def upgrade(rig: Rig, offered: str = "", chosen: str = "") -> Socket:
         + "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         f"Sec-WebSocket-Version: 13\r\n{extensions}\r\n".encode()
     )
-    far = await asyncio.wait_for(ends.get(), 5)
+    far = await asyncio.wait_for(ends.get(), 30)
     answer = b""
     with contextlib.suppress(asyncio.IncompleteReadError):
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     return Socket(reader, writer, *far, answer)
 
 
@@ -155,8 +155,8 @@ async def test_a_websocket_message_without_an_end_is_bounded(
     socket = await upgrade(rig)
     with peak_memory() as peak:
         push = asyncio.create_task(socket.push(unfinished(kind, is_masked=not is_far), is_far=is_far))
-        told = await asyncio.wait_for((socket.reader if is_far else socket.far_reader).read(200), 20)
-        await asyncio.wait_for(push, 20)
+        told = await asyncio.wait_for((socket.reader if is_far else socket.far_reader).read(200), 60)
+        await asyncio.wait_for(push, 60)
     await asyncio.sleep(0.05)
 
     assert close_code(told) == 1009
@@ -179,7 +179,7 @@ async def test_a_long_websocket_message_in_small_pieces_arrives(rig: Rig, *, is_
 
     got, payload, is_final = [], b"", False
     while not is_final:
-        first, length = await asyncio.wait_for(reader.readexactly(2), 5)
+        first, length = await asyncio.wait_for(reader.readexactly(2), 30)
         size = length & 0x7F
         if size == 126:
             [size] = struct.unpack("!H", await reader.readexactly(2))
@@ -210,7 +210,7 @@ async def test_websocket_compression_is_offered_to_nobody(rig: Rig):
 async def test_an_upstream_that_compresses_unasked_is_refused(rig: Rig, chosen: str, offered: str):
     """A2: an extension that was not offered is never entered into."""
     socket = await upgrade(rig, offered=offered, chosen=chosen)
-    await asyncio.sleep(0.05)
+    await rig.settled()
     assert socket.answer == b""
     assert refusals(rig) == ["bad_answer"]
 
@@ -224,7 +224,7 @@ async def test_a_compressed_frame_is_never_inflated(rig: Rig, *, is_far: bool):
     head = frame(len(bomb), is_final=False, rsv1=True, is_masked=not is_far)
     with peak_memory() as peak:
         await socket.push(iter([head, bomb]), is_far=is_far)
-        told = await asyncio.wait_for((socket.far_reader if is_far else socket.reader).read(200), 5)
+        told = await asyncio.wait_for((socket.far_reader if is_far else socket.reader).read(200), 30)
     assert close_code(told) == 1002
     assert peak.held < 4 * MIB
 
@@ -312,9 +312,10 @@ async def push_streams(peer: H2, streams: list[int], size: int) -> None:
             idle = 0
             continue
         try:
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(0.05):
                 await peer.read()
         except TimeoutError:
+            await peer.rig.settled()
             idle += 1
 
 
@@ -365,7 +366,7 @@ async def test_a_blocked_http2_upload_leaves_its_neighbours_free(rig: Rig, far: 
     peer.connection.reset_stream(blocked)
     peer.flush()
     [session] = rig.server.hooks.clients.sessions.values()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while session.unsent_up:
             await asyncio.sleep(0.02)
     peer.writer.transport.abort()
@@ -493,7 +494,7 @@ async def test_an_http2_upstreams_header_block_is_bounded(rig: Rig, far: H2Upstr
         while not any(isinstance(e, h2.events.ResponseReceived) for e in peer.events):
             await peer.read()
     assert peak.held < 12 * MIB  # the test's own 4 MiB among it
-    await asyncio.sleep(0.05)
+    await rig.settled()
     assert "bad_answer" in refusals(rig)
     peer.writer.transport.abort()
 

@@ -268,7 +268,7 @@ async def test_a_value_over_chunks_is_scrubbed_and_an_event_is_not_delayed(rig: 
         for piece in (b"data: one\n\n", b"data: " + TRUE[:9].encode(), TRUE[9:].encode() + b"\n\n"):
             writer.write(chunk(piece))
             await writer.drain()
-            await asyncio.wait_for(told.wait(), 5)
+            await asyncio.wait_for(told.wait(), 30)
             told.clear()
         writer.write(b"0\r\n\r\n")
         await writer.drain()
@@ -417,9 +417,9 @@ async def websocket(
     authority = f"{host}:{rig.upstream.tls_port}"
     reader, writer = await tunnel(rig, authority)
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
-    await asyncio.wait_for(writer.start_tls(context, server_hostname=host), 5)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname=host), 30)
     writer.write(UPGRADE.format(host=authority, more=more).encode())
-    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5), reader, writer
+    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30), reader, writer
 
 
 @pytest.mark.parametrize(
@@ -440,7 +440,7 @@ async def test_a_websockets_upgrade_is_brokered_and_its_messages_scrubbed(rig: R
         writer.write(frame(b"reflect%d" % opcode))
         code = b"\x03\xe8" if opcode == 8 else b""
         expected = frame(code + STAND_IN.encode(), opcode=opcode, is_masked=False)
-        assert await asyncio.wait_for(reader.readexactly(len(expected)), 5) == expected
+        assert await asyncio.wait_for(reader.readexactly(len(expected)), 30) == expected
 
 
 async def test_a_websockets_upgrade_with_another_key_is_refused(rig: Rig):
@@ -459,10 +459,10 @@ async def test_a_websockets_message_with_a_value_is_dropped_and_the_connection_c
     answer, reader, writer = await websocket(rig, "ok.test", "")
     assert answer.startswith(b"HTTP/1.1 101 ")
     writer.write(frame(b"hello"))
-    await asyncio.wait_for(reader.readexactly(7), 5)
+    await asyncio.wait_for(reader.readexactly(7), 30)
     code = b"\x03\xe8" if opcode == 8 else b""
     writer.write(frame(code + DB.encode(), opcode=opcode))
-    await asyncio.wait_for(reader.read(100), 5)
+    await asyncio.wait_for(reader.read(100), 30)
 
     assert rig.upstream.body == b"hello"
     assert rig.lines[-1]["reason_code"] == "secret_leak"
@@ -506,7 +506,7 @@ async def test_a_failing_message_is_dropped(rig: Rig, monkeypatch):
     _, reader, writer = await websocket(rig, "ok.test", "")
     monkeypatch.setattr(LeakScan, "check", boom)
     writer.write(frame(b"hello"))
-    await asyncio.wait_for(reader.read(100), 5)
+    await asyncio.wait_for(reader.read(100), 30)
     assert rig.upstream.body == b""
 
 

@@ -47,7 +47,7 @@ async def test_next_layer_denies(rig: Rig, monkeypatch):
     context = ssl.create_default_context()
 
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 5)
+        await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 30)
 
     assert rig.upstream.accepts == 0
     assert rig.lines[-1]["reason_code"] == "internal_error"
@@ -142,7 +142,7 @@ async def test_dns_request_denies(rig: Rig, monkeypatch):
 
     monkeypatch.setattr(rig.server.hooks.dns.answers, "answer", boom)
     reply = await dns.asyncquery.tcp(
-        dns.message.make_query("ok.test", "A"), "127.0.0.1", port=rig.settings.dns_port, timeout=5
+        dns.message.make_query("ok.test", "A"), "127.0.0.1", port=rig.settings.dns_port, timeout=30
     )
 
     assert reply.rcode() == dns.rcode.REFUSED

@@ -110,11 +110,11 @@ async def test_mutated_bytes_open_nothing(rig: Rig, door: str, caplog: pytest.Lo
 async def _quiet(rig: Rig) -> None:
     """Until no connection, no session and no counted connection is left."""
     server = rig.server.master.addons.get("proxyserver")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (
             rig.server.hooks.clients.sessions
             or server.connections
             or rig.server.hooks.clients.meters.of("run-1").connections
         ):
             await asyncio.sleep(0.02)
-    await asyncio.sleep(0.05)
+    await rig.settled()

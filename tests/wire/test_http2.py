@@ -40,7 +40,7 @@ async def converse(
     reader, writer = await tunnel(rig, f"{host}:{port}", user="explain")
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
     context.set_alpn_protocols(["h2"])
-    await asyncio.wait_for(writer.start_tls(context, server_hostname=host), 5)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname=host), 30)
     connection = h2.connection.H2Connection(
         h2.config.H2Configuration(validate_outbound_headers=False, normalize_outbound_headers=False)
     )
@@ -57,7 +57,7 @@ async def converse(
             connection.send_headers(stream, trailers, end_stream=True)
     writer.write(connection.data_to_send())
     open_streams = set(answers)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while open_streams and (data := await reader.read(1 << 16)):
             for event in connection.receive_data(data):
                 if isinstance(event, h2.events.ResponseReceived):

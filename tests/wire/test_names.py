@@ -13,7 +13,7 @@ from tests.wire.conftest import Rig
 async def ask(rig: Rig, name: str, kind: str, over: str) -> dns.message.Message:
     """One query to the sink."""
     send = {"udp": dns.asyncquery.udp, "tcp": dns.asyncquery.tcp}[over]
-    return await send(dns.message.make_query(name, kind), "127.0.0.1", port=rig.settings.dns_port, timeout=5)
+    return await send(dns.message.make_query(name, kind), "127.0.0.1", port=rig.settings.dns_port, timeout=30)
 
 
 @pytest.mark.parametrize("over", ["udp", "tcp"])

@@ -23,7 +23,7 @@ def problem(raw: bytes) -> dict:
 def client(rig: Rig, user: str = "explain") -> httpx.AsyncClient:
     """An ordinary client that has only the proxy URL and the CA bundle."""
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
-    return httpx.AsyncClient(proxy=rig.proxy_url(user), verify=context, timeout=5)
+    return httpx.AsyncClient(proxy=rig.proxy_url(user), verify=context, timeout=30)
 
 
 REFUSED_AT_CONNECT = {
@@ -132,7 +132,7 @@ async def tunnel(
     writer.write(
         f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
     )
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
     assert head.startswith(b"HTTP/1.1 200"), head
     return reader, writer
 
@@ -146,7 +146,7 @@ async def test_server_name_must_equal_the_tunnel(rig: Rig, host: str, sni: str):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        await asyncio.wait_for(writer.start_tls(context, server_hostname=sni), 5)
+        await asyncio.wait_for(writer.start_tls(context, server_hostname=sni), 30)
 
     assert rig.upstream.accepts == 0
     assert [line["reason_code"] for line in rig.lines] == ["sni_mismatch"]
@@ -162,7 +162,7 @@ async def test_tunnel_carries_only_tls_and_http(rig: Rig, host: str, sent: bytes
     reader, writer = await tunnel(rig, f"{host}:{rig.upstream.tls_port}")
 
     writer.write(sent)
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 30)
 
     assert b"SSH" not in answer
     assert rig.upstream.heads == []
@@ -203,11 +203,11 @@ async def test_revocation_cuts_an_open_tunnel(rig: Rig):
     """A running passthrough tunnel does not outlive its grant."""
     reader, writer = await tunnel(rig, f"pass.test:{rig.upstream.tls_port}")
     context = ssl.create_default_context(cadata=rig.upstream.ca_pem)
-    await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 5)
+    await asyncio.wait_for(writer.start_tls(context, server_hostname="pass.test"), 30)
 
     await rig.link.revoke("run-1")
 
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
 
 
@@ -218,8 +218,10 @@ async def test_expired_grant_denies(rig: Rig):
     while not rig.server.grants.expired():
         await asyncio.sleep(0.01)
 
-    writer.write(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\n")
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = b""
+    with contextlib.suppress(ConnectionError):  # the sweep of each second may have cut it already
+        writer.write(b"CONNECT ok.test:443 HTTP/1.1\r\nHost: ok.test:443\r\n\r\n")
+        answer = await asyncio.wait_for(reader.read(), 30)
 
     assert not answer.startswith(b"HTTP/1.1 200")
     assert rig.upstream.accepts == 0
@@ -231,7 +233,7 @@ async def test_losing_the_daemon_drops_every_grant(rig: Rig):
     await rig.link.close()
     assert rig.server.grants.held() == []
 
-    await asyncio.wait_for(rig.running, 5)  # the process ends with its connection
+    await asyncio.wait_for(rig.running, 30)  # the process ends with its connection
     with pytest.raises(ConnectionRefusedError):
         await rig.open(rig.settings.explicit_port)
 
@@ -276,7 +278,7 @@ async def test_endless_refused_body_is_cut_off(rig: Rig):
     )
     sent, chunk = 0, b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while sent < 200 << 20 and not writer.is_closing():
                 writer.write(chunk)
                 await writer.drain()

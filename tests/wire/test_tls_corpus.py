@@ -95,9 +95,8 @@ async def test_bad_client_hello_in_a_tunnel_to_an_address(rig: Rig, case: str):
     reader, writer = await open_tunnel(rig, f"{UPSTREAM}:{rig.upstream.tls_port}")
 
     writer.write(BAD_HELLOS[case][0])
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        await asyncio.wait_for(reader.read(), 0.5)
-    await asyncio.sleep(0.02)
+    with contextlib.suppress(ConnectionError):
+        await rig.until_quiet(reader)
 
     is_absent = case.startswith("N-38")
     assert rig.upstream.accepts == (1 if is_absent else 0)
@@ -129,7 +128,7 @@ async def test_odd_but_plain_client_hello_leads_to_its_outer_name(rig: Rig, case
     for at in range(0, len(hello), 1000):
         writer.write(hello[at : at + 1000])
         await writer.drain()
-    record = await asyncio.wait_for(reader.readexactly(6), 5)
+    record = await asyncio.wait_for(reader.readexactly(6), 30)
 
     assert (record[:1], record[5:]) == (b"\x16", b"\x02"), "a ServerHello"
     assert refusals(rig) == []
@@ -143,7 +142,7 @@ async def test_silent_client_is_cut(rig: Rig):
         writer.write(sent)
     while len(rig.server.hooks.clients.sessions) < 3:
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.05)
+    await rig.settled()
     assert all(s.deadline for s in rig.server.hooks.clients.sessions.values())
 
     _let_time_pass(rig, 31)
@@ -179,19 +178,19 @@ async def test_slow_head_is_cut_however_often_a_byte_comes(rig: Rig, begun: byte
     if not begun:
         port = rig.upstream.plain_port
         writer.write(f"GET http://ok.test:{port}/ HTTP/1.1\r\nHost: ok.test:{port}\r\n\r\n".encode())
-        await asyncio.wait_for(reader.readuntil(b"ok"), 5)
+        await asyncio.wait_for(reader.readuntil(b"ok"), 30)
         [session] = rig.server.hooks.clients.sessions.values()
         assert session.deadline is None
     writer.write(begun or b"GET")
     await _until_owed(rig)
     _let_time_pass(rig, 20)
     writer.write(b" ")
-    await asyncio.sleep(0.05)
+    await rig.settled()
     _let_time_pass(rig, 31)
     rig.server.sweep()
 
-    await asyncio.wait_for(reader.read(), 5)
-    await asyncio.sleep(0.02)
+    await asyncio.wait_for(reader.read(), 30)
+    await rig.settled()
     assert refusals(rig) == ["bad_request"]
 
 
@@ -200,13 +199,13 @@ async def test_slow_client_hello_in_a_tunnel_is_cut(rig: Rig):
     reader, writer = await open_tunnel(rig, "ok.test:443")
     writer.write(client_hello(OK)[:20])
     await _until_owed(rig)
-    await asyncio.sleep(0.02)
+    await rig.settled()
 
     _let_time_pass(rig, 31)
     rig.server.sweep()
 
-    assert await asyncio.wait_for(reader.read(), 5) == b""
-    await asyncio.sleep(0.02)
+    assert await asyncio.wait_for(reader.read(), 30) == b""
+    await rig.settled()
     assert refusals(rig) == ["bad_request"]
 
 
@@ -224,14 +223,14 @@ def _let_time_pass(rig: Rig, seconds: float) -> None:
 
 
 async def _until_no_sessions(rig: Rig) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while rig.server.hooks.clients.sessions:
             await asyncio.sleep(0.01)
-    await asyncio.sleep(0.02)
+    await rig.settled()
 
 
 async def _until_owed(rig: Rig) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not any(
             s.deadline and s.deadline.decision is SLOW for s in rig.server.hooks.clients.sessions.values()
         ):
@@ -244,10 +243,10 @@ async def test_foreign_alpn_opens_no_way(rig: Rig):
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
     context.set_alpn_protocols(["foo"])
     with contextlib.suppress(ssl.SSLError, ConnectionError):
-        await asyncio.wait_for(writer.start_tls(context, server_hostname="ok.test"), 5)
+        await asyncio.wait_for(writer.start_tls(context, server_hostname="ok.test"), 30)
         writer.write(b"\x00\x01binary")
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-    await asyncio.sleep(0.02)
+        assert await asyncio.wait_for(reader.read(), 30) == b""
+    await rig.settled()
 
     assert refusals(rig) == ["not_tls_or_http"]
     assert rig.upstream.accepts == 0
@@ -338,7 +337,7 @@ async def test_client_that_rejects_our_certificate_gets_nothing_else(rig: Rig):
         _reader, writer = await open_tunnel(rig, f"ok.test:{rig.upstream.tls_port}")
         context = ssl.create_default_context(cadata=rig.upstream.ca_pem)
         with pytest.raises(ssl.SSLError):
-            await asyncio.wait_for(writer.start_tls(context, server_hostname="ok.test"), 5)
+            await asyncio.wait_for(writer.start_tls(context, server_hostname="ok.test"), 30)
         writer.close()
 
     assert rig.upstream.accepts == 0
@@ -389,7 +388,7 @@ async def test_bad_stream_is_refused(rig: Rig, case: str):
     request = ([*headers.items(), *more.items()], b"", [])
 
     [answer] = await converse(rig, "ok.test", request)
-    await asyncio.sleep(0.02)
+    await rig.settled()
 
     assert answer.status in {0, 400, 403}
     assert refusals(rig) in (["bad_request"], ["method"])
@@ -403,7 +402,7 @@ async def test_two_authorities_are_refused(rig: Rig):
     headers.insert(2, (":authority", "evil.test"))
 
     [answer] = await converse(rig, "ok.test", (headers, b"", []))
-    await asyncio.sleep(0.02)
+    await rig.settled()
 
     assert answer.status == 0
     assert refusals(rig) == ["bad_request"]
@@ -417,7 +416,7 @@ async def test_host_header_beside_authority_must_agree(rig: Rig):
     shown = [*head(rig, "evil.test", "/"), ("host", f"ok.test:{port}")]
 
     answers = [(await converse(rig, "ok.test", (headers, b"", [])))[0] for headers in (hidden, shown)]
-    await asyncio.sleep(0.02)
+    await rig.settled()
 
     assert [answer.status for answer in answers] == [0, 0]
     assert refusals(rig) == ["bad_request", "bad_request"]  # h2 4.3 itself compares them
@@ -442,7 +441,7 @@ async def last_word(rig: Rig, host: str, head: bytes) -> tuple[bytes, bool]:
     context.set_alpn_protocols(["http/1.1"])
     session = context.wrap_bio(incoming, outgoing, server_hostname=host.partition(":")[0])
     got, is_sent = b"", False
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             try:
                 if not is_sent:

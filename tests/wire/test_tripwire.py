@@ -137,7 +137,7 @@ async def test_a_body_that_is_cut_ends_its_upstream_connection_at_once(rig: Rig)
             finally:
                 ended.set()
             return
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             await ended.wait()
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
         await writer.drain()
@@ -177,14 +177,14 @@ async def test_what_nobody_chose_to_pass_through_is_inspected(rig: Rig):
 
 
 async def test_memory_is_constant(rig: Rig):
-    """64 MiB go by; the proxy holds a window of them."""
+    """16 MiB go by; the proxy holds a window of them."""
     import tracemalloc
 
     await give_keys(rig)
     chunk = b"The quick brown fox jumps over the lazy dog. " * 1456
 
     async def body() -> AsyncIterator[bytes]:
-        for _ in range(1024):
+        for _ in range(256):
             yield chunk
 
     rig.upstream._read_body = _discard  # type: ignore[method-assign]
@@ -193,7 +193,7 @@ async def test_memory_is_constant(rig: Rig):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert response.status_code == 200
-    assert peak < 24 << 20
+    assert peak < 8 << 20
 
 
 async def _discard(reader: asyncio.StreamReader, size: int) -> int:

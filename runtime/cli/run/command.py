@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from runtime.api.run_body import request_to_json
+from runtime.api.run_json import request_to_json
 from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import json_option
 from runtime.cli.run.follow import Interrupts, follow

@@ -58,7 +58,7 @@ def run_local(plan: RunPlan, environment: Mapping[str, str], *, is_quiet: bool) 
 
 
 def _record(plan: RunPlan, created_at: float, outcome: Outcome) -> dict[str, Any]:
-    """As `run_body.run_to_json` has it, without what only a daemon's run has."""
+    """As `run_json.run_to_json` has it, without what only a daemon's run has."""
     return {
         **dict.fromkeys(("id", "policy_name", "isolation")),
         "agent_ref": plan.manifest.name,

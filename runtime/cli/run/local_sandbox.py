@@ -11,7 +11,7 @@ from typing import Self
 import click
 
 from proxy.contract.decision_line import DecisionLine
-from runtime.api.run_body import run_to_json
+from runtime.api.run_json import run_to_json
 from runtime.cli.console.notes import is_talkative
 from runtime.cli.console.output import printable, write_log
 from runtime.cli.console.quiet import be_quiet

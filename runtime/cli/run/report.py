@@ -15,7 +15,7 @@ _SHOWN = ("id", "agent_ref", "policy_name", "isolation", "state", "created_at", 
 
 
 def report(done: dict[str, Any], *, was_interrupted: bool = False) -> int:
-    """Print the run's record (`run_body.run_to_json`). Its `id` is None where no daemon keeps it."""
+    """Print the run's record (`run_json.run_to_json`). Its `id` is None where no daemon keeps it."""
     took = max(0.0, (done["finished_at"] or done["created_at"]) - done["created_at"])
     if is_talkative():
         kept = f" - run {done['id']} - orch egress {done['id']}" if done["id"] else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import socket
 from pathlib import Path
@@ -17,6 +16,7 @@ from mitmproxy.master import Master
 from proxy.layers.tls import MemoryTlsConfig
 from proxy.master import FORBIDDEN_OPTIONS, REQUIRED_OPTIONS, UnsafeOptionError, assert_safe_options
 from proxy.server import ProxyServer, ProxySettings
+from tests.harness.ports import free_ports
 
 
 @pytest.fixture
@@ -107,9 +107,7 @@ async def test_no_hook_is_in_two_addons(tmp_path: Path):
 
 
 def _settings(folder: Path, taken: socket.socket | None = None) -> ProxySettings:
-    with contextlib.ExitStack() as stack:
-        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(4)]
-        ports = [sock.getsockname()[1] for sock in free]
+    ports = free_ports(4)
     if taken is not None:
         ports[-1] = taken.getsockname()[1]
     return ProxySettings("127.0.0.1", folder / "llm.sock", folder, *ports)
@@ -125,7 +123,7 @@ async def test_a_port_that_cannot_be_had_is_an_error(tmp_path: Path):
             await server.run(reader, writer)
 
     writer.close()
-    assert await asyncio.wait_for(other.read(), 5) == b""  # nothing was said
+    assert await asyncio.wait_for(other.read(), 30) == b""  # nothing was said
     closing.close()
 
 
@@ -156,10 +154,10 @@ async def test_nothing_is_said_before_the_last_port_listens(tmp_path: Path, monk
         await asyncio.wait_for(other.readline(), 0.2)
 
     may_listen.set()
-    assert await asyncio.wait_for(other.readline(), 5) == b'{"event":"listening"}\n'
+    assert await asyncio.wait_for(other.readline(), 30) == b'{"event":"listening"}\n'
     assert all(instance.is_running for instance in server.master.addons.get("proxyserver").servers)
     closing.close()
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(running, 30)
 
 
 TRAFFIC_HOOKS = {

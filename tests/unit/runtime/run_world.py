@@ -99,7 +99,7 @@ class World:
 
 
 def request(**changes: Any) -> RunRequest:
-    """A run of one second at most."""
+    """A run of a minute at most, which nothing here takes."""
     values: dict[str, Any] = {
         "agent_ref": "acme/test",
         "image": IMAGE,
@@ -107,7 +107,7 @@ def request(**changes: Any) -> RunRequest:
         "bundle": b"<tar>",
         "input": b'{"q": 1}',
         "policy_name": "llm-only",
-        "limits": Limits(timeout_s=5, grace_s=0.05),
+        "limits": Limits(timeout_s=60, grace_s=0.05),
         **changes,
     }
     return RunRequest(**values)

@@ -7,17 +7,8 @@ import json
 
 import pytest
 
-from runtime.api.needs_body import needs_to_json
-from runtime.api.run_body import (
-    CreateRun,
-    check_uploads,
-    event_to_json,
-    read_create_run,
-    request_to_json,
-    run_to_json,
-    run_to_summary,
-    to_run_request,
-)
+from runtime.api.run_body import CreateRun, check_uploads, read_create_run, to_run_request
+from runtime.api.run_json import event_to_json, request_to_json, run_to_json, run_to_summary
 from runtime.errors import InvalidInputError
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import LlmChain, Needs
@@ -76,7 +67,7 @@ NEEDS = Needs(
 
 def test_needs_cross_the_wire():
     """What one side writes the other reads; without them nothing is needed."""
-    text = json.dumps({**GOOD, "needs": needs_to_json(NEEDS), "workspace": "team-1"})
+    text = json.dumps({**GOOD, "needs": dataclasses.asdict(NEEDS), "workspace": "team-1"})
 
     request = to_run_request(read_create_run(text), b"", {})
     plain = to_run_request(read_create_run(json.dumps(GOOD)), b"", {})

@@ -20,6 +20,7 @@ def orch(*arguments: str, stdout: object = subprocess.PIPE, folder: Path, **envi
     """Run `orch`; stderr is always captured."""
     plain = {k: v for k, v in os.environ.items() if not k.startswith(("ORCHBOX_", "LC_", "LANG", "PYTHON"))}
     own = {
+        "PYTHONPYCACHEPREFIX": os.environ["PYTHONPYCACHEPREFIX"],
         "ORCHBOX_HOME": str(folder / "home"),
         "ORCHBOX_RUN_DIR": str(folder),
         "PYTHONPATH": str(Path.cwd()),

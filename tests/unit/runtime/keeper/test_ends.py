@@ -74,7 +74,7 @@ async def test_a_lost_guard_ends_every_run_at_once(world: World):
     world.guard.lose()
 
     for run in runs:
-        final = await asyncio.wait_for(world.end_of(run), 10)
+        final = await asyncio.wait_for(world.end_of(run), 30)
         assert (final.state, final.error and final.error.code) == (RunState.FAILED, "GUARD_LOST")
     with pytest.raises(NotReadyError, match="changed or removed"):
         await world.service.create(request())
@@ -89,7 +89,7 @@ async def test_a_guard_lost_with_the_engine_is_told_and_what_is_left_is_reaped(w
 
     world.engine.is_down = True
     world.guard.lose()
-    final = await asyncio.wait_for(world.end_of(run), 10)
+    final = await asyncio.wait_for(world.end_of(run), 30)
     world.engine.is_down = False
 
     assert (final.state, final.error and final.error.code) == (RunState.FAILED, "GUARD_LOST")

@@ -65,7 +65,7 @@ FAILURES: dict[str, tuple[Agent, str | None, str]] = {
 async def test_an_agent_fails(world: World, case: str):
     """Each failure of the agent has its class and sentence, and leaves nothing behind."""
     world.agent, error_class, words = FAILURES[case]
-    run = await world.run(limits=Limits(timeout_s=5, output_bytes=100))
+    run = await world.run(limits=Limits(timeout_s=60, output_bytes=100))
     assert run.state is RunState.FAILED
     assert run.error is not None
     assert (run.error.code, run.error.error_class) == ("SANDBOX_ERROR", error_class)
@@ -76,14 +76,14 @@ async def test_an_agent_fails(world: World, case: str):
 async def test_a_result_that_is_too_long_is_not_kept(world: World):
     """Half a result is no result."""
     world.agent = exits(0, b"x" * 101)
-    assert (await world.run(limits=Limits(timeout_s=5, output_bytes=100))).result is None
+    assert (await world.run(limits=Limits(timeout_s=60, output_bytes=100))).result is None
 
 
 @pytest.mark.parametrize(("agent", "signals"), [(hang, ["SIGTERM"]), (stubborn, ["SIGTERM", "SIGKILL"])])
 async def test_the_time_limit(world: World, agent: Agent, signals: list[str]):
     """SIGTERM, a grace, SIGKILL for who ignores it; the run is a timeout."""
     world.agent = agent
-    run = await world.run(limits=Limits(timeout_s=0.05, grace_s=0.05))
+    run = await world.run(limits=Limits(timeout_s=0.5, grace_s=0.05))
     assert (run.state, run.error and run.error.code) == (RunState.TIMEOUT, "SANDBOX_TIMEOUT")
     assert [c.split()[1] for c in world.engine.calls if c.startswith("signal")] == signals
     assert run.stdout == '{"partial": true}'
@@ -203,7 +203,7 @@ async def test_a_second_network_ends_the_run(world: World, monkeypatch: pytest.M
 
     await world.engine.connect("egress", f"orchbox-default-{run.id}", "10.9.9.9")
 
-    final = await asyncio.wait_for(world.end_of(run), 10)
+    final = await asyncio.wait_for(world.end_of(run), 30)
     assert (final.state, final.error and final.error.code) == (RunState.FAILED, "NETWORK_CHANGED")
     world.assert_nothing_left()
 
@@ -324,7 +324,7 @@ async def test_a_run_ends_even_where_nothing_could_be_made_ready(
 
     monkeypatch.setattr(f"runtime.keeper.work.{part}", fail)
     world.agent = answer
-    run = await asyncio.wait_for(world.run(), 10)
+    run = await asyncio.wait_for(world.run(), 30)
 
     assert (run.state, run.error and run.error.code) == (RunState.FAILED, "INTERNAL_ERROR")
     assert world.store.runs[run.id] == run
@@ -342,7 +342,7 @@ async def test_a_run_ends_even_where_its_output_cannot_be_masked(
         return 0
 
     world.agent = spoil
-    run = await asyncio.wait_for(world.run(), 10)
+    run = await asyncio.wait_for(world.run(), 30)
 
     assert run.state is RunState.FAILED
     assert (run.stdout, run.stderr) == ("", "")

@@ -115,7 +115,7 @@ async def test_one_runs_flood_holds_up_no_other_end(world: World, monkeypatch: p
     while attacker.id not in world.service._records._writes:
         await asyncio.sleep(0)
     world.agent = answer
-    victim = await asyncio.wait_for(world.run(), 10)
+    victim = await asyncio.wait_for(world.run(), 30)
 
     assert victim.state is RunState.COMPLETED
     assert not (await world.service.get(attacker.id)).state.is_final
@@ -208,7 +208,7 @@ async def test_a_store_that_never_takes_an_end_leaves_no_run_running(
     monkeypatch.setattr(world.store, "update", store.update)
     world.agent = answer
 
-    run = await asyncio.wait_for(world.run(), 10)
+    run = await asyncio.wait_for(world.run(), 30)
 
     assert store.tried == 5
     assert world.store.runs[run.id].state is RunState.RUNNING
@@ -250,9 +250,9 @@ async def test_an_end_is_written_in_the_background_once_the_store_is_back(
     monkeypatch.setattr(world.store, "update", store.update)
     world.agent = answer
 
-    run = await asyncio.wait_for(world.run(), 10)
+    run = await asyncio.wait_for(world.run(), 30)
     assert run.state is RunState.COMPLETED
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not world.store.runs[run.id].state.is_final:
             assert (await world.service.get(run.id)).state is RunState.COMPLETED
             await asyncio.sleep(0)
@@ -274,7 +274,7 @@ async def test_the_store_is_told_that_the_daemon_is_at_work(world: World, monkey
     records = Records(world.store)
     await records.start()
     for _ in range(2):
-        await asyncio.wait_for(told.wait(), 10)
+        await asyncio.wait_for(told.wait(), 30)
         told.clear()
     await records.close()
 

@@ -70,7 +70,7 @@ async def test_the_daemon_prunes_by_itself(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(store, "prune", fail_once)
     keeping = asyncio.create_task(Retention(store, audit, KeepRules()).keep())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "old" in store.runs:
             await asyncio.sleep(0)
     keeping.cancel()

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runtime.api.run_body import run_to_json
+from runtime.api.run_json import run_to_json
 from runtime.ascii_json import AsciiJson
 from runtime.cli.console.output import to_json
 from runtime.engine.protocol import STDOUT, ExitStatus

@@ -91,7 +91,7 @@ def test_only_an_address_is_an_answer(monkeypatch: pytest.MonkeyPatch, flags: in
     """NXDOMAIN and an empty answer are failures."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        server.settimeout(5.0)
+        server.settimeout(30.0)
         monkeypatch.setattr(wire, "NAMES_PORT", server.getsockname()[1])
 
         def answer() -> None:

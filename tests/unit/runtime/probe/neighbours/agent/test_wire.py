@@ -15,7 +15,7 @@ from runtime.probe.neighbours.agent import wire
 def proxy(monkeypatch: pytest.MonkeyPatch) -> socket.socket:
     """A listener that the environment calls the proxy."""
     server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(5.0)
+    server.settimeout(30.0)
     monkeypatch.setenv("HTTPS_PROXY", f"http://orchbox:to%2Fken@127.0.0.1:{server.getsockname()[1]}")
     return server
 

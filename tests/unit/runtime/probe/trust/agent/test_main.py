@@ -53,7 +53,7 @@ def test_the_proxy_environment_is_kept_or_wholly_dropped():
 
 def test_a_command_that_hangs_ends_with_what_it_started():
     """Its whole group is killed, and a time limit is no status."""
-    done = attempt("sh", "-c", "echo started; sleep 300 & sleep 300", timeout_s=0.5)
+    done = attempt("sh", "-c", "echo started; sleep 300 & sleep 300", timeout_s=2)
     assert (done["status"], done["output"]) == (None, "started\n")
     assert done["took_s"] < 30
 
