@@ -25,6 +25,8 @@ ACCEPT_AGAIN_S = 0.05
 """After an accept that failed: what cannot be accepted stays readable."""
 MAX_OPEN_BYTES = 4096
 """Of the line that asks for a worker."""
+MAX_SILENT = 32
+"""Open connections on which no worker was asked for yet."""
 
 type Worker = Callable[[socket.socket, str], int]
 """Serves one sandbox over the daemon's connection on an address; its exit status."""
@@ -87,9 +89,29 @@ class Parent:
         connection.settimeout(0)
         self._said[connection] = b""
         selector.register(connection, selectors.EVENT_READ, self._read)
+        if len(self._said) > MAX_SILENT:
+            self._evict(selector)
         self._say(connection, encode(Ready()))
 
+    def _evict(self, selector: selectors.BaseSelector) -> None:
+        """End the connection that has been silent for longest, but for the first.
+
+        A silent connection has no deadline: over one the daemon watches for the parent's end, as long as it
+        lives. It is the daemon's first, so nothing but new connections costs a silent one its place, and the
+        daemon, which says its line at once, does not need one for long.
+        """
+        connection = [*self._said][1]
+        self._log.error("control-connection-failed", error="silent while others came")
+        self._forget(selector, connection)
+        connection.close()
+
+    def _forget(self, selector: selectors.BaseSelector, connection: socket.socket) -> bytes:
+        selector.unregister(connection)
+        return self._said.pop(connection)
+
     def _read(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:
+        if connection not in self._said:  # evicted in this same turn
+            return
         try:
             data = connection.recv(MAX_OPEN_BYTES)
         except OSError:
@@ -98,8 +120,7 @@ class Parent:
         if data and not line.endswith(b"\n") and len(line) < MAX_OPEN_BYTES:
             self._said[connection] = line
             return
-        selector.unregister(connection)
-        del self._said[connection]
+        self._forget(selector, connection)
         with connection:
             if data:
                 self._open(connection, line)

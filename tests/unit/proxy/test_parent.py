@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from proxy.contract.grant import Grant
-from proxy.contract.messages import Open, encode
+from proxy.contract.messages import Open, Ready, encode
+from proxy.parent import MAX_SILENT
 from proxy.policy.model import Policy
 from runtime.egress.link import ProxyLink
 from runtime.egress.worker_link import open_worker
@@ -196,6 +197,51 @@ async def test_the_parent_takes_one_line_and_nothing_else(proxy: Proxy, link: Pr
         assert await asyncio.wait_for(reader.read(), 5) == b""
     writer.close()
     assert proxy.workers == []
+    assert link.is_connected
+
+
+def silent_connection(proxy: Proxy, said: bytes = b"") -> socket.socket:
+    """One that the parent has accepted, and that asks for no worker."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(proxy.path))
+    assert sock.recv(100) == encode(Ready())
+    with contextlib.suppress(BrokenPipeError):
+        sock.send(said)
+    return sock
+
+
+@pytest.mark.parametrize("said", [b"", b"{"], ids=["nothing", "half a line"])
+async def test_the_silent_use_up_nothing(proxy: Proxy, link: ProxyLink, said: bytes) -> None:
+    """A thousand that connect and never ask: few stay, the daemon's own stays, and workers are made."""
+    before = len(sockets_of(proxy.process.pid))
+    with contextlib.ExitStack() as silent:
+        for _ in range(1000):
+            silent.enter_context(silent_connection(proxy, said))
+
+        assert len(sockets_of(proxy.process.pid)) <= before + MAX_SILENT
+        await link.grant(grant("one"))
+        assert link.is_connected
+    assert link.is_connected
+
+
+async def test_one_that_speaks_as_it_loses_its_place_ends_alone(proxy: Proxy, link: ProxyLink) -> None:
+    """Its word and its end come in one turn of the parent's loop: nothing is read of what is closed."""
+    with contextlib.ExitStack() as silent:
+        oldest, *_ = [silent.enter_context(silent_connection(proxy)) for _ in range(MAX_SILENT - 1)]
+        newest = silent.enter_context(socket.socket(socket.AF_UNIX))
+        newest.settimeout(10)
+        os.kill(proxy.process.pid, signal.SIGSTOP)
+        try:
+            newest.connect(str(proxy.path))
+            oldest.send(b"{")
+        finally:
+            os.kill(proxy.process.pid, signal.SIGCONT)
+
+        assert newest.recv(100) == encode(Ready())
+        with contextlib.suppress(ConnectionResetError):  # its word was not read
+            assert oldest.recv(100) == b""
+        await link.grant(grant("one"))
     assert link.is_connected
 
 
