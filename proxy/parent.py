@@ -19,6 +19,7 @@ from pathlib import Path
 
 import structlog
 
+from proxy.children import Children
 from proxy.contract.messages import Failed, Open, ProtocolError, Ready, encode, read_op
 
 ACCEPT_AGAIN_S = 0.05
@@ -43,7 +44,7 @@ class Parent:
         """What came on each open connection so far."""
         self._own: list[socket.socket | selectors.BaseSelector] = []
         """What a child must not keep."""
-        self._children: set[int] = set()
+        self._children = Children()
         self._is_stopping = False
         self._log = structlog.get_logger()
 
@@ -64,17 +65,19 @@ class Parent:
                 signal.signal(number, self._on_signal)
             selector.register(listener, selectors.EVENT_READ, self._accept)
             selector.register(signals, selectors.EVENT_READ, lambda _selector, sock: sock.recv(4096))
+            selector.register(
+                self._children, selectors.EVENT_READ, lambda _selector, children: children.note_ends()
+            )
             gc.collect()
             gc.freeze()  # a collection in a worker would copy every page that is shared with it
             try:
                 while not self._is_stopping:
-                    for key, _ in selector.select():
+                    for key, _ in selector.select(self._children.wait_s()):
                         key.data(selector, key.fileobj)
-                    self._reap()
+                    self._children.reap()
             finally:
                 self._path.unlink(missing_ok=True)
-                for pid in self._children:
-                    os.kill(pid, signal.SIGKILL)
+                self._children.kill_all()
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if number != signal.SIGCHLD:
@@ -121,27 +124,28 @@ class Parent:
             self._said[connection] = line
             return
         self._forget(selector, connection)
-        with connection:
-            if data:
-                self._open(connection, line)
+        if not (data and self._open(connection, line)):
+            connection.close()
 
-    def _open(self, connection: socket.socket, line: bytes) -> None:
+    def _open(self, connection: socket.socket, line: bytes) -> bool:
+        """Whether there is a worker for the connection now."""
         try:
             op = read_op(line)
         except ProtocolError as exc:
             self._log.error("control-connection-failed", error=str(exc))
-            return
+            return False
         if not isinstance(op, Open):
             self._log.error("control-connection-failed", error="a parent takes `open` and nothing else")
-            return
+            return False
         try:
             pid = os.fork()
         except OSError as exc:
             self._say(connection, encode(Failed(f"no process can be made: {exc.strerror}")))
-            return
+            return False
         if pid == 0:
             self._become(connection, op.address)
-        self._children.add(pid)
+        self._children.add(pid, connection)
+        return True
 
     def _become(self, connection: socket.socket, address: str) -> None:
         """The child's whole life: nothing of the parent's loop is run in it."""
@@ -152,20 +156,12 @@ class Parent:
                 signal.signal(number, signal.SIG_DFL)
             for other in (*self._own, *self._said):
                 other.close()
+            self._children.close_in_child()
             status = self._worker(connection, address)
         except BaseException as exc:  # noqa: BLE001 - whatever it is, the child must not return
             self._log.error("worker-failed", error=type(exc).__name__)
         finally:
             os._exit(status)
-
-    def _reap(self) -> None:
-        """Forget the workers that have ended; those that did not end by themselves are logged."""
-        for pid in list(self._children):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
-                self._children.discard(pid)
-                if status:
-                    self._log.error("worker-ended", status=os.waitstatus_to_exitcode(status))
 
     def _say(self, connection: socket.socket, line: bytes) -> None:
         try:

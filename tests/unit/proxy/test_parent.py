@@ -150,13 +150,35 @@ async def test_a_worker_has_limits_of_its_own(proxy: Proxy, link: ProxyLink) -> 
 
 
 async def test_a_worker_keeps_nothing_of_its_parents(proxy: Proxy, link: ProxyLink) -> None:
-    """The parent's listener and connections are not among a worker's descriptors."""
+    """Of the parent's sockets a worker has its own connection, which the parent watches, and nothing else."""
     await link.grant(grant("one"))
-    [pid] = proxy.workers
+    await link.grant(grant("two", OTHER))
+    one, two = (sockets_of(pid) & sockets_of(proxy.process.pid) for pid in proxy.workers)
 
-    held = sockets_of(pid) & sockets_of(proxy.process.pid)
+    assert (len(one), len(two)) == (1, 1)
+    assert one != two
 
-    assert held == set()
+
+@pytest.mark.parametrize("moment", ["before its grant", "with its grant"])
+async def test_a_worker_that_is_stopped_gives_its_address_back(
+    proxy: Proxy, link: ProxyLink, moment: str
+) -> None:
+    """It cannot end by itself; the slot's next sandbox listens all the same, and no process stays."""
+    if moment == "with its grant":
+        await link.grant(grant("one"))
+        [pid] = proxy.workers
+        os.kill(pid, signal.SIGSTOP)
+        await link.revoke("one")
+    else:
+        worker = await open_worker(proxy.path, NEAR)
+        [pid] = proxy.workers
+        os.kill(pid, signal.SIGSTOP)
+        await worker.close()
+
+    await link.grant(grant("two"))
+
+    assert pid not in proxy.workers
+    assert answers(NEAR)
 
 
 async def test_a_worker_is_one_sandboxs_alone(link: ProxyLink) -> None:
