@@ -58,7 +58,7 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, _leave)
     make_run_dir(settings)
     forget_keys(settings)
-    with pidfile.held(settings.pid_file), installation.held(settings):
+    with pidfile.held(settings.pid_file, installation.owner(settings)), installation.held(settings):
         daemon = Daemon(settings)
         try:
             _serve(daemon, _bind(settings.api_socket))

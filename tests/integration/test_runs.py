@@ -256,7 +256,10 @@ def test_killed_daemon_is_cleaned_up_after(lab: Lab, engine: docker.DockerClient
     assert running.stderr is not None
     assert running.stderr.readline() == "on\n"  # before that its init would end with the daemon
     [sandbox] = sandboxes(engine)
-    os.kill(int(Path(lab.environment["ORCHBOX_RUN_DIR"], "daemon.pid").read_text()), signal.SIGKILL)
+    os.kill(
+        int(Path(lab.environment["ORCHBOX_RUN_DIR"], "daemon.pid").read_text().splitlines()[0]),
+        signal.SIGKILL,
+    )
     try:
         out, _ = running.communicate(timeout=30)
         status, said = sandbox.exec_run(["curl", "-sS", "-m", "5", "http://ok.test/"], user="1000")

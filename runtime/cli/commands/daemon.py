@@ -56,6 +56,7 @@ def _start_detached(settings: Settings) -> int:
     One that does not become ready is stopped. Raises ConflictError, NotReadyError.
     """
     if running := pidfile.holder(settings.pid_file):
+        installation.require_own(settings, running)
         raise ConflictError(f"a daemon is already running (pid {running.pid})", hint="orch down")
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -164,6 +165,7 @@ def _end(settings: Settings, running: pidfile.Holder) -> None:
         raise NotReadyError(
             f"the daemon of {settings.run_dir} runs in a container", hint="docker compose down"
         )
+    installation.require_own(settings, running)
     try:
         os.kill(running.pid, signal.SIGTERM)
     except ProcessLookupError:

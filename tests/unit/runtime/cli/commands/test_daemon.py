@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,3 +84,41 @@ def test_down_from_another_run_directory_names_the_daemon(
 
     assert ended.value.code == ConflictError.exit_code
     assert str(settings.run_dir) in capsys.readouterr().err
+
+
+@pytest.fixture
+def foreign_daemon(settings: Settings, tmp_path: Path) -> Iterator[int]:
+    """A process that holds our run directory's pid file for another home."""
+    settings.run_dir.mkdir()
+    code = (
+        "import pathlib, sys\nfrom runtime.daemon import pidfile\n"
+        "with pidfile.held(pathlib.Path(sys.argv[1]), pidfile.Owner('/theirs', 'default')):\n"
+        "    print('held', flush=True)\n    sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(settings.pid_file)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        yield child.pid
+        assert child.poll() is None
+
+
+@pytest.mark.parametrize("command", ["down", "up --detach"])
+def test_a_shared_run_directory_stops_no_foreign_daemon(
+    settings: Settings,
+    foreign_daemon: int,
+    command: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """The daemon there is another home's: it is named and not signalled."""
+    monkeypatch.setenv("ORCHBOX_HOME", str(settings.home))
+    monkeypatch.setenv("ORCHBOX_RUN_DIR", str(settings.run_dir))
+    with pytest.raises(SystemExit) as ended:
+        main([*command.split(), "--json"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert ended.value.code == ConflictError.exit_code
+    assert told["code"] == "CONFLICT"
+    assert f"pid {foreign_daemon}" in told["message"]
+    assert "ORCHBOX_HOME=/theirs ORCHBOX_INSTANCE=default orch down" in told["hint"]
