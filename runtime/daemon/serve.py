@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from runtime.access.caller import PeerProtocol
 from runtime.api.app import make_api
-from runtime.daemon import installation, pidfile
+from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.settings import Settings
 from runtime.errors import NotReadyError, OrchError
@@ -51,9 +51,17 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises ConflictError when another daemon of this run directory or installation lives, and what the
-    parts raise.
+    parts raise; the log's last line tells of it.
     """
     configure_logs()
+    try:
+        _hold_and_serve(settings)
+    except OrchError as exc:
+        structlog.get_logger().error(**last_words.said(exc))
+        raise
+
+
+def _hold_and_serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
     signal.signal(signal.SIGTERM, _leave)
     make_run_dir(settings)

@@ -18,13 +18,14 @@ from runtime.cli.console.output import emit, json_option
 from runtime.client.connection import Client
 from runtime.containers.foreign import find_foreign, remove_foreign
 from runtime.containers.sweep import sweep
-from runtime.daemon import installation, pidfile
+from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine
 from runtime.errors import (
     ConflictError,
     DaemonUnreachableError,
     NotReadyError,
+    OrchError,
     PermissionDeniedError,
 )
 
@@ -53,7 +54,8 @@ def up(*, detach: bool) -> None:
 def _start_detached(settings: Settings) -> int:
     """Start `orch up` in a session of its own and wait until it is ready; its pid.
 
-    One that does not become ready is stopped. Raises ConflictError, NotReadyError.
+    One that does not become ready is stopped. Raises ConflictError, NotReadyError,
+    and what the daemon ended with.
     """
     if running := pidfile.holder(settings.pid_file):
         installation.require_own(settings, running)
@@ -102,10 +104,7 @@ def _wait_ready(settings: Settings, process: subprocess.Popen[bytes], log_start:
     with closing(Client(settings.api_socket)) as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise NotReadyError(
-                    f"the daemon ended: {_last_words(settings.log_file, log_start)}",
-                    hint=f"correct that; the log is {settings.log_file}",
-                )
+                raise _end_of(settings.log_file, log_start)
             try:
                 said = client.ready()
             except DaemonUnreachableError:
@@ -122,13 +121,15 @@ def _wait_ready(settings: Settings, process: subprocess.Popen[bytes], log_start:
     )
 
 
-def _last_words(log: Path, start: int) -> str:
-    """The error that the daemon printed, else the last line of what it wrote."""
+def _end_of(log: Path, start: int) -> OrchError:
+    """The error that the daemon ended with, or one with the last line of what it wrote."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").strip().splitlines()
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return [*lines, *errors][-1] if lines else "it wrote nothing"
+    last = lines[-1] if lines else "it wrote nothing"
+    return last_words.heard(lines) or NotReadyError(
+        f"the daemon ended: {last}", hint=f"correct that; the log is {log}"
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,9 +17,10 @@ from runtime.cli.main import main
 from runtime.containers import labels
 from runtime.containers.owner import this_process
 from runtime.daemon import installation
+from runtime.daemon.installation import Keeper
 from runtime.daemon.settings import Settings
 from runtime.engine.fake import FakeEngine
-from runtime.errors import ConflictError
+from runtime.errors import ConflictError, NotReadyError
 
 DEAD = "7:1:another-boot/1"
 
@@ -122,3 +125,41 @@ def test_a_shared_run_directory_stops_no_foreign_daemon(
     assert told["code"] == "CONFLICT"
     assert f"pid {foreign_daemon}" in told["message"]
     assert "ORCHBOX_HOME=/theirs ORCHBOX_INSTANCE=default orch down" in told["hint"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_detached_daemon_that_ends_at_once_says_why(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """The caller reads the daemon's own message, remedy and code, and exits with its status."""
+    monkeypatch.setenv("ORCHBOX_HOME", str(settings.home))
+    monkeypatch.setenv("ORCHBOX_RUN_DIR", str(settings.home / "second"))
+    with installation.held(settings), pytest.raises(SystemExit) as ended:
+        main(["up", "--detach", "--json"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert ended.value.code == told["exit_code"] == ConflictError.exit_code
+    assert told["code"] == "CONFLICT"
+    assert (
+        told["message"] == installation.in_use(settings, Keeper(os.getpid(), str(settings.run_dir))).message
+    )
+    assert f"ORCHBOX_RUN_DIR={settings.run_dir} orch down" in told["hint"]
+    gc.collect()  # httpx 0.28 leaks the socket of a connection that failed
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_detached_daemon_that_says_nothing_is_quoted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """One that ends without an error of its own: its last line, and where its log is."""
+    monkeypatch.setenv("ORCHBOX_HOME", str(settings.home))
+    monkeypatch.setenv("ORCHBOX_RUN_DIR", str(settings.run_dir))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(SystemExit) as ended:
+        main(["up", "--detach", "--json"])
+
+    told = json.loads(capsys.readouterr().out)
+    assert ended.value.code == NotReadyError.exit_code
+    assert told["message"] == "the daemon ended: it wrote nothing"
+    assert str(settings.log_file) in told["hint"]
+    gc.collect()  # httpx 0.28 leaks the socket of a connection that failed
