@@ -145,7 +145,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @click.option("--foreign", is_flag=True, help="Remove what another installation's dead daemon left.")
 @json_option
 def down(*, foreign: bool) -> None:
-    """Stop the daemon: ends its runs and removes its containers and networks."""
+    """Stop the daemon: ends its runs and removes its containers and networks.
+
+    Without a daemon it removes what an earlier one left; that there is nothing to do is no failure.
+    """
     settings = read_settings()
     running = pidfile.holder(settings.pid_file)
     other = installation.keeper(settings)
@@ -154,10 +157,9 @@ def down(*, foreign: bool) -> None:
     if running is not None:
         _end(settings, running)
     removed = asyncio.run(_sweep(settings, is_foreign_too=foreign, is_all=running is None))
-    if running is None and not removed:
-        raise DaemonUnreachableError(f"no daemon runs for {settings.run_dir}", hint="orch up --detach")
     pid = running.pid if running else None
-    what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things that were left"
+    left = f"removed {removed} of what was left" if removed else "there was nothing to stop"
+    what = f"stopped (pid {pid})" if running else f"no daemon runs in {settings.run_dir}; {left}"
     emit({"stopped": running is not None, "pid": pid, "removed": removed}, lambda: click.echo(what))
 
 

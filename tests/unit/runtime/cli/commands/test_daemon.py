@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.cli.commands import daemon
 from runtime.cli.commands.daemon import sweep_all
 from runtime.cli.main import main
 from runtime.containers import labels
@@ -73,6 +74,38 @@ async def test_what_a_dead_one_left_goes_on_demand(settings: Settings):
 
     assert await sweep_all(engine, settings, is_foreign_too=True, is_all=True) == 2
     assert engine.by_name == {}
+
+
+@pytest.mark.parametrize(
+    ("left", "said"), [(0, "there was nothing to stop"), (1, "removed 1 of what was left")]
+)
+def test_down_without_a_daemon_is_no_failure(
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    left: int,
+    said: str,
+):
+    """As with other commands that stop something: status 0, and the run directory is named."""
+    engine = FakeEngine({"box": None})
+
+    async def sweep(given: Settings, *, is_foreign_too: bool, is_all: bool) -> int:
+        if left:
+            await sandbox(engine, "mine", installation.known(settings) or "", DEAD)
+        return await sweep_all(engine, given, is_foreign_too=is_foreign_too, is_all=is_all)
+
+    monkeypatch.setattr(daemon, "_sweep", sweep)
+    monkeypatch.setenv("ORCHBOX_HOME", str(settings.home))
+    monkeypatch.setenv("ORCHBOX_RUN_DIR", str(settings.run_dir))
+    for flag in ("text", "json"):
+        monkeypatch.setenv("ORCHAGENT_OUTPUT", flag)
+        with pytest.raises(SystemExit) as ended:
+            main(["down"])
+        assert ended.value.code == 0
+    text, _, data = capsys.readouterr().out.partition("\n")
+
+    assert text == f"no daemon runs in {settings.run_dir}; {said}"
+    assert json.loads(data) == {"stopped": False, "pid": None, "removed": left}
 
 
 def test_down_from_another_run_directory_names_the_daemon(
