@@ -123,14 +123,15 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
 
 def _bind(path: Path) -> socket.socket:
     """The API's socket: only its owner may connect, from the first moment on."""
-    path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     previous = os.umask(0o177)
     try:
+        path.unlink(missing_ok=True)
         sock.bind(str(path))
     except OSError as exc:
+        sock.close()
         raise NotReadyError(
-            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
+            f"{path}: {exc.strerror or exc}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
         ) from exc
     finally:
         os.umask(previous)

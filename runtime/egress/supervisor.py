@@ -55,7 +55,8 @@ class ProxySupervisor:
     async def ensure(self) -> str:
         """A fresh proxy container of the current image, running.
 
-        Raises NotFoundError without an image, ConflictError where the container is another installation's.
+        Raises NotFoundError without an image, ConflictError where the container is another installation's,
+        NotReadyError where the folder of the sockets cannot be made.
         """
         if await self._engine.image_id(self._image) is None:
             raise NotFoundError(f"no such image: {self._image}", hint="make images")
@@ -94,9 +95,15 @@ class ProxySupervisor:
 
     def _own_control_dir(self) -> int:
         """Give the folder to the proxy's user; its uid (a daemon without root shares its own)."""
-        self._control_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._control_dir.chmod(0o700)
-        if os.geteuid() != 0:
-            return os.geteuid()
-        os.chown(self._control_dir, PROXY_UID, PROXY_UID)
-        return PROXY_UID
+        uid = os.geteuid() or PROXY_UID
+        try:
+            self._control_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._control_dir.chmod(0o700)
+            if uid != os.geteuid():
+                os.chown(self._control_dir, uid, uid)
+        except OSError as exc:
+            raise NotReadyError(
+                f"{self._control_dir}: {exc.strerror}",
+                hint="set ORCHBOX_RUN_DIR to a path that the daemon may write",
+            ) from None
+        return uid
