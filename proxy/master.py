@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,20 @@ async def run_master(master: Master, on_listening: Callable[[], Awaitable[None]]
         if started.event.is_set():  # else it was shut down before
             for instance in server.servers:
                 if not instance.is_running:
-                    raise OSError(f"cannot listen on {instance.mode.full_spec}: {instance.last_exception}")
+                    why = _reason(instance.last_exception)
+                    raise OSError(f"cannot listen on {instance.mode.full_spec}: {why}")
             await on_listening()
         await running
     finally:
         waiting.cancel()
         master.shutdown()
         await asyncio.wait((running,))
+
+
+def _reason(error: Exception | None) -> str:
+    """The kernel's words: mitmproxy wraps them in its own and asyncio's, number and all."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else str(error)
 
 
 class _Started:

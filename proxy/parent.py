@@ -19,12 +19,15 @@ from pathlib import Path
 
 import structlog
 
+from proxy.children import Children
 from proxy.contract.messages import Failed, Open, ProtocolError, Ready, encode, read_op
 
 ACCEPT_AGAIN_S = 0.05
 """After an accept that failed: what cannot be accepted stays readable."""
 MAX_OPEN_BYTES = 4096
 """Of the line that asks for a worker."""
+MAX_SILENT = 32
+"""Open connections on which no worker was asked for yet."""
 
 type Worker = Callable[[socket.socket, str], int]
 """Serves one sandbox over the daemon's connection on an address; its exit status."""
@@ -41,7 +44,7 @@ class Parent:
         """What came on each open connection so far."""
         self._own: list[socket.socket | selectors.BaseSelector] = []
         """What a child must not keep."""
-        self._children: set[int] = set()
+        self._children = Children()
         self._is_stopping = False
         self._log = structlog.get_logger()
 
@@ -62,17 +65,19 @@ class Parent:
                 signal.signal(number, self._on_signal)
             selector.register(listener, selectors.EVENT_READ, self._accept)
             selector.register(signals, selectors.EVENT_READ, lambda _selector, sock: sock.recv(4096))
+            selector.register(
+                self._children, selectors.EVENT_READ, lambda _selector, children: children.note_ends()
+            )
             gc.collect()
             gc.freeze()  # a collection in a worker would copy every page that is shared with it
             try:
                 while not self._is_stopping:
-                    for key, _ in selector.select():
+                    for key, _ in selector.select(self._children.wait_s()):
                         key.data(selector, key.fileobj)
-                    self._reap()
+                    self._children.reap()
             finally:
                 self._path.unlink(missing_ok=True)
-                for pid in self._children:
-                    os.kill(pid, signal.SIGKILL)
+                self._children.kill_all()
 
     def _on_signal(self, number: int, _frame: object) -> None:
         if number != signal.SIGCHLD:
@@ -87,9 +92,29 @@ class Parent:
         connection.settimeout(0)
         self._said[connection] = b""
         selector.register(connection, selectors.EVENT_READ, self._read)
+        if len(self._said) > MAX_SILENT:
+            self._evict(selector)
         self._say(connection, encode(Ready()))
 
+    def _evict(self, selector: selectors.BaseSelector) -> None:
+        """End the connection that has been silent for longest, but for the first.
+
+        A silent connection has no deadline: over one the daemon watches for the parent's end, as long as it
+        lives. It is the daemon's first, so nothing but new connections costs a silent one its place, and the
+        daemon, which says its line at once, does not need one for long.
+        """
+        connection = [*self._said][1]
+        self._log.error("control-connection-failed", error="silent while others came")
+        self._forget(selector, connection)
+        connection.close()
+
+    def _forget(self, selector: selectors.BaseSelector, connection: socket.socket) -> bytes:
+        selector.unregister(connection)
+        return self._said.pop(connection)
+
     def _read(self, selector: selectors.BaseSelector, connection: socket.socket) -> None:
+        if connection not in self._said:  # evicted in this same turn
+            return
         try:
             data = connection.recv(MAX_OPEN_BYTES)
         except OSError:
@@ -98,29 +123,29 @@ class Parent:
         if data and not line.endswith(b"\n") and len(line) < MAX_OPEN_BYTES:
             self._said[connection] = line
             return
-        selector.unregister(connection)
-        del self._said[connection]
-        with connection:
-            if data:
-                self._open(connection, line)
+        self._forget(selector, connection)
+        if not (data and self._open(connection, line)):
+            connection.close()
 
-    def _open(self, connection: socket.socket, line: bytes) -> None:
+    def _open(self, connection: socket.socket, line: bytes) -> bool:
+        """Whether there is a worker for the connection now."""
         try:
             op = read_op(line)
         except ProtocolError as exc:
             self._log.error("control-connection-failed", error=str(exc))
-            return
+            return False
         if not isinstance(op, Open):
             self._log.error("control-connection-failed", error="a parent takes `open` and nothing else")
-            return
+            return False
         try:
             pid = os.fork()
         except OSError as exc:
             self._say(connection, encode(Failed(f"no process can be made: {exc.strerror}")))
-            return
+            return False
         if pid == 0:
             self._become(connection, op.address)
-        self._children.add(pid)
+        self._children.add(pid, connection)
+        return True
 
     def _become(self, connection: socket.socket, address: str) -> None:
         """The child's whole life: nothing of the parent's loop is run in it."""
@@ -131,20 +156,12 @@ class Parent:
                 signal.signal(number, signal.SIG_DFL)
             for other in (*self._own, *self._said):
                 other.close()
+            self._children.close_in_child()
             status = self._worker(connection, address)
         except BaseException as exc:  # noqa: BLE001 - whatever it is, the child must not return
             self._log.error("worker-failed", error=type(exc).__name__)
         finally:
             os._exit(status)
-
-    def _reap(self) -> None:
-        """Forget the workers that have ended; those that did not end by themselves are logged."""
-        for pid in list(self._children):
-            found, status = os.waitpid(pid, os.WNOHANG)
-            if found:
-                self._children.discard(pid)
-                if status:
-                    self._log.error("worker-ended", status=os.waitstatus_to_exitcode(status))
 
     def _say(self, connection: socket.socket, line: bytes) -> None:
         try:

@@ -100,16 +100,16 @@ class Meter:
             return NO_BYTES_LEFT
         if self._requests.is_full(allowed.requests_per_minute, now):
             return TOO_MANY_REQUESTS
-        return None if self._tunnels.take(limits.TUNNELS_PER_MINUTE, now) else TOO_MANY_TUNNELS
+        return None if self._tunnels.take(allowed.tunnels_per_minute, now) else TOO_MANY_TUNNELS
 
-    def take_question(self, now: float) -> Decision | None:
+    def take_question(self, allowed: Limits, now: float) -> Decision | None:
         """Count a DNS question; the refusal where it is one too many."""
-        return None if self._questions.take(limits.QUESTIONS_PER_MINUTE, now) else TOO_MANY_QUESTIONS
+        return None if self._questions.take(allowed.dns_questions_per_minute, now) else TOO_MANY_QUESTIONS
 
-    def take_name(self, name: str, now: float) -> Decision | None:
+    def take_name(self, allowed: Limits, name: str, now: float) -> Decision | None:
         """Count a name that a certificate is made for, unless it was among the last ones."""
         if name not in self._names:
-            if not self._new_names.take(limits.NEW_NAMES_PER_MINUTE, now):
+            if not self._new_names.take(allowed.new_names_per_minute, now):
                 return TOO_MANY_NAMES
             self._names[name] = None
             if len(self._names) > limits.REMEMBERED_NAMES:

@@ -1,7 +1,8 @@
 """What daemon and proxy say to each other on the control socket, and where they meet. Pure.
 
 JSON, one object a line, at most MAX_LINE_BYTES. The parent says `ready` on each connection. One on which the
-daemon says `open` goes over to a worker, a process of its own for one sandbox, which ends with it.
+daemon says `open` goes over to a worker, a process of its own for one sandbox, which ends with it. Over the
+first on which nothing is said the daemon watches for the parent's end; of the others the parent keeps few.
 
 daemon -> parent  {"op": "open", "address"}
 daemon -> worker  {"op": "hello", "ca_cert_pem", "ca_key_pem"}

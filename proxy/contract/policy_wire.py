@@ -212,7 +212,16 @@ _METHOD = re.compile(r"[A-Z][A-Z-]*")
 _HEADER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 USD = re.compile(r"(0|[1-9][0-9]{0,8})(\.[0-9]{1,6})?")
 """Up to a billion, in millionths at the finest: what a dollar budget may be, here and in a file."""
-_COUNTS = ("requests_per_minute", "bytes_out", "bytes_in", "connections", "llm_tokens")
+_COUNTS = (
+    "requests_per_minute",
+    "bytes_out",
+    "bytes_in",
+    "connections",
+    "tunnels_per_minute",
+    "new_names_per_minute",
+    "dns_questions_per_minute",
+    "llm_tokens",
+)
 _PASSES = dict.fromkeys(("headers", "parameters", "subprotocols"), _list(_passed_name, frozenset))
 _ALLOW = {
     "id": _text,

@@ -111,7 +111,7 @@ class ConnectionHooks:
             return session.meter.take_request(limits_of(grant.policy.budgets), clock())
 
         def take_name(name: str) -> Decision | None:
-            return session.meter.take_name(name, clock())
+            return session.meter.take_name(limits_of(grant.policy.budgets), name, clock())
 
         checks = Checks(vet, record, spend, take_name)
         await choose_layer(data, session, grant.policy, checks)

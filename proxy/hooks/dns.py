@@ -11,6 +11,7 @@ from proxy.destination.sink import NameAnswers
 from proxy.hooks.clients import Clients
 from proxy.hooks.fail_closed import fail_closed, refuse_dns
 from proxy.hooks.recorder import Recorder
+from proxy.policy.limits import limits_of
 from proxy.policy.reasons import ReasonCode
 
 
@@ -29,7 +30,8 @@ class DnsHooks:
         """Answer from the policy alone; nothing is ever asked upstream for a sandbox."""
         session = self.clients.sessions[flow.client_conn.id]
         grant = self.clients.grant_of(session)
-        if session.meter.take_question(self.clients.meters.clock()) is not None:
+        allowed = limits_of(grant.policy.budgets)
+        if session.meter.take_question(allowed, self.clients.meters.clock()) is not None:
             session.meter.suppress(ReasonCode.BUDGET_REQUESTS)  # no work a query, and one line for many
             flow.response = flow.request.fail(response_codes.REFUSED)
             return

@@ -15,6 +15,10 @@ from proxy.policy.model import Budgets
 DEFAULT_REQUESTS_PER_MINUTE = 6000
 DEFAULT_CONNECTIONS = 256
 """At one time. Bytes have no built-in limit."""
+DEFAULT_TUNNELS_PER_MINUTE = 6000
+DEFAULT_NEW_NAMES_PER_MINUTE = 120
+"""Names that need a certificate of their own: making one costs as much as fifty requests."""
+DEFAULT_DNS_QUESTIONS_PER_MINUTE = 3000
 
 # -- fixed, whatever a policy says ---------------------------------------------------------------
 
@@ -46,12 +50,8 @@ MAX_CONTROL_FRAMES_PER_MINUTE = 10_000
 """That carry nothing of a request (pings, settings, priorities), on one HTTP/2 connection."""
 CONNECTIONS_PER_MINUTE = 6000
 """Whatever comes of them: a handshake that fails costs as much as one that does not."""
-TUNNELS_PER_MINUTE = 6000
-NEW_NAMES_PER_MINUTE = 120
-"""Names that need a certificate of their own: making one costs as much as fifty requests."""
 REMEMBERED_NAMES = 256
-QUESTIONS_PER_MINUTE = 3000
-"""To the DNS sink."""
+"""With a certificate of their own, that are not new when they are asked for again."""
 MAX_LOOKUPS = 128
 """Of different names, waited for at one time."""
 MAX_NAME_PEERS = 1024
@@ -79,17 +79,26 @@ class Limits:
     connections: int
     bytes_out: int | None
     bytes_in: int | None
+    tunnels_per_minute: int = DEFAULT_TUNNELS_PER_MINUTE
+    new_names_per_minute: int = DEFAULT_NEW_NAMES_PER_MINUTE
+    dns_questions_per_minute: int = DEFAULT_DNS_QUESTIONS_PER_MINUTE
 
 
 def limits_of(budgets: Budgets) -> Limits:
     """The policy's budgets, completed with the built-in ones. A budget of 0 allows none."""
-    rate, count = budgets.requests_per_minute, budgets.connections
     return Limits(
-        requests_per_minute=DEFAULT_REQUESTS_PER_MINUTE if rate is None else rate,
-        connections=DEFAULT_CONNECTIONS if count is None else count,
+        requests_per_minute=_or(budgets.requests_per_minute, DEFAULT_REQUESTS_PER_MINUTE),
+        connections=_or(budgets.connections, DEFAULT_CONNECTIONS),
         bytes_out=budgets.bytes_out,
         bytes_in=budgets.bytes_in,
+        tunnels_per_minute=_or(budgets.tunnels_per_minute, DEFAULT_TUNNELS_PER_MINUTE),
+        new_names_per_minute=_or(budgets.new_names_per_minute, DEFAULT_NEW_NAMES_PER_MINUTE),
+        dns_questions_per_minute=_or(budgets.dns_questions_per_minute, DEFAULT_DNS_QUESTIONS_PER_MINUTE),
     )
+
+
+def _or(budget: int | None, built_in: int) -> int:
+    return built_in if budget is None else budget
 
 
 class SlidingWindow:

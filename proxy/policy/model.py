@@ -94,6 +94,10 @@ class Budgets:
     bytes_out: int | None = None
     bytes_in: int | None = None
     connections: int | None = None
+    tunnels_per_minute: int | None = None
+    new_names_per_minute: int | None = None
+    """Names that need a certificate of their own."""
+    dns_questions_per_minute: int | None = None
     llm_tokens: int | None = None
     llm_usd: Decimal | None = None
     """US dollars."""

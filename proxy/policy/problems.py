@@ -57,6 +57,8 @@ def problem_for(
     }
     if reason.operator_can_allow and host:
         body["operator"] = f"orch policy explain https://{host}/ --policy {policy_name}"
+    elif reason is ReasonCode.DNS_FAILURE:
+        body["operator"] = "start the daemon with ORCHBOX_PROXY_DNS set to resolvers that know the name"
     return Problem(status, title, json.dumps(body, separators=(",", ":")).encode() + b"\n", reason.value)
 
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from runtime.containers import labels
 from runtime.containers.owner import this_process
+from runtime.daemon.pidfile import Holder, Owner
 from runtime.daemon.settings import Settings
 from runtime.errors import ConflictError, NotReadyError
 
@@ -123,6 +124,31 @@ def in_use(settings: Settings, other: Keeper) -> ConflictError:
         f"the instance {settings.instance} of {settings.home} is run by the daemon of run directory"
         f" {other.run_dir or 'unknown'} (pid {other.pid or 'unknown'})",
         hint=f"ORCHBOX_RUN_DIR={other.run_dir} orch down, or choose another ORCHBOX_INSTANCE",
+    )
+
+
+def owner(settings: Settings) -> Owner:
+    """What this installation's daemon says of itself in its pid file."""
+    return Owner(str(settings.home.resolve()), settings.instance)
+
+
+def require_own(settings: Settings, holder: Holder) -> None:
+    """Raise ConflictError where the daemon of our run directory is another installation's."""
+    if holder.owner == owner(settings):
+        return
+    if holder.owner is None:  # of a version that did not say: the lock tells
+        other = keeper(settings)
+        if other is not None and other.pid == holder.pid:
+            return
+        whose, hint = "another installation's", "set ORCHBOX_HOME and ORCHBOX_INSTANCE as for that daemon"
+    else:
+        home, instance = holder.owner
+        whose = f"the instance {instance} of {home}"
+        hint = f"ORCHBOX_HOME={home} ORCHBOX_INSTANCE={instance} orch down"
+    raise ConflictError(
+        f"the daemon of run directory {settings.run_dir} (pid {holder.pid}) is {whose},"
+        f" not the instance {settings.instance} of {settings.home}",
+        hint=f"{hint}, or choose another ORCHBOX_RUN_DIR",
     )
 
 

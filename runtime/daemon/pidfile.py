@@ -2,12 +2,15 @@
 
 The number alone proves nothing, since pids are used again and a daemon in a container has one of its own
 namespace: only a lock that is held does, by a process here that has the file open.
+
+The first line is the pid, the second one names whose daemon it is: a run directory may be shared by mistake.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +19,15 @@ from typing import NamedTuple
 
 from runtime.errors import ConflictError, NotReadyError
 
+MAX_NOTE_BYTES = 16384
+
+
+class Owner(NamedTuple):
+    """An installation, as its pid file names it."""
+
+    home: str
+    instance: str
+
 
 class Holder(NamedTuple):
     """The daemon that holds a pid file."""
@@ -23,19 +35,21 @@ class Holder(NamedTuple):
     pid: int
     is_here: bool
     """Whether the pid means the holder in this pid namespace; not so for a daemon in a container."""
+    owner: Owner | None
+    """None for a daemon of a version that did not say."""
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the file while the daemon lives.
+def held(path: Path, owner: Owner) -> Iterator[None]:
+    """Hold the file while the daemon of this installation lives.
 
     Raises ConflictError when another one does, NotReadyError when it cannot be written.
     """
     fd = _locked(path)
     try:
-        pid = str(os.getpid()).encode()
-        os.pwrite(fd, pid, 0)  # before it is cut to size: it is at no moment empty under a lock
-        os.ftruncate(fd, len(pid))
+        note = f"{os.getpid()}\n{json.dumps(owner._asdict())}\n".encode()
+        os.pwrite(fd, note, 0)  # before it is cut to size: it is at no moment empty under a lock
+        os.ftruncate(fd, len(note))
         yield
     finally:
         with contextlib.suppress(OSError):
@@ -75,12 +89,22 @@ def holder(path: Path) -> Holder | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        text = os.read(fd, 32).decode(errors="replace").strip()
-        return Holder(int(text), _has_open(int(text), os.fstat(fd))) if text.isdecimal() else None
+        pid, _, rest = os.read(fd, MAX_NOTE_BYTES).decode(errors="replace").partition("\n")
+        if not pid.strip().isdecimal():
+            return None
+        return Holder(int(pid), _has_open(int(pid), os.fstat(fd)), _owner(rest))
     else:
         return None  # nobody holds it: its writer is dead
     finally:
         os.close(fd)
+
+
+def _owner(text: str) -> Owner | None:
+    try:
+        said = json.loads(text.partition("\n")[0])
+        return Owner(str(said["home"]), str(said["instance"]))
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _has_open(pid: int, file: os.stat_result) -> bool:

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from runtime.access.caller import PeerProtocol
 from runtime.api.app import make_api
-from runtime.daemon import installation, pidfile
+from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.settings import Settings
 from runtime.errors import NotReadyError, OrchError
@@ -51,14 +51,22 @@ def serve(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.
 
     Raises ConflictError when another daemon of this run directory or installation lives, and what the
-    parts raise.
+    parts raise; the log's last line tells of it.
     """
     configure_logs()
+    try:
+        _hold_and_serve(settings)
+    except OrchError as exc:
+        structlog.get_logger().error(**last_words.said(exc))
+        raise
+
+
+def _hold_and_serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when it is done: that must end the process by the way out below.
     signal.signal(signal.SIGTERM, _leave)
     make_run_dir(settings)
     forget_keys(settings)
-    with pidfile.held(settings.pid_file), installation.held(settings):
+    with pidfile.held(settings.pid_file, installation.owner(settings)), installation.held(settings):
         daemon = Daemon(settings)
         try:
             _serve(daemon, _bind(settings.api_socket))
@@ -115,14 +123,15 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
 
 def _bind(path: Path) -> socket.socket:
     """The API's socket: only its owner may connect, from the first moment on."""
-    path.unlink(missing_ok=True)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     previous = os.umask(0o177)
     try:
+        path.unlink(missing_ok=True)
         sock.bind(str(path))
     except OSError as exc:
+        sock.close()
         raise NotReadyError(
-            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
+            f"{path}: {exc.strerror or exc}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
         ) from exc
     finally:
         os.umask(previous)

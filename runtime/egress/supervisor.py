@@ -55,7 +55,8 @@ class ProxySupervisor:
     async def ensure(self, *, is_kept: bool = False) -> str:
         """A fresh proxy container of the current image, running; with `is_kept` the one that runs already.
 
-        Raises NotFoundError without an image, ConflictError where the container is another installation's.
+        Raises NotFoundError without an image, ConflictError where the container is another installation's,
+        NotReadyError where the folder of the sockets cannot be made.
         """
         if is_kept and await self._is_running():
             return self.container
@@ -103,9 +104,15 @@ class ProxySupervisor:
 
     def _own_control_dir(self) -> int:
         """Give the folder to the proxy's user; its uid (a daemon without root shares its own)."""
-        self._control_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._control_dir.chmod(0o700)
-        if os.geteuid() != 0:
-            return os.geteuid()
-        os.chown(self._control_dir, PROXY_UID, PROXY_UID)
-        return PROXY_UID
+        uid = os.geteuid() or PROXY_UID
+        try:
+            self._control_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._control_dir.chmod(0o700)
+            if uid != os.geteuid():
+                os.chown(self._control_dir, uid, uid)
+        except OSError as exc:
+            raise NotReadyError(
+                f"{self._control_dir}: {exc.strerror}",
+                hint="set ORCHBOX_RUN_DIR to a path that the daemon may write",
+            ) from None
+        return uid

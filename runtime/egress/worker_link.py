@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import structlog
 
@@ -43,6 +44,10 @@ ANSWER_TIMEOUT_S = 5.0
 REVOKE_TIMEOUT_S = 1.0
 """A worker that is too busy to revoke ends with the connection all the same."""
 END_TIMEOUT_S = 3.0
+OPENING_AT_ONCE = 4
+"""The parent forks one worker after another: more at once would wait for one another in their own time."""
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+"""The turns at opening a worker; a semaphore belongs to the event loop that has waited for it."""
 _REVOKED = "revoked"
 """Waited for in a revision's place."""
 
@@ -178,9 +183,14 @@ _GONE = "the sandbox's process at the egress proxy has ended"
 
 
 async def open_worker(socket_path: Path, address: str) -> WorkerLink:
-    """A worker that listens on this address of the proxy's. Raises NotReadyError where there is none."""
+    """A worker that listens on this address of the proxy's. Raises NotReadyError where there is none.
+
+    Waits for its turn first, however long those before it take.
+    """
+    turns = _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(OPENING_AT_ONCE))
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+        # The limit begins with the turn: those who wait must not use up their time behind others.
+        async with turns, asyncio.timeout(ANSWER_TIMEOUT_S):
             reader, writer = await asyncio.open_unix_connection(socket_path, limit=MAX_LINE_BYTES)
             try:
                 return await _opened(reader, writer, address)

@@ -46,7 +46,10 @@ class LlmServer:
         try:
             listener = _bind(self._path)
         except OSError as exc:
-            raise NotReadyError(f"{self._path.parent}: {exc.strerror}", hint="orch doctor") from exc
+            raise NotReadyError(
+                f"{exc.filename or self._path}: {exc.strerror or exc}",
+                hint="set ORCHBOX_RUN_DIR to a path that the daemon may write",
+            ) from exc
         config = uvicorn.Config(
             make_llm_app(self._sessions),
             http="h11",
@@ -80,7 +83,7 @@ def _bind(path: Path) -> socket.socket:
     except OSError as exc:
         sock.close()
         raise NotReadyError(
-            f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
+            f"{path}: {exc.strerror or exc}", hint="set ORCHBOX_RUN_DIR to a shorter, writable path"
         ) from exc
     finally:
         os.umask(previous)

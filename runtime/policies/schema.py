@@ -233,6 +233,9 @@ class BudgetEntries(_Strict):
     bytes_out: Size | None = None
     bytes_in: Size | None = None
     connections: Count | None = None
+    tunnels_per_minute: Count | None = None
+    new_names_per_minute: Count | None = None
+    dns_questions_per_minute: Count | None = None
     llm_tokens: Count | None = None
     llm_usd: Usd | None = None
 

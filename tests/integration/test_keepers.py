@@ -75,7 +75,7 @@ def states(client: Client, runs: list[str]) -> list[str]:
 
 def kill_daemon(lab: Lab) -> None:
     """kill -9, and wait until the process is gone."""
-    pid = int((lab.folder / "run/daemon.pid").read_text())
+    pid = int((lab.folder / "run/daemon.pid").read_text().splitlines()[0])
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z (zombie)" in _status(pid))
 

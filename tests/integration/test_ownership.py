@@ -48,7 +48,7 @@ def test_a_second_daemon_of_the_same_name_is_refused(
         tell_to_go_on(sandbox)
         out, _ = running.communicate(timeout=90)
 
-    pid = Path(lab.environment["ORCHBOX_RUN_DIR"], "daemon.pid").read_text()
+    pid = Path(lab.environment["ORCHBOX_RUN_DIR"], "daemon.pid").read_text().splitlines()[0]
     for refused in (started, *stopped, elsewhere):
         assert refused.code != 0
         assert lab.environment["ORCHBOX_RUN_DIR"] in refused.json["message"]

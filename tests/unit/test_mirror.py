@@ -62,7 +62,6 @@ ELSEWHERE = {
     "runtime/cli/run/follow.py": "unit/runtime/cli/run/test_command.py",
     "runtime/cli/run/input.py": "unit/runtime/cli/run/test_command.py",
     "runtime/client/secrets.py": "unit/runtime/cli/commands/test_secrets.py",
-    "runtime/daemon/serve.py": "integration/test_runs.py",
     "runtime/install/installed.py": "unit/runtime/install/test_exports.py",
     "runtime/policies/explain.py": "unit/runtime/cli/commands/test_policy.py",
     "runtime/policies/catalogue.py": "unit/runtime/cli/commands/test_policy.py",

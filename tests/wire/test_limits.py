@@ -518,12 +518,22 @@ async def test_unfinished_header_block_is_timed(rig: Rig):
     assert refusals(rig) == ["bad_request"]
 
 
+async def test_tunnels_beyond_the_budget_are_429(rig: Rig):
+    """They count whether anything is said in them or not, and the next one is told."""
+    await budget(rig, tunnels_per_minute=2)
+    got = [await rig.connect(f"ok.test:{rig.upstream.tls_port}") for _ in range(3)]
+
+    assert [b" 200 " in answer.partition(b"\r\n")[0] for answer in got] == [True, True, False]
+    assert b" 429 " in got[-1].partition(b"\r\n")[0]
+    assert refusals(rig) == ["budget_requests"]
+
+
 # -- names, certificates, audit ----------------------------------------------------------------------
 
 
-async def test_certificates_for_new_names_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+async def test_certificates_for_new_names_are_bounded(rig: Rig):
     """A sandbox that asks for ever new names of a wildcard gets a number a minute; the store has an end."""
-    monkeypatch.setattr(limits, "NEW_NAMES_PER_MINUTE", 5)
+    await budget(rig, new_names_per_minute=5)
     context = ssl.create_default_context(cadata=rig.link.ca_pem)
     outcomes = []
     for i in range(7):
@@ -551,9 +561,9 @@ async def test_certificate_store_has_an_end(rig: Rig):
     assert len(store.certs) == store.STORE_CAP
 
 
-async def test_questions_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
+async def test_questions_are_bounded(rig: Rig):
     """Beyond the limit names are answered REFUSED without work; one line counts them."""
-    monkeypatch.setattr(limits, "QUESTIONS_PER_MINUTE", 2)
+    await budget(rig, dns_questions_per_minute=2)
     codes = [(await ask(rig, "ok.test", "A", "tcp")).rcode() for _ in range(4)]
     rig.server.sweep()
     await rig.settled()

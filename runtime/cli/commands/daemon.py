@@ -18,13 +18,14 @@ from runtime.cli.console.output import emit, json_option
 from runtime.client.connection import Client
 from runtime.containers.foreign import find_foreign, remove_foreign
 from runtime.containers.sweep import sweep
-from runtime.daemon import installation, pidfile
+from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine
 from runtime.errors import (
     ConflictError,
     DaemonUnreachableError,
     NotReadyError,
+    OrchError,
     PermissionDeniedError,
 )
 
@@ -53,9 +54,11 @@ def up(*, detach: bool) -> None:
 def _start_detached(settings: Settings) -> int:
     """Start `orch up` in a session of its own and wait until it is ready; its pid.
 
-    One that does not become ready is stopped. Raises ConflictError, NotReadyError.
+    One that does not become ready is stopped. Raises ConflictError, NotReadyError,
+    and what the daemon ended with.
     """
     if running := pidfile.holder(settings.pid_file):
+        installation.require_own(settings, running)
         raise ConflictError(f"a daemon is already running (pid {running.pid})", hint="orch down")
     try:
         settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -101,10 +104,7 @@ def _wait_ready(settings: Settings, process: subprocess.Popen[bytes], log_start:
     with closing(Client(settings.api_socket)) as client:
         while time.monotonic() < deadline:
             if process.poll() is not None:
-                raise NotReadyError(
-                    f"the daemon ended: {_last_words(settings.log_file, log_start)}",
-                    hint=f"correct that; the log is {settings.log_file}",
-                )
+                raise _end_of(settings.log_file, log_start)
             try:
                 said = client.ready()
             except DaemonUnreachableError:
@@ -121,13 +121,15 @@ def _wait_ready(settings: Settings, process: subprocess.Popen[bytes], log_start:
     )
 
 
-def _last_words(log: Path, start: int) -> str:
-    """The error that the daemon printed, else the last line of what it wrote."""
+def _end_of(log: Path, start: int) -> OrchError:
+    """The error that the daemon ended with, or one with the last line of what it wrote."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode(errors="replace").strip().splitlines()
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return [*lines, *errors][-1] if lines else "it wrote nothing"
+    last = lines[-1] if lines else "it wrote nothing"
+    return last_words.heard(lines) or NotReadyError(
+        f"the daemon ended: {last}", hint=f"correct that; the log is {log}"
+    )
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -143,7 +145,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @click.option("--foreign", is_flag=True, help="Remove what another installation's dead daemon left.")
 @json_option
 def down(*, foreign: bool) -> None:
-    """Stop the daemon: ends its runs and removes its containers and networks."""
+    """Stop the daemon: ends its runs and removes its containers and networks.
+
+    Without a daemon it removes what an earlier one left; that there is nothing to do is no failure.
+    """
     settings = read_settings()
     running = pidfile.holder(settings.pid_file)
     other = installation.keeper(settings)
@@ -152,10 +157,9 @@ def down(*, foreign: bool) -> None:
     if running is not None:
         _end(settings, running)
     removed = asyncio.run(_sweep(settings, is_foreign_too=foreign, is_all=running is None))
-    if running is None and not removed:
-        raise DaemonUnreachableError(f"no daemon runs for {settings.run_dir}", hint="orch up --detach")
     pid = running.pid if running else None
-    what = f"stopped (pid {pid})" if running else f"no daemon ran; removed {removed} things that were left"
+    left = f"removed {removed} of what was left" if removed else "there was nothing to stop"
+    what = f"stopped (pid {pid})" if running else f"no daemon runs in {settings.run_dir}; {left}"
     emit({"stopped": running is not None, "pid": pid, "removed": removed}, lambda: click.echo(what))
 
 
@@ -164,6 +168,7 @@ def _end(settings: Settings, running: pidfile.Holder) -> None:
         raise NotReadyError(
             f"the daemon of {settings.run_dir} runs in a container", hint="docker compose down"
         )
+    installation.require_own(settings, running)
     try:
         os.kill(running.pid, signal.SIGTERM)
     except ProcessLookupError:

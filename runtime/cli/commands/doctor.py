@@ -1,8 +1,12 @@
-"""`orch doctor`: everything a run needs, each with its remedy."""
+"""`orch doctor`: everything a run needs, each with its remedy.
+
+Before `orch up` there is no daemon that could speak for proxy and guard: that is the next step, not a fault.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 from contextlib import closing
 from typing import Any
@@ -13,7 +17,7 @@ from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option, printable
 from runtime.client.connection import Client
 from runtime.containers.isolation import gvisor_fault, how_to_register
-from runtime.daemon import installation
+from runtime.daemon import installation, pidfile
 from runtime.daemon.settings import Settings
 from runtime.engine.protocol import Engine, EngineInfo
 from runtime.errors import EngineUnavailableError, OrchError
@@ -27,21 +31,26 @@ START_ENGINE = "start Docker (dockerd)"
 @click.command()
 @json_option
 def doctor() -> int:
-    """Look at everything a run needs. Exit status 8 when something is missing."""
+    """Look at everything a run needs; before `orch up`, at what can be there by then.
+
+    Exit status 8 when something is missing.
+    """
     settings = read_settings()
     checks = [_check("version", f"orchbox {VERSION}, Python {platform.python_version()}")]
     checks += asyncio.run(_ask_engine(settings))
-    checks += _ask_daemon(settings)
+    of_daemon, is_running = _ask_daemon(settings)
+    checks += of_daemon
     is_ok = all(check["ok"] for check in checks)
 
     def show() -> None:
         for check in checks:
-            mark = "ok  " if check["ok"] else "FAIL"
+            is_next = check["ok"] and check["remedy"]
+            mark = "next" if is_next else "ok  " if check["ok"] else "FAIL"
             click.echo(printable(f"{mark}  {check['name']}: {check['detail']}"))
-            if not check["ok"] and check["remedy"]:
-                click.echo(printable(f"      try: {check['remedy']}"))
+            if check["remedy"]:
+                click.echo(printable(f"      {'then' if is_next else 'try'}: {check['remedy']}"))
 
-    emit({"ok": is_ok, "checks": checks}, show)
+    emit({"ok": is_ok, "running": is_running, "checks": checks}, show)
     return 0 if is_ok else EngineUnavailableError.exit_code
 
 
@@ -107,13 +116,23 @@ async def _gvisor_check(engine: Engine, info: EngineInfo, settings: Settings) ->
     return _check(name, "a container runs under gVisor")
 
 
-def _ask_daemon(settings: Settings) -> list[dict[str, Any]]:
-    """Proxy and guard, as the daemon sees them."""
+def _ask_daemon(settings: Settings) -> tuple[list[dict[str, Any]], bool]:
+    """Proxy and guard, as the daemon sees them, and whether there is a daemon at all."""
     with closing(Client(settings.api_socket)) as client:
         try:
             said = client.ready()
         except OrchError as exc:
             remedy = (exc.hint or "orch up --detach").removeprefix("start one: ")
-            return [_check("daemon", exc.message, remedy=remedy)]
+            if _runs_none(settings):
+                detail = f"not running yet in {settings.run_dir}; it checks proxy and guard once it does"
+                return [{**_check("daemon", detail), "remedy": remedy}], False
+            return [_check("daemon", exc.message, remedy=remedy)], False
     daemon = _check("daemon", f"answers on {settings.api_socket}")
-    return [daemon, *(check for check in said["checks"] if check["name"] != "engine")]
+    return [daemon, *(check for check in said["checks"] if check["name"] != "engine")], True
+
+
+def _runs_none(settings: Settings) -> bool:
+    """Whether certainly no daemon holds the run directory: one that hangs, or that we may not see, might."""
+    seen = (settings.run_dir, settings.api_socket, settings.pid_file)
+    is_hidden = any(os.path.exists(path) and not os.access(path, os.R_OK) for path in seen)  # noqa: PTH110 - Path's raises
+    return not is_hidden and pidfile.holder(settings.pid_file) is None

@@ -17,6 +17,13 @@ from runtime.cli.console.output import emit, emit_line, is_json, json_option, pr
 
 RUN_ID_CHARS = 36
 """A UUID as text."""
+NARROW_COLUMNS = 80
+STATE_CHARS = 15
+"""Room for each state and the usual codes of errors."""
+SHORT_TIME_CHARS = 11
+_GAP = 2
+_PLAIN: dict[str, Any] = {"box": None, "pad_edge": False, "padding": (0, _GAP, 0, 0)}
+"""No lines and no margins: each column of them is one that a word does not have."""
 LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "policy_violation")
 
 
@@ -27,19 +34,61 @@ def runs(*, limit: int) -> None:
     """List the newest runs, with their ids, states and errors."""
     with daemon_client() as client:
         found = client.list_runs(limit)
-    emit({"runs": found}, lambda: Console().print(run_table(found)))
+    console = Console()
+    emit({"runs": found}, lambda: console.print(run_table(found, console.width)))
 
 
-def run_table(found: list[dict[str, Any]]) -> Table:
-    """Lay runs out as a table for a person; a run's id is never cut, since other commands take it."""
-    run_id = Column("run", no_wrap=True, min_width=RUN_ID_CHARS)
-    table = Table(run_id, "agent", "policy", "state", "started", "error")
+def run_table(found: list[dict[str, Any]], width: int) -> Table:
+    """Lay runs out for a person, so that id, agent, state and time can be read at any width.
+
+    A run's id is never cut, since other commands take it. What does not fit goes without policy and year,
+    and below 80 columns has a second line.
+    """
+    wide = _wide(found)
+    if wide.__rich_measure__(Console(width=1000), Console(width=1000).options).maximum <= width:
+        return wide
+    return _narrow(found, width) if width >= NARROW_COLUMNS else _stacked(found)
+
+
+def _wide(found: list[dict[str, Any]]) -> Table:
+    table = Table("run", "agent", "policy", "state", "started", "error")
     for run in found:
-        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))
-        error = (run["error"] or {}).get("code", "")
-        cells = (run["id"], run["agent_ref"], run["policy_name"], run["state"], started, error)
-        table.add_row(*(Text(printable(str(cell))) for cell in cells))
+        cells = (run["id"], run["agent_ref"], run["policy_name"], run["state"], _started(run), _error(run))
+        table.add_row(*(_cell(cell) for cell in cells))
     return table
+
+
+def _narrow(found: list[dict[str, Any]], width: int) -> Table:
+    run_id = Column("run", no_wrap=True, min_width=RUN_ID_CHARS)
+    room = width - RUN_ID_CHARS - STATE_CHARS - SHORT_TIME_CHARS - 3 * _GAP
+    agent = Column("agent", no_wrap=True, overflow="ellipsis", max_width=room)
+    state = Column("state", overflow="fold", min_width=STATE_CHARS)
+    table = Table(run_id, agent, state, Column("started", min_width=SHORT_TIME_CHARS), **_PLAIN)
+    for run in found:
+        ended = "\n".join(part for part in (run["state"], _error(run)) if part)
+        table.add_row(*(_cell(it) for it in (run["id"], run["agent_ref"], ended, _started(run, short=True))))
+    return table
+
+
+def _stacked(found: list[dict[str, Any]]) -> Table:
+    table = Table(Column("run", overflow="fold"), **_PLAIN)
+    for run in found:
+        cells = (run["state"], _started(run, short=True), _error(run), run["agent_ref"])
+        table.add_row(_cell(run["id"]))
+        table.add_row(_cell("  " + "  ".join(cell for cell in cells if cell)))
+    return table
+
+
+def _started(run: dict[str, Any], *, short: bool = False) -> str:
+    return time.strftime("%m-%d %H:%M" if short else "%Y-%m-%d %H:%M:%S", time.localtime(run["created_at"]))
+
+
+def _error(run: dict[str, Any]) -> str:
+    return str((run["error"] or {}).get("code", ""))
+
+
+def _cell(text: object) -> Text:
+    return Text(printable(str(text)))
 
 
 @click.command()

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from proxy.contract.grant import Grant
-from proxy.contract.messages import Open, encode
+from proxy.contract.messages import Open, Ready, encode
+from proxy.parent import MAX_SILENT
 from proxy.policy.model import Policy
 from runtime.egress.worker_link import open_worker
 from runtime.errors import InvalidInputError, NotReadyError
@@ -149,13 +150,35 @@ async def test_a_worker_has_limits_of_its_own(proxy: Proxy, link: Workers) -> No
 
 
 async def test_a_worker_keeps_nothing_of_its_parents(proxy: Proxy, link: Workers) -> None:
-    """The parent's listener and connections are not among a worker's descriptors."""
+    """Of the parent's sockets a worker has its own connection, which the parent watches, and nothing else."""
     await link.grant(grant("one"))
-    [pid] = proxy.workers
+    await link.grant(grant("two", OTHER))
+    one, two = (sockets_of(pid) & sockets_of(proxy.process.pid) for pid in proxy.workers)
 
-    held = sockets_of(pid) & sockets_of(proxy.process.pid)
+    assert (len(one), len(two)) == (1, 1)
+    assert one != two
 
-    assert held == set()
+
+@pytest.mark.parametrize("moment", ["before its grant", "with its grant"])
+async def test_a_worker_that_is_stopped_gives_its_address_back(
+    proxy: Proxy, link: Workers, moment: str
+) -> None:
+    """It cannot end by itself; the slot's next sandbox listens all the same, and no process stays."""
+    if moment == "with its grant":
+        await link.grant(grant("one"))
+        [pid] = proxy.workers
+        os.kill(pid, signal.SIGSTOP)
+        await link.revoke("one")
+    else:
+        worker = await open_worker(proxy.path, NEAR)
+        [pid] = proxy.workers
+        os.kill(pid, signal.SIGSTOP)
+        await worker.close()
+
+    await link.grant(grant("two"))
+
+    assert pid not in proxy.workers
+    assert answers(NEAR)
 
 
 async def test_a_worker_is_one_sandboxs_alone(link: Workers) -> None:
@@ -171,7 +194,7 @@ async def test_a_worker_is_one_sandboxs_alone(link: Workers) -> None:
 
 async def test_an_address_that_cannot_be_had_is_an_error_with_its_reason(link: Workers) -> None:
     """Not an address of this host: nothing listens, and the caller reads why."""
-    with pytest.raises(NotReadyError, match=r"cannot listen on .*192\.0\.2\.9"):
+    with pytest.raises(NotReadyError, match=r"cannot listen on .*192\.0\.2\.9:\d+: Cannot assign"):
         await link.grant(grant("one", "192.0.2.9"))
 
 
@@ -196,6 +219,51 @@ async def test_the_parent_takes_one_line_and_nothing_else(proxy: Proxy, link: Wo
         assert await asyncio.wait_for(reader.read(), 30) == b""
     writer.close()
     assert proxy.workers == []
+    assert link.is_connected
+
+
+def silent_connection(proxy: Proxy, said: bytes = b"") -> socket.socket:
+    """One that the parent has accepted, and that asks for no worker."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(proxy.path))
+    assert sock.recv(100) == encode(Ready())
+    with contextlib.suppress(BrokenPipeError):
+        sock.send(said)
+    return sock
+
+
+@pytest.mark.parametrize("said", [b"", b"{"], ids=["nothing", "half a line"])
+async def test_the_silent_use_up_nothing(proxy: Proxy, link: Workers, said: bytes) -> None:
+    """A thousand that connect and never ask: few stay, the daemon's own stays, and workers are made."""
+    before = len(sockets_of(proxy.process.pid))
+    with contextlib.ExitStack() as silent:
+        for _ in range(1000):
+            silent.enter_context(silent_connection(proxy, said))
+
+        assert len(sockets_of(proxy.process.pid)) <= before + MAX_SILENT
+        await link.grant(grant("one"))
+        assert link.is_connected
+    assert link.is_connected
+
+
+async def test_one_that_speaks_as_it_loses_its_place_ends_alone(proxy: Proxy, link: Workers) -> None:
+    """Its word and its end come in one turn of the parent's loop: nothing is read of what is closed."""
+    with contextlib.ExitStack() as silent:
+        oldest, *_ = [silent.enter_context(silent_connection(proxy)) for _ in range(MAX_SILENT - 1)]
+        newest = silent.enter_context(socket.socket(socket.AF_UNIX))
+        newest.settimeout(10)
+        os.kill(proxy.process.pid, signal.SIGSTOP)
+        try:
+            newest.connect(str(proxy.path))
+            oldest.send(b"{")
+        finally:
+            os.kill(proxy.process.pid, signal.SIGCONT)
+
+        assert newest.recv(100) == encode(Ready())
+        with contextlib.suppress(ConnectionResetError):  # its word was not read
+            assert oldest.recv(100) == b""
+        await link.grant(grant("one"))
     assert link.is_connected
 
 

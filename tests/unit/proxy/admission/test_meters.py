@@ -64,29 +64,39 @@ def test_requests_and_tunnels_share_the_budget():
 def test_tunnels_have_a_bound_of_their_own():
     """Opening tunnels without a request in them is work too."""
     meter = Meter()
-    for _ in range(limits.TUNNELS_PER_MINUTE):
+    for _ in range(FEW.tunnels_per_minute):
         meter.take_tunnel(FEW, 0.0)
 
     assert meter.take_tunnel(FEW, 0.0) is TOO_MANY_TUNNELS
 
 
+def test_tunnels_names_and_questions_are_the_policys_to_bound():
+    """A budget of its own for each, down to none at all."""
+    two, none = (Limits(9, 9, None, None, number, number, number) for number in (2, 0))
+    for allowed, room in ((two, 2), (none, 0)):
+        meter = Meter()
+        assert [meter.take_tunnel(allowed, 0.0) for _ in range(3)].count(None) == room
+        assert [meter.take_name(allowed, f"{i}.test", 0.0) for i in range(3)].count(None) == room
+        assert [meter.take_question(allowed, 0.0) for _ in range(3)].count(None) == room
+
+
 def test_names_are_bounded_and_the_last_ones_are_free():
     """A name that was seen lately costs nothing, and what is remembered has an end."""
     meter = Meter()
-    taken = [meter.take_name(f"{i}.test", 0.0) for i in range(limits.NEW_NAMES_PER_MINUTE + 1)]
+    taken = [meter.take_name(FEW, f"{i}.test", 0.0) for i in range(FEW.new_names_per_minute + 1)]
 
     assert taken[-2:] == [None, TOO_MANY_NAMES]
-    assert meter.take_name("0.test", 0.0) is None
+    assert meter.take_name(FEW, "0.test", 0.0) is None
     for minute in range(1, 5):
-        for i in range(limits.NEW_NAMES_PER_MINUTE):
-            meter.take_name(f"{minute}-{i}.test", minute * 61.0)
+        for i in range(FEW.new_names_per_minute):
+            meter.take_name(FEW, f"{minute}-{i}.test", minute * 61.0)
     assert len(meter._names) == limits.REMEMBERED_NAMES
 
 
 def test_questions_and_their_clients_are_bounded():
     """The DNS sink's work has an end each minute, and at one time."""
     meter = Meter()
-    questions = [meter.take_question(0.0) for _ in range(limits.QUESTIONS_PER_MINUTE + 1)]
+    questions = [meter.take_question(FEW, 0.0) for _ in range(FEW.dns_questions_per_minute + 1)]
     peers = [meter.open_name_peer().refusal for _ in range(limits.MAX_NAME_PEERS + 1)]
 
     assert questions[-2:] == peers[-2:] == [None, TOO_MANY_QUESTIONS]

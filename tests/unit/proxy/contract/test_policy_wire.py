@@ -42,7 +42,15 @@ FULL = Policy(
     deny=(DenyRule(id="t.deny[0]", host=HostPattern.parse("denied.test")),),
     agents=("acme/*",),
     budgets=Budgets(
-        requests_per_minute=1, bytes_out=2, bytes_in=3, connections=4, llm_tokens=5, llm_usd=Decimal("2.50")
+        requests_per_minute=1,
+        bytes_out=2,
+        bytes_in=3,
+        connections=4,
+        tunnels_per_minute=6,
+        new_names_per_minute=7,
+        dns_questions_per_minute=8,
+        llm_tokens=5,
+        llm_usd=Decimal("2.50"),
     ),
     allow_any_public=True,
     resolve=MappingProxyType({"ok.test": ("10.1.0.1", "fd00::1")}),
@@ -71,7 +79,7 @@ policies = st.builds(
     allow=st.lists(rules, max_size=3).map(tuple),
     deny=st.lists(st.builds(DenyRule, id=st.text(min_size=1), host=hosts), max_size=3).map(tuple),
     agents=st.lists(st.text(min_size=1)).map(tuple),
-    budgets=st.builds(Budgets, counts, counts, counts, counts, counts, dollars),
+    budgets=st.builds(Budgets, *[counts] * 8, dollars),
     allow_any_public=st.booleans(),
     resolve=st.dictionaries(
         hosts.map(lambda host: host.suffix), st.lists(st.ip_addresses().map(str)).map(tuple)

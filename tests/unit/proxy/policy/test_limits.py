@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 
 import pytest
 
 from proxy.policy.limits import (
     DEFAULT_CONNECTIONS,
+    DEFAULT_DNS_QUESTIONS_PER_MINUTE,
+    DEFAULT_NEW_NAMES_PER_MINUTE,
     DEFAULT_REQUESTS_PER_MINUTE,
+    DEFAULT_TUNNELS_PER_MINUTE,
     Limits,
     SlidingWindow,
     limits_of,
@@ -18,15 +22,23 @@ from proxy.policy.model import Budgets
 
 def test_built_in_limits_where_the_policy_says_nothing():
     """Connections and requests are bounded without being asked to, bytes are not."""
-    assert limits_of(Budgets()) == Limits(DEFAULT_REQUESTS_PER_MINUTE, DEFAULT_CONNECTIONS, None, None)
+    rates = (
+        DEFAULT_TUNNELS_PER_MINUTE,
+        DEFAULT_NEW_NAMES_PER_MINUTE,
+        DEFAULT_DNS_QUESTIONS_PER_MINUTE,
+    )
+    expected = Limits(DEFAULT_REQUESTS_PER_MINUTE, DEFAULT_CONNECTIONS, None, None, *rates)
+
+    assert limits_of(Budgets()) == expected
+    assert (DEFAULT_REQUESTS_PER_MINUTE, DEFAULT_CONNECTIONS, *rates) == (6000, 256, 6000, 120, 3000)
 
 
 @pytest.mark.parametrize("value", [0, 1, 10**9])
 def test_the_policys_budget_counts(value: int):
     """A budget replaces the built-in one, 0 and larger ones included."""
-    budgets = Budgets(requests_per_minute=value, connections=value, bytes_out=value, bytes_in=value)
+    names = [field.name for field in dataclasses.fields(Limits)]
 
-    assert limits_of(budgets) == Limits(value, value, value, value)
+    assert limits_of(Budgets(**dict.fromkeys(names, value))) == Limits(*[value] * len(names))
 
 
 def test_window_lets_the_limit_through_and_no_more():

@@ -44,6 +44,12 @@ def test_body_tells_what_by_which_rule_and_what_to_do():
     assert said["operator"] == "orch policy explain https://evil.test/ --policy p"
 
 
+def test_a_name_that_cannot_be_resolved_names_the_setting():
+    """No policy can help there: the operator reads which resolvers are asked by whom."""
+    assert "ORCHBOX_PROXY_DNS" in body(ReasonCode.DNS_FAILURE)["operator"]
+    assert "operator" not in body(ReasonCode.DNS_REBIND)
+
+
 def test_the_providers_sdks_find_it_in_their_own_shape():
     """openai's Node SDK shows `error.message` and calls any other body none."""
     error = {"message": "Refused by the egress policy (denied_rule): why", "type": "orchbox_egress"}

@@ -11,6 +11,7 @@ import pytest
 
 from runtime.containers import labels
 from runtime.daemon import installation
+from runtime.daemon.pidfile import Holder
 from runtime.daemon.settings import Settings
 from runtime.errors import ConflictError, NotReadyError
 
@@ -87,6 +88,31 @@ def test_two_run_directories_of_one_installation_exclude_each_other(tmp_path: Pa
     assert str(os.getpid()) in told.value.message
     assert f"ORCHBOX_RUN_DIR={tmp_path / 'first'} orch down" in (told.value.hint or "")
     assert installation.keeper(settings(tmp_path)) is None
+
+
+def test_a_daemon_of_our_run_directory_is_ours_only_by_its_name(tmp_path: Path):
+    """Another home or instance is another installation's, whoever shares the run directory."""
+    mine, other = settings(tmp_path), settings(tmp_path / "other", ORCHBOX_RUN_DIR=str(tmp_path / "run"))
+    installation.require_own(mine, Holder(7, True, installation.owner(mine)))
+
+    for stranger in (other, settings(tmp_path, ORCHBOX_INSTANCE="b")):
+        with pytest.raises(ConflictError) as told:
+            installation.require_own(mine, Holder(7, True, installation.owner(stranger)))
+        assert str(mine.run_dir) in told.value.message
+        assert f"ORCHBOX_HOME={stranger.home} ORCHBOX_INSTANCE={stranger.instance}" in (told.value.hint or "")
+
+
+def test_a_daemon_that_does_not_say_whose_it_is_is_told_by_its_lock(tmp_path: Path):
+    """One of an older version can still be stopped by its own home, and by no other."""
+    nameless = Holder(os.getpid(), True, None)
+    with installation.held(settings(tmp_path)):
+        installation.require_own(settings(tmp_path), nameless)
+        with pytest.raises(ConflictError):
+            installation.require_own(settings(tmp_path, ORCHBOX_INSTANCE="b"), nameless)
+        with pytest.raises(ConflictError):
+            installation.require_own(settings(tmp_path), nameless._replace(pid=7))
+    with pytest.raises(ConflictError):
+        installation.require_own(settings(tmp_path), nameless)
 
 
 def test_a_killed_keeper_holds_nothing(tmp_path: Path):

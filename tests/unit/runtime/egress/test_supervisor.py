@@ -148,3 +148,14 @@ async def test_another_installations_proxy_is_never_replaced(engine: FakeEngine,
     assert engine.by_name[theirs.container].id == before
     assert engine.by_name[theirs.container].is_running
     assert theirs.network in engine.by_network
+
+
+async def test_a_folder_that_cannot_be_made_is_told(engine: FakeEngine, tmp_path: Path):
+    """With its path and the setting that moves it, and before anything is made on the engine."""
+    (tmp_path / "control").write_text("a file")
+
+    with pytest.raises(NotReadyError, match="control: File exists") as told:
+        await supervisor(engine, tmp_path).ensure()
+
+    assert "ORCHBOX_RUN_DIR" in (told.value.hint or "")
+    assert engine.by_name == {}

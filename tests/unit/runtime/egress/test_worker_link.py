@@ -15,7 +15,7 @@ import runtime.egress.worker_link
 from proxy.contract.grant import Grant
 from proxy.policy.model import Policy
 from runtime.egress.ca import make_ca
-from runtime.egress.worker_link import WorkerLink, open_worker
+from runtime.egress.worker_link import OPENING_AT_ONCE, WorkerLink, open_worker
 from runtime.errors import InvalidInputError, NotReadyError
 from tests.unit.proxy.contract.test_decision_line import LINE
 
@@ -183,6 +183,36 @@ async def test_who_does_not_answer_as_a_proxy_is_none(
     with pytest.raises(NotReadyError):
         await open_worker(tmp_path / "proxy.sock", "10.0.0.2")
     assert proxy.seen == []
+
+
+async def test_a_worker_that_waits_for_its_turn_loses_no_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A hundred at once: only a few are under way, and those behind a slow turn still have all their time."""
+    monkeypatch.setattr(runtime.egress.worker_link, "ANSWER_TIMEOUT_S", 0.2)
+    under_way: list[int] = [0]
+    slow = [OPENING_AT_ONCE]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        under_way.append(under_way[-1] + 1)
+        writer.write(b'{"event":"ready"}\n')
+        await reader.readline()
+        if slow[0]:  # not answered; every later one has its time from then on
+            await reader.read()
+            slow[0] -= 1
+            monkeypatch.setattr(runtime.egress.worker_link, "ANSWER_TIMEOUT_S", 30.0)
+        under_way.append(under_way[-1] - 1)
+        writer.write(b'{"event":"listening"}\n')
+        writer.close()
+
+    async with await asyncio.start_unix_server(serve, tmp_path / "slow.sock"):
+        opens = (open_worker(tmp_path / "slow.sock", f"10.0.0.{n}") for n in range(100))
+        made = await asyncio.gather(*opens, return_exceptions=True)
+        links = [link for link in made if isinstance(link, WorkerLink)]
+        await asyncio.gather(*(link.close() for link in links))
+
+    assert len(links) == 100 - OPENING_AT_ONCE
+    assert max(under_way) <= 2 * OPENING_AT_ONCE  # the end of those that were given up is read later
 
 
 async def test_decisions_are_handed_on(link: WorkerLink, proxy: FakeProxy):

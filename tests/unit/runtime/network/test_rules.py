@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from runtime.network.rules import rules
+from pathlib import Path
+
+from runtime.network.rules import TABLE, rules
 
 
 def test_rules_close_input_and_forwarding_for_both_families():
@@ -27,3 +29,10 @@ def test_rules_replace_the_old_table_in_one_step():
     """Loading twice works, and there is no moment without rules."""
     lines = rules(1).splitlines()
     assert lines[:2] == ["table inet orbguard", "delete table inet orbguard"]
+
+
+def test_the_page_names_the_command_that_removes_the_table():
+    """It stays after the last daemon, and who wants it gone must not have to guess its name."""
+    page = (Path(__file__).parents[4] / "docs/operations.md").read_text()
+
+    assert f"`nft delete table inet {TABLE}`" in page

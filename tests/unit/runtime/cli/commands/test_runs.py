@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,20 +105,46 @@ def test_no_daemon_names_the_command(
     gc.collect()  # httpx 0.28 leaks the socket of a connection that failed
 
 
-def test_a_narrow_terminal_shows_the_whole_id_of_a_run():
-    """The id is what `orch logs`, `egress` and `cancel` take: at 60 columns it can still be copied."""
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+@pytest.mark.parametrize("has_error", [True, False])
+def test_a_terminal_of_any_width_shows_which_run_ended_how_and_when(width: int, has_error: bool):
+    """The id, which `orch logs`, `egress` and `cancel` take, agent, state, time and error are whole."""
     run_id = "0d46046a-2cdc-4a3e-9b1c-5d0f6a7b8c9d"
     run = {
         "id": run_id,
-        "agent_ref": "a-summarizer-with-a-long-name",
+        "agent_ref": "summarizer",
         "policy_name": "llm-only",
-        "state": "completed",
-        "created_at": 0.0,
-        "error": {"code": "SANDBOX_ERROR"},
+        "state": "failed" if has_error else "completed",
+        "created_at": 1.7e9,
+        "error": {"code": "SANDBOX_TIMEOUT"} if has_error else None,
     }
-    console = Console(width=60)
+    console = Console(width=width)
 
     with console.capture() as shown:
-        console.print(run_table([run]))
+        console.print(run_table([run] * 3, width))
 
-    assert run_id in shown.get()
+    time_of_day = time.strftime("%m-%d %H:%M", time.localtime(1.7e9))
+    expected = {run_id, "summarizer", str(run["state"]), time_of_day}
+    expected |= {"SANDBOX_TIMEOUT"} if has_error else set()
+    assert {word for word in expected if shown.get().count(word) < 3} == set()
+    assert max(len(line) for line in shown.get().splitlines()) <= width
+
+
+def test_a_long_name_takes_no_other_columns_room():
+    """An agent may be called anything: at 80 columns its own name is what is cut."""
+    run = {
+        "id": "0d46046a-2cdc-4a3e-9b1c-5d0f6a7b8c9d",
+        "agent_ref": "a-summarizer-with-a-very-long-name " * 9,
+        "policy_name": "llm-only",
+        "state": "completed",
+        "created_at": 1.7e9,
+        "error": None,
+    }
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(run_table([run], 80))
+
+    _, line = shown.get().splitlines()
+    assert line.startswith(f"{run['id']}  a-summariz")
+    assert "  completed  " in line
+    assert line.rstrip().endswith(time.strftime("%m-%d %H:%M", time.localtime(1.7e9)))
