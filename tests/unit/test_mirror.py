@@ -19,6 +19,7 @@ ELSEWHERE = {
     "proxy/layers/http1.py": "wire/test_protocol_corpus.py",
     "proxy/layers/http2.py": "wire/test_http2.py",
     "proxy/layers/meter.py": "wire/test_limits.py",
+    "proxy/layers/names.py": "wire/test_names.py",
     "proxy/layers/refuse.py": "wire/test_refusals.py",
     "proxy/layers/routes.py": "wire/test_tls_corpus.py",
     "proxy/layers/tls.py": "wire/test_tls_corpus.py",
