@@ -95,7 +95,6 @@ ELSEWHERE = {
     "runtime/canary/net/uplink.py": "integration/test_canary_net.py",
     "runtime/canary/net/world.py": "integration/test_canary_net.py",
     "runtime/canary/server.py": "integration/test_canary_net.py",
-    "runtime/canary/sockets.py": "integration/test_canary_net.py",
     "runtime/canary/upstreams/anthropic_api.py": "unit/runtime/canary/upstreams/test_application.py",
     "runtime/canary/upstreams/apt_repository.py": "integration/test_upstreams.py",
     "runtime/canary/upstreams/cargo_registry.py": "integration/test_upstreams.py",
