@@ -47,7 +47,7 @@ async def _send_datagrams(place: Place, case: Case) -> str:
 async def _send_stream(place: Place, case: Case) -> str:
     reader, writer = await asyncio.open_connection(place.worker, place.doors[case.door])
     try:
-        line = _Line(reader, writer)
+        line = Line(reader, writer)
         if case.connect and not await line.tunnel(case.connect):
             return "refused"
         if case.server_name:
@@ -61,7 +61,7 @@ async def _send_stream(place: Place, case: Case) -> str:
         writer.transport.abort()
 
 
-class _Line:
+class Line:
     """A connection to the worker, with TLS in it or without."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
