@@ -5,7 +5,7 @@ PY := .venv/bin/python
 export PYTHONPYCACHEPREFIX := $(CURDIR)/build/pycache
 unexport PYTHONDONTWRITEBYTECODE
 .NOTPARALLEL:
-.PHONY: setup images trust-image node-sdks demo test test-unit lint picture clean
+.PHONY: setup images trust-image node-sdks demo test test-unit fuzz soak lint picture clean
 
 setup:
 	@bash scripts/setup.sh
@@ -30,6 +30,13 @@ node-sdks: images
 
 test-unit: setup
 	@$(PY) -m pytest tests/unit tests/wire tests/llm
+
+# Endurance (docs/endurance.md): FUZZ_SECONDS and FUZZ_SEED; SOAK_SECONDS. The tests hold both for a minute.
+fuzz: setup
+	@$(PY) -m tests.harness.fuzz
+
+soak: images
+	@SOAK_SECONDS=$${SOAK_SECONDS:-1800} $(PY) -m pytest -q -s tests/integration/test_soak.py
 
 lint: setup
 	@.venv/bin/ruff check -q .

@@ -21,6 +21,7 @@ from proxy.control.process_log import ProcessLog
 from proxy.control.server import ControlConnection, sweep_forever
 from proxy.destination.resolve import Lookup
 from proxy.destination.stub import resolver_of_this_host
+from proxy.hooks.datagrams import Datagrams
 from proxy.hooks.log_mask import LogMask
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
@@ -69,7 +70,8 @@ class ProxyServer:
         self._tls = MemoryTlsConfig()
         self._settings = settings
         modes = [f"regular@{settings.host}:{port}" for port in ports]
-        modes.append(f"dns@{settings.host}:{settings.dns_port}")
+        self._names = f"names@{settings.host}:{settings.dns_port}"
+        modes.append(self._names)
         self.master = build_master(self.hooks, self._tls, modes=modes)
         self.control = ControlConnection(self.grants, self.audit, self)
         self._relay = LlmRelay(settings.llm_socket)
@@ -83,8 +85,10 @@ class ProxyServer:
         self.hooks.door.port = await self._relay.start()
         sweeper = asyncio.create_task(sweep_forever(self.sweep))
         serving: list[asyncio.Task[None]] = []
+        listening: list[asyncio.DatagramTransport] = []
 
         async def on_listening() -> None:
+            listening.append(await self._listen_for_datagrams())
             task = asyncio.create_task(self.control.serve(reader, writer))
             task.add_done_callback(lambda _task: self.shutdown())
             serving.append(task)
@@ -95,10 +99,23 @@ class ProxyServer:
                 await run_master(self.master, on_listening)
         finally:
             sweeper.cancel()
+            for transport in listening:
+                transport.close()
             self.control.close()
             await asyncio.gather(*serving, return_exceptions=True)
             await close_listeners(self.master)
             await self._relay.close()
+
+    async def _listen_for_datagrams(self) -> asyncio.DatagramTransport:
+        """The sink's other port. Raises OSError where it cannot be had."""
+        hooks, where = self.hooks, (self._settings.host, self._settings.dns_port)
+        try:
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: Datagrams(hooks.connections, hooks.dns, mode=self._names), local_addr=where
+            )
+        except OSError as exc:
+            raise OSError(f"cannot listen on {self._names} for datagrams: {exc}") from exc
+        return transport
 
     def shutdown(self) -> None:
         """Let `run` come to its end."""

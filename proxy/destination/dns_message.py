@@ -68,6 +68,8 @@ def _follow(data: bytes, at: int, records: int, name: bytes, code: int) -> Answe
         owner, at = _read_name(data, at)
         kind, of, ttl, size = _FIXED.unpack_from(data, at)
         at += _FIXED.size
+        if at + size > len(data):
+            raise BadAnswerError("cut off")
         if of == _IN and kind == _A and size == 4:
             addresses.setdefault(owner, []).append(str(ipaddress.IPv4Address(data[at : at + 4])))
             ttls.append(ttl)

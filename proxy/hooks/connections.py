@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mitmproxy import connection, tls
 from mitmproxy.proxy import layer, server_hooks
-from mitmproxy.proxy.mode_specs import DnsMode
 
 from proxy.admission.session import SILENT, Entry, Origin, Session
 from proxy.contract.grant import Grant
@@ -14,6 +13,7 @@ from proxy.hooks.dials import Dials
 from proxy.hooks.exchange import Exchanges
 from proxy.hooks.fail_closed import abort_server, fail_closed, refuse_client, refuse_dial, refuse_layer
 from proxy.hooks.recorder import Recorder
+from proxy.layers.names import NamesMode
 from proxy.layers.routes import Checks, choose_layer
 from proxy.policy.limits import NAME_PEER_S, SILENCE_S, limits_of
 from proxy.policy.model import Decision
@@ -44,7 +44,7 @@ class ConnectionHooks:
     @fail_closed(refuse_client)
     def client_connected(self, client: connection.Client) -> None:
         """Identity is the network the connection came in on; without a grant it is closed at once."""
-        entry = Entry.DNS if isinstance(client.proxy_mode, DnsMode) else self.ports[client.sockname[1]]
+        entry = Entry.DNS if isinstance(client.proxy_mode, NamesMode) else self.ports[client.sockname[1]]
         origin = Origin(entry, int(client.peername[1]))
         clients = self.clients
         grant = clients.grants.find(str(client.sockname[0]), str(client.peername[0]))

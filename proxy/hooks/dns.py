@@ -16,7 +16,7 @@ from proxy.policy.reasons import ReasonCode
 
 
 class DnsHooks:
-    """The hook on the DNS listener. It is given no way to resolve anything."""
+    """The hook on what is asked by TCP or UDP. It is given no way to resolve anything."""
 
     name = "orchbox-dns"
 

@@ -53,6 +53,16 @@ class ClosingClientTls(ClientTLSLayer):
     takes it for whole.
     """
 
+    def send_data(self, data: bytes) -> layer.CommandGenerator[None]:
+        """TLSLayer.send_data; a session that the client has broken is closed, and takes nothing more.
+
+        mitmproxy 12.2 goes on after a record that cannot be read, and raises at the next answer.
+        """
+        try:
+            yield from super().send_data(data)
+        except SSL.Error:
+            yield commands.CloseConnection(self.tunnel_connection)
+
     def send_close(self, command: commands.CloseConnection) -> layer.CommandGenerator[None]:
         """Close the connection behind a close_notify, so that the client knows the answer is whole."""
         if isinstance(command, CloseAfterAnswer):

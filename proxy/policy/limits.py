@@ -55,7 +55,7 @@ REMEMBERED_NAMES = 256
 MAX_LOOKUPS = 128
 """Of different names, waited for at one time."""
 MAX_NAME_PEERS = 1024
-"""DNS clients (UDP source ports) at one time; mitmproxy keeps each for 20 s."""
+"""DNS clients over TCP at one time; one over UDP is gone with its answer."""
 DENY_LINES_PER_MINUTE = 600
 """Audit lines of refusals; beyond it they are counted, and the count is a line of its own."""
 

@@ -29,7 +29,8 @@ class CountingSocket(socket.socket):
 def listen(world: World, address: str, port: int) -> CountingSocket:
     """A bound and listening socket that counts into `world`."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = CountingSocket(family, socket.SOCK_STREAM)
+    # With its protocol named, or asyncio does not send at once: an answer in two pieces takes 40 ms longer.
+    listener = CountingSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.world = world
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))

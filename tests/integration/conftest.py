@@ -199,18 +199,18 @@ def lab(lab_session: Lab, canary_net: CanaryNet) -> Lab:
     return lab_session
 
 
-def reap_killed_session(engine: docker.DockerClient) -> None:
-    """Remove what a test session that was killed left of this instance; the daemon would replace it."""
-    label = {"label": f"io.orchbox.instance={INSTANCE}"}
+def reap_killed_session(engine: docker.DockerClient, instance: str = INSTANCE) -> None:
+    """Remove what a test session that was killed left of an instance; the daemon would replace it."""
+    label = {"label": f"io.orchbox.instance={instance}"}
     for container in engine.containers.list(all=True, filters=label, ignore_removed=True):
         container.remove(force=True, v=True)
     for network in engine.networks.list(filters=label):
         network.remove()
 
 
-def inventory(engine: docker.DockerClient) -> dict[str, set[str]]:
-    """Everything of ours on the engine, by kind; anonymous volumes are anybody's, so all are counted."""
-    label = {"label": f"io.orchbox.instance={INSTANCE}"}
+def inventory(engine: docker.DockerClient, instance: str = INSTANCE) -> dict[str, set[str]]:
+    """All of an instance on the engine, by kind; anonymous volumes are anybody's, so all are counted."""
+    label = {"label": f"io.orchbox.instance={instance}"}
     return {
         "containers": {c.name for c in engine.containers.list(all=True, filters=label, ignore_removed=True)},
         "networks": {n.name for n in engine.networks.list(filters=label)},

@@ -573,7 +573,7 @@ async def test_questions_are_bounded(rig: Rig):
 
 
 async def test_clients_of_the_sink_are_bounded(rig: Rig, monkeypatch: pytest.MonkeyPatch):
-    """Each UDP source port is a client that mitmproxy keeps for a while: they have a number, and are let go."""
+    """Those over TCP, which mitmproxy keeps for a while after they closed: they have a number, and are let go."""
     monkeypatch.setattr(limits, "MAX_NAME_PEERS", 2)
     held = [await rig.open(rig.settings.dns_port) for _ in range(2)]
     while meter(rig).name_peers < 2:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import dns.asyncquery
 import dns.message
 import dns.rcode
@@ -10,10 +13,12 @@ import pytest
 from tests.wire.conftest import Rig
 
 
-async def ask(rig: Rig, name: str, kind: str, over: str) -> dns.message.Message:
+async def ask(rig: Rig, name: str, kind: str, over: str, *, within_s: float = 30) -> dns.message.Message:
     """One query to the sink."""
     send = {"udp": dns.asyncquery.udp, "tcp": dns.asyncquery.tcp}[over]
-    return await send(dns.message.make_query(name, kind), "127.0.0.1", port=rig.settings.dns_port, timeout=30)
+    return await send(
+        dns.message.make_query(name, kind), "127.0.0.1", port=rig.settings.dns_port, timeout=within_s
+    )
 
 
 @pytest.mark.parametrize("over", ["udp", "tcp"])
@@ -44,9 +49,46 @@ async def test_other_names_do_not_exist(rig: Rig, kind: str):
     assert rig.lookups == []
 
 
-async def test_no_grant_no_answer(rig: Rig):
+async def datagrams(rig: Rig, *sent: bytes) -> list[bytes]:
+    """What comes back to one source port that sends these, each after the answer to the one before it."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", rig.settings.dns_port))
+        answers = []
+        for data in sent:
+            await loop.sock_sendall(sock, data)
+            if data.endswith(QUESTION[12:]):
+                answers.append(await asyncio.wait_for(loop.sock_recv(sock, 4096), 5))
+        return answers
+
+
+QUESTION = dns.message.make_query("ok.test", "A", id=7, use_edns=False).to_wire()
+
+
+@pytest.mark.parametrize("nonsense", [b"", b"\0", b"nonsense", QUESTION[:-3], QUESTION[:12] + b"\xff" * 40])
+async def test_a_source_port_that_was_used_before_is_like_a_new_one(rig: Rig, nonsense: bytes):
+    """What was sent from it ends nothing: the next question from there is answered (fault A17)."""
+    answers = await datagrams(rig, QUESTION, nonsense, QUESTION, nonsense, nonsense, QUESTION)
+
+    assert answers == [answers[0]] * 3
+    assert dns.message.from_wire(answers[0]).rcode() == dns.rcode.NOERROR
+
+
+async def test_nothing_is_kept_of_who_asks_by_datagram(rig: Rig):
+    """Neither a session nor a counted client outlives an answer, from however many ports they come."""
+    for _ in range(50):
+        await datagrams(rig, QUESTION)
+
+    assert rig.server.hooks.clients.sessions == {}
+    assert rig.server.hooks.clients.meters.of("run-1").name_peers == 0
+    assert rig.server.master.addons.get("proxyserver").connections == {}
+
+
+@pytest.mark.parametrize("over", ["udp", "tcp"])
+async def test_no_grant_no_answer(rig: Rig, over: str):
     """Without a grant the sink is silent."""
     await rig.link.revoke("run-1")
 
     with pytest.raises((EOFError, ConnectionError, dns.exception.Timeout)):
-        await ask(rig, "ok.test", "A", "tcp")
+        await ask(rig, "ok.test", "A", over, within_s=0.5)

@@ -113,13 +113,17 @@ def _settings(folder: Path, taken: socket.socket | None = None) -> ProxySettings
     return ProxySettings("127.0.0.1", folder / "llm.sock", folder, *ports)
 
 
-async def test_a_port_that_cannot_be_had_is_an_error(tmp_path: Path):
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+async def test_a_port_that_cannot_be_had_is_an_error(tmp_path: Path, kind: socket.SocketKind):
     """mitmproxy logs it and goes on; a proxy without its name server must not take a grant."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            taken.listen()
         reader, writer, other, closing = await _connection()
         server = ProxyServer(_settings(tmp_path, taken))
 
-        with pytest.raises(OSError, match=r"^cannot listen on dns@127\.0\.0\.1:\d+: Address already in use$"):
+        with pytest.raises(OSError, match=r"^cannot listen on names@127\.0\.0\.1:\d+: Address already in use$"):
             await server.run(reader, writer)
 
     writer.close()

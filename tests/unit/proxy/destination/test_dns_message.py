@@ -87,6 +87,18 @@ def test_a_name_that_points_to_itself_ends() -> None:
         read_answer(bytes(data), QUESTION)
 
 
+@pytest.mark.parametrize(
+    "kind", [("A", "192.0.2.1"), ("CNAME", "ok.test."), ("TXT", "x")], ids=["A", "CNAME", "TXT"]
+)
+def test_an_answer_that_is_cut_anywhere_is_none(kind: tuple[str, str]) -> None:
+    """A record's data that is not all there counts as little as one without a head (found by the fuzz)."""
+    data = reply(("ok.test.", 9, *kind)).to_wire()
+    for end in range(len(data)):
+        with pytest.raises(BadAnswerError):
+            read_answer(data[:end], QUESTION)
+    assert read_answer(data, QUESTION).code == 0
+
+
 @given(st.binary(max_size=80), st.integers(0, 40))
 def test_any_bytes_are_an_answer_or_none(tail: bytes, records: int) -> None:
     """Nothing else is raised."""

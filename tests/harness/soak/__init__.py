@@ -1,0 +1,1 @@
+"""A soak of the daemon: runs through few slots, whose every lookup and request counts (docs/endurance.md)."""

@@ -1,0 +1,1 @@
+"""What the soak's sandboxes run; standard library only."""
