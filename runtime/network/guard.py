@@ -161,7 +161,8 @@ class HostGuard:
         slot = await self._slots.acquire(f"proof-{uuid.uuid4().hex[:8]}")
         try:
             await self._engine.connect(slot.network, proxy, slot.proxy_address)
-            behind = behind_the_host(await self._engine.inspect(proxy), slot.network, proxy_port)
+            sandboxes = {network.name for network in await self._engine.networks({labels.SLOT: ""})}
+            behind = behind_the_host(await self._engine.inspect(proxy), sandboxes, proxy_port)
             async with asyncio.timeout(PROOF_TIMEOUT_S), AsyncExitStack() as stack:
                 for address in (slot.proxy_address, *(address for address, _ in behind)):
                     await stack.enter_async_context(self._listening(address))

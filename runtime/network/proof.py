@@ -14,7 +14,7 @@ that the rule is proved for IPv6 as well.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,11 +126,14 @@ def listener_argv(bridge: str, behind: Sequence[Target]) -> list[str]:
     return ["python3", "-c", LISTENER, bridge, json.dumps(behind)]
 
 
-def behind_the_host(record: Mapping[str, Any], network: str, port: int) -> tuple[Target, ...]:
-    """Where a container (its record) answers on its networks other than `network`."""
+def behind_the_host(record: Mapping[str, Any], but: Container[str], port: int) -> tuple[Target, ...]:
+    """Where a container (its record) can answer on its networks other than these.
+
+    On the network of a sandbox that runs somebody listens already, and may end at any moment.
+    """
     ends = record["NetworkSettings"]["Networks"]
     return tuple(
-        (str(end["IPAddress"]), port) for name, end in ends.items() if name != network and end["IPAddress"]
+        (str(end["IPAddress"]), port) for name, end in ends.items() if name not in but and end["IPAddress"]
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
-from runtime.engine.protocol import STDERR, STDOUT
+from runtime.engine.protocol import STDERR, STDOUT, NetworkSpec
 from runtime.errors import EngineUnavailableError, NotReadyError, OrchError
 from runtime.network.guard import MAX_FAILURES, HostGuard
 from runtime.network.slots import NetworkSlots
@@ -124,6 +124,25 @@ async def test_proved(world: World):
     assert ["10.231.0.1", 1] in world.probed
     assert ["fe80::1%eth0", 1] in world.probed
     assert ["172.18.0.2", 8080] in world.probed
+
+
+async def test_the_proof_lets_sandboxes_be_that_run_already(world: World):
+    """Those that an earlier daemon began: the proxy's addresses on their networks are in use by their workers."""
+    engine = GuardEngine(world.run)
+    guard = await established(world, engine)
+    await guard.close()
+    marks = {"io.orchbox.slot": "1", "io.orchbox.run": "a-run"}
+    spec = NetworkSpec("run", "orb1", "10.231.0.8/29", "10.231.0.9", is_internal=True, labels=marks)
+    await engine.create_network(spec)
+    await engine.create_network(NetworkSpec("egress", None, None, None, is_internal=False, labels={}))
+    await engine.connect("run", "the-proxy", "10.231.0.10")
+    await engine.connect("egress", "the-proxy", "172.18.0.2")
+    world.listened.clear()
+
+    assert (await guard.establish("the-proxy")).is_proved
+    assert "172.18.0.2" in world.listened
+    assert "10.231.0.10" not in world.listened
+    await guard.close()
 
 
 async def test_a_leak_disproves(world: World):

@@ -120,7 +120,7 @@ def test_what_lies_behind_the_host_is_where_the_proxy_is_beside_the_proof():
         "down": {"IPAddress": ""},
     }
     record = {"NetworkSettings": {"Networks": networks}}
-    assert behind_the_host(record, "proof", 8080) == (("172.18.0.2", 8080),)
+    assert behind_the_host(record, {"proof"}, 8080) == (("172.18.0.2", 8080),)
 
 
 @pytest.mark.parametrize("missing", range(3))
