@@ -23,7 +23,7 @@ from runtime.model.limits import Isolation, Limits
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 from runtime.network.slots import NetworkSlots
-from runtime.sandbox.conversation import init_message
+from runtime.sandbox.head import Head
 from runtime.sandbox.parcel import Parcel
 
 IMAGE = os.environ.get("ORCHBOX_TEST_IMAGE", "orchbox/agent-python:local")
@@ -92,7 +92,9 @@ async def see(
         await engine.start(container)
         record = await engine.inspect(container)
         request = _request(code, limits, secrets or {})
-        for piece in init_message(request, Parcel(request), request.secrets, {}, "PROXY CA\n"):
+        parcel = Parcel(request)
+        await attached.write(Head.of(request, parcel).encode(request.secrets, {}, "PROXY CA\n"))
+        for piece in parcel.unpack():
             await attached.write(piece)
         await attached.close_stdin()
         out, err = b"", b""

@@ -13,8 +13,8 @@ import docker
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 180
-"""The probe's own promise, on two cores."""
+LIMIT_S = 600
+"""A probe takes a minute or two; one that hangs is ended."""
 
 
 def orch(*arguments: str, folder: Path) -> tuple[int, Any]:
@@ -25,7 +25,7 @@ def orch(*arguments: str, folder: Path) -> tuple[int, Any]:
         env={**own, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=LIMIT_S + 120,
+        timeout=LIMIT_S,
         cwd=folder,
         check=False,
     )

