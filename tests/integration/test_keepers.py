@@ -136,7 +136,7 @@ def test_twenty_runs_outlive_their_daemon(lab: Lab, engine: docker.DockerClient,
         for line in (lab.folder / "home/daemon.log").read_text().splitlines()
         if "run-adopted" not in line
     ]
-    assert {run: client.get_run(run)["error"] for run in runs} == dict.fromkeys(runs), "\n".join(log[-40:])
+    assert {run: client.get_run(run)["error"] for run in runs} == dict.fromkeys(runs), "\n".join(log[-60:])
     for run, number in runs.items():
         record, ticks = client.get_run(run), TICKS[STATES[number % 3]]
         assert record["result"] == {"n": number, "key": "***"}
@@ -170,9 +170,11 @@ def test_a_run_keeps_its_way_out_and_its_policy_meanwhile(
         assert lab.orch("up", "--detach").code == 0
     lab.orch("cancel", run)
 
-    assert (allowed.output, refused.output) == (b"200", b"403")
-    lines = [line for line in lab.decisions(run) if line["path"] == "/meanwhile"]
-    assert [(line["host"], line["verdict"]) for line in lines] == [("ok.test", "allow"), ("no.test", "deny")]
+    assert allowed.exit_code == 0, allowed.output
+    assert refused.exit_code != 0, refused.output
+    decided = {(line["host"], line["path"], line["verdict"]) for line in lab.decisions(run)}
+    assert ("ok.test", "/meanwhile", "allow") in decided
+    assert {verdict for host, _, verdict in decided if host == "no.test"} == {"deny"}
     assert client.get_run(run)["state"] == "cancelled"
 
 
