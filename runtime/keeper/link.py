@@ -69,7 +69,7 @@ class KeeperLink:
 
     def know(self, pid: int) -> None:
         """The keeper's process, so that it can be killed; one that has ended is none."""
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):
             self._process = os.pidfd_open(pid)
 
     def kill(self) -> None:

@@ -168,6 +168,8 @@ class RunDriver:
         return Done(self._outside(plan.run_id))
 
     async def _end(self, link: KeeperLink, plan: SandboxPlan, story: _Story) -> Done | None:
+        if story.ended is not None:  # by itself, in this very moment
+            return await done_of(link.folder, story.ended)
         link.end(self._ends.why(plan.run_id))
         try:
             async with asyncio.timeout(plan.limits.grace_s + KILLED_S + CLEAN_UP_S):
@@ -189,7 +191,7 @@ class RunDriver:
                     story.end_turn()
                     await let_go(link, story.record)
                 case Ended():
-                    story.omitted_decisions = said.omitted.get("decision", 0)
+                    story.ended = said
                     return await done_of(link.folder, said)
         return None
 
@@ -226,7 +228,8 @@ class RunDriver:
         except Exception as exc:  # noqa: BLE001 - the run's end is recorded all the same
             self._log.error("llm-not-closed", run=run_id, error=type(exc).__name__)
         try:
-            await story.record.finish(done, story.omitted_decisions)
+            omitted = 0 if story.ended is None else story.ended.omitted.get("decision", 0)
+            await story.record.finish(done, omitted)
             if story.link is not None:
                 await story.link.close(is_recorded=True)
         finally:
@@ -240,7 +243,8 @@ class _Story:
 
     record: RunRecord
     link: KeeperLink | None = None
-    omitted_decisions: int = 0
+    ended: Ended | None = None
+    """The keeper's last word."""
     give_back: Callable[[], None] | None = None
     """Ends the run's turn at being made, once it has one."""
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -218,3 +221,35 @@ def _keeps(pid: int, run: str) -> bool:
     """Whether the process has this run's journal open."""
     names = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
     return any(run in name for name in names)
+
+
+def test_the_command_follows_its_run_to_the_next_daemon(lab: Lab, client: Client):
+    """`orch run` waits, and prints every line once and the result, as if nothing had happened."""
+    wait_for(lambda: client.ready()["ready"])
+    code = (
+        "import sys,time\n"
+        "for n in range(150): print('tick', n, file=sys.stderr, flush=True); time.sleep(0.1)\n"
+        "print('{\"done\": true}')"
+    )
+    command = [sys.executable, "-m", "runtime.cli.main", "run", str(lab.agent("ticking", code))]
+    running = subprocess.Popen(
+        [*command, "--policy", "lab"],
+        env=lab.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=lab.folder,
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline() == "tick 0\n"
+    kill_daemon(lab)
+    again = lab.orch("up", "--detach")
+    out, err = running.communicate(timeout=120)
+
+    assert again.code == 0
+    assert running.returncode == 0, err
+    assert json.loads(out)["result"] == {"done": True}
+    assert [line for line in err.splitlines() if line.startswith("tick")] == [
+        f"tick {n}" for n in range(1, 150)
+    ]
+    assert err.count("the run goes on") == 1

@@ -60,7 +60,6 @@ ELSEWHERE = {
     "runtime/cli/console/context.py": "unit/runtime/cli/commands/test_runs.py",
     "runtime/cli/console/notes.py": "unit/runtime/cli/commands/test_runs.py",
     "runtime/cli/console/quiet.py": "unit/runtime/cli/run/test_local_sandbox.py",
-    "runtime/cli/run/follow.py": "unit/runtime/cli/run/test_command.py",
     "runtime/cli/run/input.py": "unit/runtime/cli/run/test_command.py",
     "runtime/client/secrets.py": "unit/runtime/cli/commands/test_secrets.py",
     "runtime/install/installed.py": "unit/runtime/install/test_exports.py",

@@ -15,9 +15,12 @@ from runtime.cli.console.notes import is_talkative, note_of
 from runtime.cli.console.output import printable, write_log
 from runtime.cli.run.report import report
 from runtime.client.connection import ApiError, Client
+from runtime.errors import DaemonUnreachableError
 from runtime.model.run import RunState
 
 REFOLLOW_S = 0.2
+AWAY_S = 60.0
+"""For the next daemon to come: as long as runs wait for it by default."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -68,17 +71,27 @@ def follow(client: Client, run_id: str, interrupts: Interrupts, *, is_quiet: boo
 
 
 def _wait(client: Client, run_id: str, *, is_quiet: bool) -> dict[str, Any]:
-    seen = 0
+    """Follow to the end, also from a daemon that is killed to the next one: the run goes on meanwhile."""
+    seen, away_since = 0, None
     while True:
-        for event in client.events(run_id, after=seen):
-            seen = event.seq
-            if event.kind == "log" and not is_quiet:
-                write_log(str(event.data["text"]), sys.stderr)
-            elif (note := note_of(event.kind, event.data)) and not is_quiet and is_talkative():
-                click.echo(printable(note), err=True)
-        done = client.get_run(run_id)
-        if RunState(done["state"]).is_final:
-            return done
+        try:
+            for event in client.events(run_id, after=seen):
+                seen, away_since = event.seq, None
+                if event.kind == "log" and not is_quiet:
+                    write_log(str(event.data["text"]), sys.stderr)
+                elif (note := note_of(event.kind, event.data)) and not is_quiet and is_talkative():
+                    click.echo(printable(note), err=True)
+            done = client.get_run(run_id)
+        except DaemonUnreachableError as exc:
+            if away_since is None:
+                away_since = time.monotonic()
+                click.echo(f"{exc.message}; the run goes on, waiting for the next daemon (orch up)", err=True)
+            if time.monotonic() - away_since > AWAY_S:
+                hint = f"orch up --detach, then orch logs {run_id}"
+                raise DaemonUnreachableError(exc.message, hint=hint) from None
+        else:
+            if RunState(done["state"]).is_final:
+                return done
         time.sleep(REFOLLOW_S)
 
 

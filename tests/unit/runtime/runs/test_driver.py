@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import runtime.runs.driver
 from proxy.policy.model import Policy
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
@@ -371,4 +372,29 @@ async def test_few_sandboxes_are_made_at_once(world: World, monkeypatch: pytest.
     assert {final.state for final in finals} == {RunState.COMPLETED}
     assert most <= 2
     assert world.service._driver._turns._value == 2
+    world.assert_nothing_left()
+
+
+async def test_a_cancellation_in_the_moment_of_the_end_changes_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """The keeper has said its last word: nothing more is waited for, and the result stays."""
+    reading, go_on = asyncio.Event(), asyncio.Event()
+    done_of = runtime.runs.driver.done_of
+
+    async def slow(*args: Any) -> Any:
+        reading.set()
+        await go_on.wait()
+        return await done_of(*args)
+
+    monkeypatch.setattr("runtime.runs.driver.done_of", slow)
+    world.agent = answer
+    run = await world.service.create(request())
+    await reading.wait()
+    cancelling = asyncio.create_task(world.service.cancel(run.id))
+    await asyncio.sleep(0)
+    go_on.set()
+    final = await asyncio.wait_for(cancelling, 10)
+
+    assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
     world.assert_nothing_left()
