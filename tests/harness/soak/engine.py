@@ -12,7 +12,7 @@ from pathlib import Path
 
 import docker
 
-from runtime.api.run_body import request_to_json
+from runtime.api.run_json import request_to_json
 from runtime.client.connection import Client
 from runtime.errors import OrchError
 from runtime.model.limits import Limits
