@@ -114,7 +114,8 @@ class ProxyServer:
                 lambda: Datagrams(hooks.connections, hooks.dns, mode=self._names), local_addr=where
             )
         except OSError as exc:
-            raise OSError(f"cannot listen on {self._names} for datagrams: {exc}") from exc
+            why = os.strerror(exc.errno) if exc.errno else str(exc)
+            raise OSError(f"cannot listen on {self._names} for datagrams: {why}") from exc
         return transport
 
     def shutdown(self) -> None:

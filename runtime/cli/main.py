@@ -29,7 +29,11 @@ _PLACES = {
         "down",
         "Stop the daemon: ends its runs and removes its containers and networks.",
     ),
-    "doctor": Place(f"{_COMMANDS}.doctor", "doctor", "Look at everything a run needs."),
+    "doctor": Place(
+        f"{_COMMANDS}.doctor",
+        "doctor",
+        "Look at all that a run needs; before orch up, at what is there by then.",
+    ),
     "run": Place(
         "runtime.cli.run.command",
         "run",

@@ -99,6 +99,7 @@ class Daemon:
         )
         self.vault.on_change = self.service.secret_changed
         self._background: list[asyncio.Task[None]] = []
+        self._has_started = False
         self._is_proxy_kept = False
         """Whether the proxy that there is may serve: once, since it may be broken."""
         self._log = structlog.get_logger()
@@ -118,6 +119,7 @@ class Daemon:
             asyncio.create_task(self._prepare()),
             asyncio.create_task(self.retention.keep()),
         ]
+        self._has_started = True
 
     async def close(self) -> None:
         """End the runs and remove what was made; every step is tried."""
@@ -129,8 +131,8 @@ class Daemon:
             self._guard.close,
             self._link.close,
         ]
-        if self._settings.proxy_mode == "managed":
-            steps.append(self.supervisor.remove)
+        if self._settings.proxy_mode == "managed" and self._has_started:
+            steps.append(self.supervisor.remove)  # else it is an earlier daemon's, and runs may go on with it
         for step in (*steps, self._engine.close, self._database.close):
             try:
                 await step()

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,19 +20,13 @@ from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.settings import Settings
 from runtime.errors import NotReadyError, OrchError
+from runtime.keeper import log as keeper_log
 from runtime.vault.source import EnvKey
 
 
 def configure_logs() -> None:
     """Write logs as JSON lines on stderr, uvicorn's warnings among them."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    keeper_log.configure_logs()
     server_log = logging.getLogger("uvicorn")
     server_log.handlers = [_ServerLog(logging.WARNING)]
     server_log.propagate = False

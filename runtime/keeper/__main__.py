@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
-import structlog
-
+from runtime.keeper.log import configure_logs
 from runtime.keeper.parent import serve
 from runtime.keeper.process import KeeperSettings, keep
 
@@ -14,15 +12,7 @@ from runtime.keeper.process import KeeperSettings, keep
 def main() -> None:
     """Read the settings, which are JSON, and serve until standard input ends."""
     settings = KeeperSettings.model_validate_json(sys.argv[1])
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure_logs()
     serve(
         sys.stdin.fileno(),
         sys.stdout.fileno(),

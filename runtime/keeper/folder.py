@@ -1,6 +1,6 @@
 """A run's folder: its keeper's socket, its journal and its result, for as long as the run is not recorded.
 
-    <home>/keepers/<run id>/  sock  journal.jsonl  result.json
+    <home>/keepers/<run id>/  sock  pid  journal.jsonl  result.json
 
 Only their owner can read them (0700, 0600), and what is in them is redacted. A killed daemon finds its runs
 again here.
@@ -42,6 +42,21 @@ class KeeperFolder:
     def result(self) -> Path:
         """The agent's result as JSON, once it has one."""
         return self.path / "result.json"
+
+    @property
+    def pid(self) -> int | None:
+        """The keeper's process, where it has said so."""
+        with contextlib.suppress(OSError, ValueError):
+            return int((self.path / "pid").read_text())
+        return None
+
+    def note_pid(self) -> None:
+        """Say that this process is the keeper. Raises OSError."""
+        file = AppendOnly(self.path / "pid")
+        try:
+            file.add(str(os.getpid()).encode())
+        finally:
+            file.close()
 
     def listen(self) -> socket.socket:
         """Make the folder and listen in it. Raises OSError, for a run that has a keeper too."""
@@ -94,10 +109,14 @@ class AppendOnly:
         self._fd = os.open(path, _NEW_FILE, 0o600)
 
     def add(self, data: bytes) -> None:
-        """Raises OSError where the disk takes no more; a line that was cut short is no line."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        """Add all of it, or nothing. Raises OSError where the disk takes no more."""
+        size, view = os.fstat(self._fd).st_size, memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            os.ftruncate(self._fd, size)
+            raise
 
     def read(self) -> bytes:
         """All of it."""

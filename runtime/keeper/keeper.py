@@ -16,6 +16,7 @@ from typing import Any
 
 import structlog
 
+from proxy.contract.grant import check_secrets
 from runtime.egress.port import OpenWorker
 from runtime.engine.protocol import Engine
 from runtime.errors import OrchError
@@ -73,7 +74,10 @@ class Keeper:
         self._parcel: asyncio.Future[asyncio.StreamReader] = asyncio.get_running_loop().create_future()
         self._is_handed_over = asyncio.Event()
         self._given_up: asyncio.TimerHandle | None = None
+        self._replaced: dict[str, str | None] = {}
         self._replacing: set[asyncio.Task[None]] = set()
+        self._has_given_up = False
+        """The grace is over, and the run is being ended, for this reason or for another before it."""
         self._is_recorded = False
         self._over = asyncio.Event()
         self._log = structlog.get_logger()
@@ -86,6 +90,7 @@ class Keeper:
             await self._over.wait()
         finally:
             server.close()
+            self._is_handed_over.set()  # whoever waits to have handed over waits no more
             if self._working is not None:
                 await asyncio.gather(self._working, return_exceptions=True)
             if self._story is not None:
@@ -140,21 +145,23 @@ class Keeper:
             on_made=lambda: story.say(Made()),
         )
         self._plan, self._held, self._story, self._work = plan, begin.held, story, work
-        story.begin(begin.earlier, writer)
         self._working = asyncio.create_task(self._do(work, story))
         self._working.add_done_callback(lambda _task: self._leave_nothing())
         self._ends.watch(run_id, self._working)
+        story.begin(begin.earlier, writer)  # last: a journal that cannot be written ends the run
 
     def _adopt(self, plan: SandboxPlan, writer: asyncio.StreamWriter) -> None:
         if self._daemon is not None:  # one that hangs: whoever is there now has the lock of the installation
             self._daemon.close()
-        writer.write(encode(Adopted(plan=plan.to_wire(), held=self._held, pid=os.getpid())))
+        writer.write(
+            encode(Adopted(plan=plan.to_wire(), held=self._held, replaced=self._replaced, pid=os.getpid()))
+        )
         if self._story is not None:
             self._story.replay(writer)
 
     async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Do what the daemon says, until it goes away."""
-        self._daemon = writer
+        self._daemon, self._has_given_up = writer, False
         if self._given_up is not None:
             self._given_up.cancel()
         try:
@@ -198,6 +205,7 @@ class Keeper:
         if self._work is None or self._plan is None:
             return
         value = None if op.value is None else Secret(op.value)
+        self._replaced[op.name] = op.value
         self._plan = _with_secret(self._plan, op.name, value)
         error: str | None = None
         try:
@@ -223,8 +231,9 @@ class Keeper:
         elif self._working is not None and self._working.done():
             self._over.set()
         else:
-            self._log.error("daemon-gone", run=self._plan.run_id)
+            self._has_given_up = True
             self._ends.end(self._plan.run_id, DAEMON_GONE)
+            self._log.error("daemon-gone", run=self._plan.run_id)
 
     # -- the run -------------------------------------------------------------------------------
 
@@ -236,7 +245,7 @@ class Keeper:
             self._log.error("end-not-told", run=self._folder.run_id, error=type(exc).__name__)
             self._over.set()
         self._is_handed_over.set()
-        if self._daemon is None and self._ends.why(self._folder.run_id) is DAEMON_GONE:
+        if self._daemon is None and self._has_given_up:
             self._over.set()
 
     async def _payload(self) -> AsyncIterator[bytes]:
@@ -264,5 +273,7 @@ def _with_secret(plan: SandboxPlan, name: str, value: Secret | None) -> SandboxP
             kept.append(secret)
         elif value is not None:
             with contextlib.suppress(ValueError):  # it cannot be delivered, and the old one is gone
-                kept.append(replace(secret, value=value.reveal()))
+                renewed = replace(secret, value=value.reveal())
+                check_secrets((*(each for each in plan.grant.secrets if each.name != name), renewed))
+                kept.append(renewed)
     return replace(plan, grant=replace(plan.grant, secrets=tuple(kept)))

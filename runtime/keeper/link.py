@@ -45,6 +45,8 @@ from runtime.sandbox.sandbox import SandboxPlan
 
 RENEW_TIMEOUT_S = 10.0
 """Longer than the proxy's own limit to acknowledge a grant."""
+ADOPT_TIMEOUT_S = 10.0
+"""A keeper that reads a result answers all the same (`Work`); one that does not answer is lost."""
 END_TIMEOUT_S = 5.0
 END_LEFT_TIMEOUT_S = 20.0
 
@@ -69,6 +71,8 @@ class KeeperLink:
 
     def know(self, pid: int) -> None:
         """The keeper's process, so that it can be killed; one that has ended is none."""
+        if self._process is not None:
+            return
         with contextlib.suppress(OSError):
             self._process = os.pidfd_open(pid)
 
@@ -87,8 +91,9 @@ class KeeperLink:
         """Take over the run of an earlier daemon, or None where the keeper has none."""
         self._say(Adopt())
         try:
-            first = read_said(await self._reader.readline())
-        except (OSError, ValueError):
+            async with asyncio.timeout(ADOPT_TIMEOUT_S):
+                first = read_said(await self._reader.readline())
+        except (OSError, ValueError):  # a time limit is an OSError, too
             return None
         if not isinstance(first, Adopted):
             return None
@@ -186,6 +191,18 @@ async def open_link(folder: KeeperFolder) -> KeeperLink:
     return KeeperLink(folder, reader, writer)
 
 
+async def log_tail(folder: KeeperFolder, chars: int) -> str:
+    """The end of the log in a journal, where it can be read."""
+    try:
+        story = await story_of(folder)
+    except OSError:
+        return ""
+    texts = [
+        str(said.data.get("text", "")) for said in story if isinstance(said, Entry) and said.kind == "log"
+    ]
+    return "".join(texts)[-chars:]
+
+
 async def end_left(home: Path, error: RunError) -> int:
     """End the runs of a daemon that was killed, for this reason; how many. Their folders stay.
 
@@ -233,13 +250,14 @@ def _read_journal(path: Path) -> list[Said]:
 
 
 async def done_of(folder: KeeperFolder, ended: Ended) -> Done:
-    """How a run ended, with its result. Raises InternalError where that cannot be read."""
+    """How a run ended, with its result; a result that cannot be read fails the run."""
     try:
         result = await asyncio.to_thread(_read_result, folder.result) if ended.has_result else None
-    except (OSError, ValueError):
-        raise InternalError("the run's result cannot be read") from None
+    except (OSError, ValueError, MemoryError):
+        lost = RunError(InternalError.code, "the run's result cannot be read")
+        return Done(Outcome(RunState.FAILED, lost), ended.stdout, ended.stderr, ended.at)
     error = None if ended.error is None else RunError(**ended.error)
-    return Done(Outcome(RunState(ended.state), error, result), ended.stdout, ended.stderr)
+    return Done(Outcome(RunState(ended.state), error, result), ended.stdout, ended.stderr, ended.at)
 
 
 def _read_result(path: Path) -> object:

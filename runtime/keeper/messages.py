@@ -117,6 +117,8 @@ class Adopted(_Message):
     event: Literal["adopted"] = "adopted"
     plan: dict[str, Any] = Field(repr=False)
     held: dict[str, Any] = Field(repr=False)
+    replaced: dict[str, str | None] = Field(repr=False)
+    """What has changed of the secrets, also of those whose first values the sandbox goes on holding."""
     pid: int
     """The keeper's process."""
 

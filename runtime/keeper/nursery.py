@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import sys
@@ -102,9 +101,13 @@ class Nursery:
 
     async def adopt(self, folder: KeeperFolder) -> KeeperLink | None:
         """The way to a keeper that lives; None where there is none any more."""
-        with contextlib.suppress(OSError):
-            return await open_link(folder)
-        return None
+        try:
+            link = await open_link(folder)
+        except OSError:
+            return None
+        if (pid := folder.pid) is not None:
+            link.know(pid)
+        return link
 
     async def _ask(self, run_id: str) -> int:
         parent = self._parent

@@ -23,6 +23,7 @@ MEMORY_BYTES = 512 << 20
 """On top of what a keeper shares with its parent: a result of 10 MiB takes up to thirty times as much to be
 read. Beyond it the keeper fails, and its run with it."""
 DESCRIPTORS = 256
+OOM_SCORE_ADJ = 500
 STACK_BYTES = 1 << 20
 """Of a thread; glibc's 8 MiB would count in full against the keeper's memory."""
 _PR_SET_DUMPABLE = 4
@@ -46,6 +47,7 @@ class KeeperSettings(BaseModel):
 def keep(listener: socket.socket, folder: KeeperFolder, settings: KeeperSettings) -> None:
     """Keep one run to its end. Raises OSError where the process cannot be confined."""
     confine()
+    folder.note_pid()
     asyncio.run(_keep(listener, folder, settings))
 
 
@@ -72,7 +74,8 @@ def confine() -> None:
     """
     os.setsid()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    Path("/proc/self/oom_score_adj").write_text("500")
+    adjusted = Path("/proc/self/oom_score_adj")
+    adjusted.write_text(str(max(OOM_SCORE_ADJ, int(adjusted.read_text()))))  # lowering it needs a capability
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
     limit = _data_bytes() + MEMORY_BYTES

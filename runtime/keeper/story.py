@@ -29,6 +29,7 @@ class Story:
         self._listener: asyncio.StreamWriter | None = None
         self._on_unwritable = on_unwritable
         self._is_broken = False
+        self._has_ended = False
         self._log = structlog.get_logger()
 
     def begin(self, earlier: Sequence[Entry], listener: asyncio.StreamWriter) -> None:
@@ -47,7 +48,9 @@ class Story:
         self._listener = None
 
     def tell(self, kind: str, data: dict[str, object]) -> None:
-        """Keep an event, as far as there is room for it."""
+        """Keep an event, as far as there is room for it; nothing comes behind the end."""
+        if self._has_ended:
+            return
         kept = self._bounds.admit(kind, data)
         if kept is not None:
             self._keep(Entry(kind=kind, data=kept, at=time.time()))
@@ -59,6 +62,7 @@ class Story:
 
     def end(self, done: Done) -> None:
         """The last line; the result goes into a file of its own, whatever its size."""
+        self._has_ended = True
         if omitted := dict(self._bounds.omitted):
             self._keep(Entry(kind=OMITTED, data=omitted, at=time.time()))
         outcome = done.outcome
@@ -94,8 +98,8 @@ class Story:
             self._journal.add(line)
         except OSError as exc:  # a full disk: what cannot be kept must not go on as if it were
             self._is_broken = True
-            self._log.error("journal-not-written", run=self._folder.run_id, error=exc.strerror)
             self._on_unwritable()
+            self._log.error("journal-not-written", run=self._folder.run_id, error=exc.strerror)
 
     def _write_result(self, result: object) -> bool:
         try:

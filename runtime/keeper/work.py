@@ -43,6 +43,8 @@ class Done:
     outcome: Outcome
     stdout: str = ""
     stderr: str = ""
+    at: float | None = None
+    """When, in epoch seconds; None is now."""
 
 
 class Work:
@@ -156,7 +158,9 @@ class Work:
             raise
         finally:
             minding.cancel()
-        return judge(status, output, limits)
+        self._ends.leave(run_id)  # it has ended: what comes while its result is read is too late
+        # In a thread: a result may take a minute to be masked, and a daemon must be answered meanwhile.
+        return await asyncio.to_thread(judge, status, output, limits)
 
     async def _message(self, sandbox: Sandbox) -> AsyncIterator[bytes]:
         yield self._plan.head.encode(sandbox.secrets, sandbox.environment, sandbox.ca_pem)

@@ -5,9 +5,9 @@ the host's other addresses (measured, engine 20.10). The guard drops whatever co
 bridge for the host, and whatever would be forwarded between one and anything else. It is installed by a
 one-shot container with host networking, so the Docker API is all it needs.
 
-From then on the table is watched (`guard_watch.py`), and what was proved counts only while it is unchanged.
+From then on the table is watched (`watch.py`), and what was proved counts only while it is unchanged.
 
-The proof (`guard_proof.py`) is a real container on a real `orb*` network that tries to reach a listener
+The proof (`proof.py`) is a real container on a real `orb*` network that tries to reach a listener
 opened on the host, over IPv4 and IPv6; it counts only if the listener is reachable from the host itself
 and the container reaches its neighbours.
 """

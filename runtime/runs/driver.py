@@ -17,7 +17,7 @@ from runtime.engine.protocol import Engine
 from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import InternalError, OrchError
 from runtime.keeper.ends import CANCELLED, GUARD_LOST, KEEPER_LOST, Ends
-from runtime.keeper.link import KeeperLink, done_of
+from runtime.keeper.link import KeeperLink, done_of, log_tail
 from runtime.keeper.messages import Ended, Entry, Made
 from runtime.keeper.nursery import KeepersPort
 from runtime.keeper.work import KILLED_S, Done
@@ -67,6 +67,7 @@ class RunDriver:
         self._llm = llm
         self._instance = instance
         self._turns = asyncio.Semaphore(MAKING_AT_ONCE)
+        self._reading = asyncio.Lock()
         self._log = structlog.get_logger()
 
     async def drive(self, order: SandboxOrder, record: RunRecord, ticket: Ticket) -> None:
@@ -162,14 +163,16 @@ class RunDriver:
             self._ends.note(plan.run_id, self._why_failed(plan.run_id, exc))
             done = await uninterrupted(self._end(link, plan, story))
         if done is not None:
+            self._ends.leave(plan.run_id)  # it has ended: what comes while its network is removed is too late
             return done
         await uninterrupted(self._remove(link, plan))
         self._ends.note(plan.run_id, KEEPER_LOST)
-        return Done(self._outside(plan.run_id))
+        stderr = await uninterrupted(log_tail(link.folder, plan.limits.log_bytes))
+        return Done(self._outside(plan.run_id), stderr=stderr)
 
     async def _end(self, link: KeeperLink, plan: SandboxPlan, story: _Story) -> Done | None:
         if story.ended is not None:  # by itself, in this very moment
-            return await done_of(link.folder, story.ended)
+            return await self._read(link, story.ended)
         link.end(self._ends.why(plan.run_id))
         try:
             async with asyncio.timeout(plan.limits.grace_s + KILLED_S + CLEAN_UP_S):
@@ -192,8 +195,13 @@ class RunDriver:
                     await let_go(link, story.record)
                 case Ended():
                     story.ended = said
-                    return await done_of(link.folder, said)
+                    return await self._read(link, said)
         return None
+
+    async def _read(self, link: KeeperLink, ended: Ended) -> Done:
+        """One result after the other: each holds up the loop, and takes many times its size to be read."""
+        async with self._reading:
+            return await done_of(link.folder, ended)
 
     async def _let_go(self, link: KeeperLink, record: RunRecord) -> None:
         """The sandbox has been made: its agent starts, unless what holds it was lost meanwhile."""
@@ -222,6 +230,7 @@ class RunDriver:
             await self._engine.remove(plan.container)
 
     async def _finish(self, run_id: str, story: _Story, done: Done) -> None:
+        story.record.tell_through(None)  # the keeper takes nothing more
         try:
             if self._llm is not None:
                 await self._llm.close(run_id)
@@ -229,9 +238,9 @@ class RunDriver:
             self._log.error("llm-not-closed", run=run_id, error=type(exc).__name__)
         try:
             omitted = 0 if story.ended is None else story.ended.omitted.get("decision", 0)
-            await story.record.finish(done, omitted)
-            if story.link is not None:
-                await story.link.close(is_recorded=True)
+            is_recorded = await story.record.finish(done, omitted)
+            if story.link is not None:  # what the store has not taken the next daemon finds with the keeper
+                await story.link.close(is_recorded=is_recorded)
         finally:
             self._ends.forget(run_id)
             self._live.forget(run_id)

@@ -57,7 +57,7 @@ class Heirloom:
                 policy_name=held["policy_name"],
                 isolation=plan.isolation,
                 limits=plan.limits,
-                secrets={secret.name: Secret(secret.value) for secret in plan.grant.secrets},
+                secrets={name: Secret(value) for name, value in _secrets(plan, adopted).items()},
                 needs=Needs(llm=llm),
                 workspace=held["workspace"],
             )
@@ -72,3 +72,14 @@ class Heirloom:
             return cls(plan, order, int(held["slot"]), frozenset(held["asked"]))
         except (KeyError, TypeError):
             raise ValueError("not what a daemon leaves with a keeper") from None
+
+
+def _secrets(plan: SandboxPlan, adopted: Adopted) -> dict[str, str]:
+    """The values by name as they are by now, which is what the LLM router calls with."""
+    values = {secret.name: secret.value for secret in plan.grant.secrets}
+    for name, value in adopted.replaced.items():
+        if value is None:
+            values.pop(name, None)
+        elif name in values:
+            values[name] = value
+    return values

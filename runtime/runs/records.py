@@ -75,6 +75,12 @@ class Records:
         written = await self._store.adopt(run.id)
         return RunRecord(self, run, self._journals.open(run.id), written_decisions=written)
 
+    async def give_back(self, run_id: str) -> None:
+        """A run that was not adopted after all: it is failed with the others that were left unfinished."""
+        self._adopted.discard(run_id)
+        if (journal := self._journals.get(run_id)) is not None:
+            await journal.close()
+
     async def get(self, run_id: str) -> Run:
         """A run's record, with its end also where the store has not taken it. Raises NotFoundError."""
         run = self._unwritten.get(run_id) or await self._store.get(run_id)
@@ -125,8 +131,8 @@ class Records:
         """Record the state of a run that goes on. Raises what the store raises."""
         await self._store.update(run)
 
-    async def write_end(self, run: Run) -> None:
-        """Record a run's end, with further attempts where the store fails. Never raises.
+    async def write_end(self, run: Run) -> bool:
+        """Record a run's end, with further attempts where the store fails; whether it took it. Never raises.
 
         What it does not take in the end is kept here, so that no answer calls the run unfinished, and is
         tried again until it is taken. Without a store no run begins, so these are no more than lived at once.
@@ -138,12 +144,13 @@ class Records:
             except Exception as exc:  # noqa: BLE001 - whatever it is, the run has ended
                 self._log.error("end-not-recorded", run=run.id, error=type(exc).__name__, retry_s=wait_s)
             else:
-                return
+                return True
             if wait_s is not None:
                 await asyncio.sleep(wait_s)
         self._unwritten[run.id] = run
         if self._rewriting is None or self._rewriting.done():
             self._rewriting = asyncio.create_task(self._rewrite())
+        return False
 
     async def _rewrite(self) -> None:
         """Until the store has taken every end."""
@@ -229,8 +236,11 @@ class RunRecord:
                 self._records.write_later(self.run.id, self._records.add_decision(self.run.id, line))
         await self._journal.add(kind, data, at)
 
-    async def finish(self, done: Done, omitted_decisions: int = 0) -> None:
-        """Make the run final: its record, its last events, and no event after them."""
+    async def finish(self, done: Done, omitted_decisions: int = 0) -> bool:
+        """Make the run final: its record, its last events, and no event after them.
+
+        Whether the store has taken it.
+        """
         outcome = done.outcome
         self._elsewhere = None
         self.run = dataclasses.replace(
@@ -238,13 +248,13 @@ class RunRecord:
             state=outcome.state,
             error=outcome.error,
             result=outcome.result,
-            finished_at=time.time(),
+            finished_at=time.time() if done.at is None else done.at,
             stdout=done.stdout,
             stderr=done.stderr,
             omitted_decisions=omitted_decisions,
         )
         try:
-            await self._records.write_end(self.run)
+            is_written = await self._records.write_end(self.run)
             if outcome.error is not None:
                 await self.tell("error", dataclasses.asdict(outcome.error))
             if outcome.state is RunState.COMPLETED:
@@ -252,3 +262,4 @@ class RunRecord:
             await self.tell("state", {"state": outcome.state.value})
         finally:
             await self._journal.close()
+        return is_written

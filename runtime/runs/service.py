@@ -14,7 +14,7 @@ from proxy.policy.model import Policy
 from runtime.containers import sweep
 from runtime.egress.port import LinkPort
 from runtime.engine.protocol import Engine, EngineInfo
-from runtime.errors import ConflictError, InvalidInputError, NotFoundError
+from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError
 from runtime.keeper.ends import CANCELLED, GUARD_LOST, PROXY_LOST, Ends
 from runtime.keeper.nursery import KeepersPort
 from runtime.keys.live import LiveSecrets
@@ -92,8 +92,15 @@ class RunService:
 
     async def start(self) -> None:
         """Go on with the runs of an earlier daemon, reap what it left, listen to the proxy and the guard."""
+        await self._engine.info()  # without an engine nothing is adopted either
         self.has_adopted = await self._adoption.adopt() > 0
-        await self.reap()
+        try:
+            await self.reap()
+        except (
+            EngineUnavailableError
+        ):  # reaped again before the guard is proved, and no run starts until then
+            if not self.has_adopted:
+                raise
         await self._records.start()
         self._link.on_lost = lambda: self._ends.end_all(PROXY_LOST)
         self._guard.on_lost = lambda: self._ends.end_all(GUARD_LOST)

@@ -31,7 +31,7 @@ START_ENGINE = "start Docker (dockerd)"
 @click.command()
 @json_option
 def doctor() -> int:
-    """Look at everything a run needs; before `orch up`, at what can be there by then.
+    """Look at all that a run needs; before orch up, at what is there by then.
 
     Exit status 8 when something is missing.
     """

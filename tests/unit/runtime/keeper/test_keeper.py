@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from proxy.policy.model import Policy
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
+from runtime.errors import NotReadyError
 from runtime.keeper.ends import CANCELLED, DAEMON_STOPPED
 from runtime.keeper.folder import KeeperFolder, folder_of
 from runtime.keeper.keeper import Keeper
@@ -26,6 +28,7 @@ from runtime.keeper.messages import Ended, Entry, Go, Made, Parcel, Said, encode
 from runtime.model.limits import Isolation, Limits
 from runtime.model.secret import Secret
 from runtime.sandbox.head import Head
+from runtime.sandbox.outcome import judge
 from runtime.sandbox.sandbox import SandboxPlan, plan_from_wire
 from tests.unit.runtime.fakes import FakeLink
 
@@ -422,3 +425,126 @@ async def test_an_end_waits_for_no_secret(scene: Scene):
     assert (await until(daemon, Ended)).state == "cancelled"
     changing.cancel()
     await asyncio.gather(changing, return_exceptions=True)
+
+
+async def test_a_log_that_cannot_be_written_keeps_no_run_alive(scene: Scene, monkeypatch: pytest.MonkeyPatch):
+    """A terminal that was closed takes no line; the daemon is missed all the same, and the run ended."""
+
+    class Broken:
+        """Every word of it raises."""
+
+        def error(self, *_args: object, **_more: object) -> None:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("runtime.keeper.keeper.structlog.get_logger", Broken)
+    scene.grace_s = 0.1
+    daemon = await scene.begin()
+    await leave(daemon)
+    async with asyncio.timeout(10):
+        while scene.engine.by_name:
+            await asyncio.sleep(0.01)
+    assert b"did not come back" in scene.folder.journal.read_bytes()
+
+
+@pytest.mark.parametrize("has_gone", [True, False])
+async def test_a_keeper_whose_run_ends_for_another_reason_ends_too(scene: Scene, *, has_gone: bool):
+    """The grace is over while the run is being ended already: nobody is waited for behind that."""
+    scene.grace_s = 0
+    daemon = await scene.begin(go=has_gone)
+    daemon.end(CANCELLED)
+    await asyncio.sleep(0)
+    await leave(daemon)
+    await scene.over()
+    assert scene.engine.by_name == {}
+
+
+async def test_a_parcel_for_a_run_that_never_began_keeps_nobody(scene: Scene):
+    """The daemon was killed in the middle of its first word."""
+    scene.serve()
+    with scene.folder.socket_path() as path:
+        _, parcel = await asyncio.open_unix_connection(path)
+        _, half = await asyncio.open_unix_connection(path)
+    parcel.write(encode(Parcel()) + b"<fil")
+    half.write(b'{"op": "beg')
+    await asyncio.sleep(0.05)
+    for writer in (parcel, half):
+        writer.close()
+    await scene.over()
+    assert not scene.folder.path.exists()
+
+
+async def test_a_disk_that_is_full_from_the_first_line_on_starts_no_agent(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """A run without a journal would be one that a later daemon does not know."""
+    scene.serve()
+    daemon = await scene.daemon()
+
+    def full(_fd: int, _data: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("runtime.keeper.folder.os.write", full)
+    daemon.begin(PLAN, HELD, [Entry(kind="state", data={"state": "queued"}, at=1.0)])
+    ended = await until(daemon, Ended)
+
+    assert "journal" in str(ended.error)
+    assert not [call for call in scene.engine.calls if call.startswith("start")]
+
+
+async def test_a_new_value_that_does_not_fit_takes_the_old_one_away(scene: Scene):
+    """What the daemon is told of as not done is not in force either."""
+    many = tuple(GrantSecret(f"S{n}", "v" * 16_000, f"{STAND_IN}{n:03}") for n in range(31))
+    grant = replace(PLAN.grant, secrets=(*many, *PLAN.grant.secrets))
+    daemon = await scene.begin(grant=grant)
+    with pytest.raises(NotReadyError):
+        await daemon.replace_secret("KEY", Secret("w" * 16_000 + "\U0001f511" * 3000))
+
+    assert "KEY" not in {secret.name for secret in scene.link.grants[RUN].secrets}
+    daemon.end(CANCELLED)
+    assert (await until(daemon, Ended)).state == "cancelled"
+
+
+async def test_nothing_is_told_behind_the_end(scene: Scene):
+    """What the daemon says of a run that has ended comes too late for its story."""
+    daemon = await scene.begin()
+    scene.said.put_nowait(None)
+    await until(daemon, Ended)
+    daemon.tell("llm_call_failed", {"late": True})
+    await daemon.close(is_recorded=False)
+    successor = await scene.daemon()
+    assert await successor.adopt() is not None
+    seen: list[Said] = []
+    await until(successor, Ended, seen)
+    assert b"late" not in scene.folder.journal.read_bytes()
+
+
+async def test_a_keeper_that_does_not_answer_is_waited_for_a_while_only(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """Else one run would keep a daemon from starting."""
+    monkeypatch.setattr("runtime.keeper.link.ADOPT_TIMEOUT_S", 0.05)
+    with scene.folder.listen():
+        link = await scene.daemon()
+        assert await link.adopt() is None
+
+
+async def test_a_result_that_is_slow_to_read_keeps_no_daemon_waiting(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+):
+    """The keeper answers while it masks."""
+    reading, go_on = threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Any:
+        reading.set()
+        go_on.wait(30)
+        return judge(*args)
+
+    monkeypatch.setattr("runtime.keeper.work.judge", slow)
+    await leave(await scene.begin())
+    scene.said.put_nowait(None)
+    await asyncio.to_thread(reading.wait, 30)
+    successor = await scene.daemon()
+    assert await successor.adopt() is not None
+    successor.end(CANCELLED)  # too late
+    go_on.set()
+    assert (await until(successor, Ended)).state == "completed"

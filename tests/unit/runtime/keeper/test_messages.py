@@ -45,7 +45,7 @@ SAID: list[Said] = [
     Made(),
     Renewed(number=7),
     Renewed(number=8, error="no"),
-    Adopted(plan={}, held={}, pid=9),
+    Adopted(plan={}, held={}, replaced={"A": "b", "C": None}, pid=9),
     Ended(
         state="failed", error={"message": "\ud83d"}, stdout="o", stderr="e", omitted={"log": 1},
         has_result=True, at=2.0,
@@ -100,7 +100,7 @@ def test_no_text_form_shows_what_may_be_secret():
     hidden: list[Op | Said] = [
         Begin(plan={"k": "marker-value"}, held={"k": "marker-value"}),
         ReplaceSecret(number=1, name="KEY", value="marker-value"),
-        Adopted(plan={"k": "marker-value"}, held={"k": "marker-value"}, pid=1),
+        Adopted(plan={"k": "marker-value"}, held={}, replaced={"A": "marker-value"}, pid=1),
     ]
     for message in hidden:
         assert "marker" in json.dumps(message.model_dump())

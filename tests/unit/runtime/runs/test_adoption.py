@@ -13,7 +13,7 @@ from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
-from runtime.errors import InvalidInputError
+from runtime.errors import EngineUnavailableError, InvalidInputError, NotReadyError
 from runtime.keeper.messages import Adopted
 from runtime.model.limits import Limits
 from runtime.model.needs import LlmChain, Needs
@@ -322,11 +322,113 @@ async def test_twenty_runs_are_adopted(world: World, killed: list[Any]):
     world.assert_nothing_left()
 
 
+@pytest.mark.parametrize("broken", ["store.adopt", "heirloom", "network"])
+async def test_a_run_that_cannot_be_adopted_is_ended(
+    world: World, killed: list[Any], monkeypatch: pytest.MonkeyPatch, broken: str
+):
+    """Whatever is wrong with it: it is failed, its place is given back, and nothing of it stays."""
+    world.agent = hang
+    run = await running(world)
+    await kill(world, killed)
+
+    def fail(*_arguments: object, **_more: object) -> Any:
+        raise ValueError(broken)
+
+    service = successor(world)
+    if broken == "store.adopt":
+        monkeypatch.setattr(world.store, "adopt", fail)
+    elif broken == "heirloom":
+        monkeypatch.setattr("runtime.runs.adoption.Heirloom.out_of", fail)
+    else:
+        monkeypatch.setattr(service._driver._networks._slots, "adopt", fail)
+    await service.start()
+    await service._ends.wait(run.id)
+    await asyncio.wait_for(world.keepers.tasks[run.id], 20)
+
+    final = await service.get(run.id)
+    assert (final.state, len(service._admission._working)) == (RunState.FAILED, 0)
+    assert [kind for _, kind, _ in await asyncio.wait_for(story_of(world, run), 10)]
+    await service.reap()
+    world.assert_nothing_left()
+
+
+async def test_a_store_that_fails_touches_no_run(world: World, killed: list[Any], monkeypatch: Any):
+    """The daemon does not start, and its runs go on for the next attempt."""
+    world.agent = hang
+    await running(world)
+    await kill(world, killed)
+
+    async def fail(_run_id: str) -> Any:
+        raise NotReadyError("the database does not answer")
+
+    usual = world.store.get
+    monkeypatch.setattr(world.store, "get", fail)
+    with pytest.raises(NotReadyError):
+        await successor(world).start()
+    assert len(world.engine.by_name) == 2
+    monkeypatch.setattr(world.store, "get", usual)
+    assert not world.service.has_adopted
+
+
+async def test_an_engine_that_fails_in_the_middle_ends_no_adopted_run(
+    world: World, killed: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    """What is left is reaped later, before the guard is proved; without anything adopted it is an error."""
+    world.agent = hang
+    run = await running(world)
+    await kill(world, killed)
+
+    async def fail() -> None:
+        raise EngineUnavailableError("down")
+
+    service = successor(world)
+    monkeypatch.setattr(service, "reap", fail)
+    await service.start()
+    assert (await service.get(run.id)).state is RunState.RUNNING
+    await service.cancel(run.id)
+
+    again = successor(world)
+    monkeypatch.setattr(again, "reap", fail)
+    with pytest.raises(EngineUnavailableError):
+        await again.start()
+
+
+async def test_a_key_that_was_deleted_does_not_come_back(
+    world: World, killed: list[Any], monkeypatch: pytest.MonkeyPatch
+):
+    """Also one that the sandbox itself holds: the router of the next daemon does not have it."""
+    world.vault.workspaces["default"] = {KEY: "sk-first-value"}
+    world.agent = hang
+    needs = Needs(providers=("openai",), llm=LlmChain("openai/gpt-5.2"))
+    run = await running(world, needs=needs)
+    await world.service.secret_changed({"default"}, KEY, None)
+    await kill(world, killed)
+
+    router = Router()
+    service = successor(world, llm=router)
+    await service.start()
+    while run.id not in router.opened:
+        await asyncio.sleep(0)
+    assert KEY not in router.opened[run.id].secrets
+    await service.cancel(run.id)
+
+
+async def running(world: World, **changes: Any) -> Run:
+    """A run whose agent has everything."""
+    run = await world.service.create(request(**changes))
+    await world.until_running(run)
+    async with asyncio.timeout(10):
+        while not world.engine.by_name or not any(call.startswith("start ") for call in world.engine.calls):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.05)
+    return run
+
+
 @pytest.mark.parametrize("held", [{}, {"slot": 1}, {"slot": None, "asked": [], "llm": 3}])
 def test_what_no_daemon_left_is_no_heirloom(held: dict[str, Any]):
     """It is refused, and not repeated."""
     with pytest.raises(ValueError, match=r"of a sandbox|daemon leaves"):
-        Heirloom.out_of(Adopted(plan={"marker": 1}, held=held, pid=1))
+        Heirloom.out_of(Adopted(plan={"marker": 1}, held=held, replaced={}, pid=1))
 
 
 def test_a_slot_outside_the_pool_is_none():

@@ -126,7 +126,7 @@ async def test_cancel_while_it_starts(world: World, call: str, monkeypatch: pyte
 
 
 async def test_cancel_during_the_clean_up_waits_for_it(world: World):
-    """A run is never final while something of it is still being removed."""
+    """A run is never final while something of it is still being removed; what has ended keeps its result."""
     removing, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(name: str) -> None:
@@ -143,7 +143,7 @@ async def test_cancel_during_the_clean_up_waits_for_it(world: World):
         await asyncio.sleep(0)
     assert not cancelling.done()
     go_on.set()
-    assert (await cancelling).state is RunState.CANCELLED
+    assert (await cancelling).state is RunState.COMPLETED
     world.assert_nothing_left()
 
 
@@ -398,3 +398,65 @@ async def test_a_cancellation_in_the_moment_of_the_end_changes_nothing(
 
     assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
     world.assert_nothing_left()
+
+
+async def test_a_cancellation_while_the_network_is_removed_comes_too_late(world: World):
+    """The run has ended, and its result is its result."""
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stop_here(name: str) -> None:
+        if name == "disconnect":
+            reached.set()
+            await go_on.wait()
+
+    world.agent = answer
+    world.engine.before = stop_here
+    run = await world.service.create(request())
+    await reached.wait()
+    cancelling = asyncio.create_task(world.service.cancel(run.id))
+    await asyncio.sleep(0.01)
+    go_on.set()
+    final = await asyncio.wait_for(cancelling, 10)
+
+    assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
+    world.assert_nothing_left()
+
+
+async def test_a_result_that_cannot_be_read_fails_its_run(world: World, monkeypatch: pytest.MonkeyPatch):
+    """A power cut, say, left an empty file: the run ends, with what else is known of it."""
+
+    def broken(_path: object) -> object:
+        raise ValueError
+
+    monkeypatch.setattr("runtime.keeper.link._read_result", broken)
+    world.agent = answer
+    run = await world.run()
+
+    assert (run.state, run.error and run.error.message) == (
+        RunState.FAILED,
+        "the run's result cannot be read",
+    )
+    assert run.stderr == "working\n"
+    world.assert_nothing_left()
+
+
+async def test_an_end_that_is_not_recorded_stays_with_the_keeper(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """The next daemon finds it there, whatever becomes of this one."""
+    monkeypatch.setattr("runtime.runs.records.RETRY_WAITS_S", ())
+    original = world.store.update
+
+    async def refuse(run: Run) -> None:
+        if run.state.is_final:
+            raise NotReadyError("the database does not answer")
+        await original(run)
+
+    monkeypatch.setattr(world.store, "update", refuse)
+    world.agent = answer
+    run = await world.run()
+    [folder] = world.keepers.left()
+
+    assert (run.state, folder.run_id) == (RunState.COMPLETED, run.id)
+    assert folder.result.read_bytes() == b'{"answer":42}'
+    monkeypatch.setattr(world.store, "update", original)

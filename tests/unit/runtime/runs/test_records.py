@@ -219,6 +219,8 @@ async def test_a_store_that_never_takes_an_end_leaves_no_run_running(
     assert told[-1] == "completed"
     with pytest.raises(ConflictError, match="completed"):
         await world.service.cancel(run.id)
+    [folder] = world.keepers.left()  # the next daemon finds it there
+    folder.remove()
     world.assert_nothing_left()
 
 

@@ -56,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "install AGENT": MANIFEST | {"yaml"},
     "update": MANIFEST | {"yaml"},
     "doctor": CLIENT | {"docker", "requests"},
-    "down": CLIENT | {"docker", "requests"},
+    "down": CLIENT | {"docker", "pydantic", "requests", "structlog"},
 }
 IMPORTED = """
 import json, sys
