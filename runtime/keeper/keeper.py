@@ -85,7 +85,9 @@ class Keeper:
     async def serve(self, listener: socket.socket) -> None:
         """Keep the run that the first daemon begins, until its end is recorded or nobody comes for it."""
         self._wait_for_a_daemon(BEGIN_TIMEOUT_S)
-        server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_LINE_BYTES)
+        # Not start_unix_server: since Python 3.13 it looks for the socket at the path that it was bound by,
+        # which is one of the parent's descriptors (`KeeperFolder.socket_path`).
+        server = await asyncio.start_server(self._serve, sock=listener, limit=MAX_LINE_BYTES)
         try:
             await self._over.wait()
         finally:
