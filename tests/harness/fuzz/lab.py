@@ -14,10 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtime.egress.link import ProxyLink
 from tests.harness.fuzz.place import Place, grant
 from tests.harness.fuzz.report import Sample
 from tests.harness.vitals import Vitals, children_of, vitals_of
+from tests.unit.runtime.egress.workers import Workers
 
 ROOT = Path(__file__).resolve().parents[3]
 START_S = 60.0
@@ -29,7 +29,7 @@ class Lab:
     """What runs, and what the witness has told so far."""
 
     place: Place
-    link: ProxyLink
+    link: Workers
     parent: Process
     log: Path
     workers: dict[str, int] = field(default_factory=dict)
@@ -85,7 +85,7 @@ async def _proxy(stack: AsyncExitStack, folder: Path, place: Place) -> Lab:
         parent = await _started(
             stack, "proxy_main", str(names), environment=environment, stderr=said.fileno()
         )
-    link = ProxyLink(control)
+    link = Workers(control)
     lab = Lab(place, link, parent, log)
 
     def count(line) -> None:
