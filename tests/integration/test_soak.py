@@ -49,7 +49,7 @@ def place(engine: docker.DockerClient, canary_session: CanaryNet) -> Iterator[Pl
     run_dir = Path(environment["ORCHBOX_RUN_DIR"])
     yield Place(
         api=run_dir / "api.sock",
-        pid=int((run_dir / "daemon.pid").read_text()),
+        pid=int((run_dir / "daemon.pid").read_text().splitlines()[0]),
         instance=INSTANCE,
         image="orchbox/agent-python:local",
         policy="lab",

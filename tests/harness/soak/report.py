@@ -10,7 +10,7 @@ from tests.harness.fuzz.report import percentile
 from tests.harness.vitals import Vitals
 
 MAX_MS = 250.0
-MORE_BYTES = 24 << 20
+MORE_BYTES = 48 << 20
 MORE_DESCRIPTORS = 4
 """Between the first look, behind the warm-up, and the last one."""
 KINDS = ("dns", "http", "https", "websocket", "stream")
