@@ -22,6 +22,7 @@ from tests.harness.vitals import Vitals, children_of, cpu_seconds, vitals_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CALM = Vitals(private_bytes=20 << 20, resident_bytes=80 << 20, peak_bytes=80 << 20, descriptors=16)
+LARGE = CALM._replace(private_bytes=CALM.private_bytes + (49 << 20))
 GROWN = CALM._replace(private_bytes=CALM.private_bytes + (25 << 20))
 LEAKING = CALM._replace(descriptors=CALM.descriptors + 5)
 ASKED = ("control", "worker http", "worker dns", "neighbour http", "neighbour dns")
@@ -85,7 +86,7 @@ SOAK_PROBLEMS = {
     ),
     "nobody asked": (soaked(samples=[]), "nobody asked: dns"),
     "something is left": (soaked(left_over=["net"]), "left on the engine: net"),
-    "memory": (soaked(vitals={"daemon": [CALM, CALM, GROWN]}), "daemon grew from 20 to 45 MiB"),
+    "memory": (soaked(vitals={"daemon": [CALM, CALM, LARGE]}), "daemon grew from 20 to 69 MiB"),
     "descriptors": (
         soaked(vitals={"daemon": [CALM, CALM, LEAKING]}),
         "daemon went from 16 to 21 descriptors",
@@ -153,7 +154,7 @@ import sys
 held, size = [], []
 for line in sys.stdin:
     held += [open("/dev/null") for _ in range(9)]
-    size.append(b"x" * (30 << 20))
+    size.append(b"x" * (60 << 20))
     print("held", flush=True)
 """
 
@@ -174,7 +175,7 @@ def test_a_process_that_holds_more_is_seen() -> None:
         process.stdin.close()
 
     assert seen[1].descriptors == seen[0].descriptors + 9
-    assert (29 << 20) < seen[1].private_bytes - seen[0].private_bytes < (35 << 20)
+    assert (59 << 20) < seen[1].private_bytes - seen[0].private_bytes < (65 << 20)
     assert seen[1].peak_bytes >= seen[1].resident_bytes > seen[1].private_bytes
     assert used >= 0
     problems = soak_report.problems_of(soaked(vitals={"it": seen}), phases=["alone"])
