@@ -100,7 +100,7 @@ async def run_master(master: Master, on_listening: Callable[[], Awaitable[None]]
         if started.event.is_set():  # else it was shut down before
             for instance in server.servers:
                 if not instance.is_running:
-                    why = _reason(instance.last_exception)
+                    why = reason_of(instance.last_exception)
                     raise OSError(f"cannot listen on {instance.mode.full_spec}: {why}")
             await on_listening()
         await running
@@ -110,7 +110,7 @@ async def run_master(master: Master, on_listening: Callable[[], Awaitable[None]]
         await asyncio.wait((running,))
 
 
-def _reason(error: Exception | None) -> str:
+def reason_of(error: Exception | None) -> str:
     """The kernel's words: mitmproxy wraps them in its own and asyncio's, number and all."""
     number = error.errno if isinstance(error, OSError) else None
     return os.strerror(number) if number else str(error)

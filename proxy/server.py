@@ -25,7 +25,7 @@ from proxy.hooks.datagrams import Datagrams
 from proxy.hooks.log_mask import LogMask
 from proxy.hooks.wiring import wire
 from proxy.layers.tls import MemoryTlsConfig
-from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, run_master, trust_upstreams
+from proxy.master import SYSTEM_ROOTS, build_master, close_listeners, reason_of, run_master, trust_upstreams
 
 DNS_PORT = 53
 
@@ -114,8 +114,7 @@ class ProxyServer:
                 lambda: Datagrams(hooks.connections, hooks.dns, mode=self._names), local_addr=where
             )
         except OSError as exc:
-            why = os.strerror(exc.errno) if exc.errno else str(exc)
-            raise OSError(f"cannot listen on {self._names} for datagrams: {why}") from exc
+            raise OSError(f"cannot listen on {self._names} for datagrams: {reason_of(exc)}") from exc
         return transport
 
     def shutdown(self) -> None:

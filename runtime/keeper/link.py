@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -36,7 +37,6 @@ from runtime.keeper.messages import (
     encode,
     read_said,
 )
-from runtime.keeper.story import error_to_wire
 from runtime.keeper.work import Done
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
@@ -128,7 +128,7 @@ class KeeperLink:
 
     def end(self, error: RunError) -> None:
         """End the run for this reason, unless it is being ended for another."""
-        self._say(End(error=error_to_wire(error)))
+        self._say(End(error=dataclasses.asdict(error)))
 
     async def replace_secret(self, name: str, value: Secret | None) -> None:
         """Give a secret another value, or none; returns once that is enforced. Raises NotReadyError."""

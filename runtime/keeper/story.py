@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from runtime.keeper.ends import JOURNAL_BROKEN
 from runtime.keeper.folder import AppendOnly, KeeperFolder
 from runtime.keeper.messages import Ended, Entry, Said, encode
 from runtime.keeper.work import Done
-from runtime.model.run import RunError, RunState
+from runtime.model.run import RunState
 from runtime.sandbox.outcome import Outcome
 
 
@@ -72,7 +73,7 @@ class Story:
         self._keep(
             Ended(
                 state=outcome.state.value,
-                error=None if outcome.error is None else error_to_wire(outcome.error),
+                error=None if outcome.error is None else dataclasses.asdict(outcome.error),
                 stdout=done.stdout,
                 stderr=done.stderr,
                 omitted=omitted,
@@ -112,13 +113,3 @@ class Story:
             self._log.error("result-not-written", run=self._folder.run_id, error=exc.strerror)
             return False
         return True
-
-
-def error_to_wire(error: RunError) -> dict[str, object]:
-    """The fields of an error, by name."""
-    return {
-        "code": error.code,
-        "message": error.message,
-        "error_class": error.error_class,
-        "exit_code": error.exit_code,
-    }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-import structlog
-
 from runtime.engine.protocol import Engine
-from runtime.engine.uninterrupted import uninterrupted
+from runtime.engine.uninterrupted import clean_up
 from runtime.network.slots import NetworkSlots, Slot
 
 
@@ -20,7 +18,6 @@ class RunNetworks:
         self._engine = engine
         self._slots = slots
         self.proxy_container = proxy_container
-        self._log = structlog.get_logger()
 
     @asynccontextmanager
     async def made(self, run_id: str) -> AsyncIterator[Slot]:
@@ -46,12 +43,4 @@ class RunNetworks:
                 partial(self._engine.disconnect, slot.network, self.proxy_container),
                 partial(self._slots.release, slot),
             ]
-            await uninterrupted(self._clean_up(run_id, steps))
-
-    async def _clean_up(self, run_id: str, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
-        """Every step is tried, whatever became of the one before; what fails is reaped later."""
-        for step in steps:
-            try:
-                await step()
-            except Exception as exc:  # noqa: BLE001 - the steps behind it still have to be done
-                self._log.error("clean-up-failed", run=run_id, error=type(exc).__name__)
+            await clean_up(run_id, steps)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-
-import structlog
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.egress.live_grant import LiveGrant
 from runtime.egress.port import OpenWorker
 from runtime.engine.protocol import Engine
-from runtime.engine.uninterrupted import uninterrupted
+from runtime.engine.uninterrupted import clean_up
 from runtime.keys.placeholders import environment_of
 from runtime.sandbox.plan import proxy_environment
 from runtime.sandbox.sandbox import Sandbox, SandboxPlan
@@ -26,7 +24,6 @@ class SandboxMaker:
         """`open_worker` has the proxy make a process that listens on one of its addresses."""
         self._engine = engine
         self._open_worker = open_worker
-        self._log = structlog.get_logger()
 
     @asynccontextmanager
     async def sandbox(
@@ -67,12 +64,4 @@ class SandboxMaker:
             if attached is not None:
                 steps.append(attached.close)
             steps.append(partial(self._engine.remove, plan.container))  # making it may have been interrupted
-            await uninterrupted(self._clean_up(plan.run_id, steps))
-
-    async def _clean_up(self, run_id: str, steps: Sequence[Callable[[], Awaitable[None]]]) -> None:
-        """Every step is tried, whatever became of the one before; what fails is reaped later."""
-        for step in steps:
-            try:
-                await step()
-            except Exception as exc:  # noqa: BLE001 - the steps behind it still have to be done
-                self._log.error("clean-up-failed", run=run_id, error=type(exc).__name__)
+            await clean_up(plan.run_id, steps)
