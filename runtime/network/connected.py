@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from runtime.engine.cleanup import clean_up
 from runtime.engine.protocol import Engine
-from runtime.engine.uninterrupted import clean_up
 from runtime.network.slots import NetworkSlots, Slot
 
 

@@ -10,8 +10,8 @@ from functools import partial
 from proxy.contract.decision_line import DecisionLine
 from runtime.egress.live_grant import LiveGrant
 from runtime.egress.port import OpenWorker
+from runtime.engine.cleanup import clean_up
 from runtime.engine.protocol import Engine
-from runtime.engine.uninterrupted import clean_up
 from runtime.keys.placeholders import environment_of
 from runtime.sandbox.plan import proxy_environment
 from runtime.sandbox.sandbox import Sandbox, SandboxPlan
