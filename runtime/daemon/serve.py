@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from runtime.access.caller import PeerProtocol
+from runtime.access.sleeping_server import SleepingServer
 from runtime.api.app import make_api
 from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
@@ -107,7 +108,7 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
     config = uvicorn.Config(
         app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
-    server = uvicorn.Server(config)
+    server = SleepingServer(config)
     with listener:
         server.run(sockets=[listener])
     if failures:

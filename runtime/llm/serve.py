@@ -9,25 +9,16 @@ await server.close()
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 
+from runtime.access.sleeping_server import SignallessServer
 from runtime.errors import NotReadyError
 from runtime.llm.app import make_llm_app
 from runtime.llm.session import LlmSessions
-
-
-class _QuietServer(uvicorn.Server):
-    """Leaves the signals to the daemon's API server."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class LlmServer:
@@ -36,7 +27,7 @@ class LlmServer:
     def __init__(self, path: Path, sessions: LlmSessions) -> None:
         self._path = path
         self._sessions = sessions
-        self._server: _QuietServer | None = None
+        self._server: SignallessServer | None = None
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -59,7 +50,7 @@ class LlmServer:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
-        self._server = _QuietServer(config)
+        self._server = SignallessServer(config)
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
 
     async def close(self) -> None:

@@ -1,0 +1,103 @@
+"""A server that sleeps until it is called or to end, and ends in every way that uvicorn's own does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from runtime.access.sleeping_server import SignallessServer, SleepingServer
+
+LIMIT_S = 20.0
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Answers every request with nothing."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[socket.socket]:
+    """A socket to serve on."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "api.sock"))
+        yield sock
+
+
+@pytest.fixture
+def config() -> uvicorn.Config:
+    """Of a server of that app."""
+    return uvicorn.Config(app, http="h11", lifespan="off", log_config=None)
+
+
+async def ask(listener: socket.socket) -> httpx.Response:
+    """One request, on a connection of its own."""
+    transport = httpx.AsyncHTTPTransport(uds=listener.getsockname(), retries=3)
+    async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+        return await client.get("/")
+
+
+async def test_it_serves_and_ends_when_told(listener: socket.socket, config: uvicorn.Config):
+    """As uvicorn's own, but for the header that is written by the clock."""
+    server = SignallessServer(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+
+    answer = await ask(listener)
+    server.should_exit = True
+    await asyncio.wait_for(serving, LIMIT_S)
+
+    assert answer.status_code == 200
+    assert "date" not in answer.headers
+    assert answer.headers["server"] == "uvicorn"
+
+
+async def test_a_signal_ends_it(listener: socket.socket, config: uvicorn.Config):
+    """Its handler runs while the loop sleeps; uvicorn raises the signal again when it is done."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: seen.append(number))
+    try:
+        serving = asyncio.create_task(SleepingServer(config).serve(sockets=[listener]))
+        await ask(listener)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serving, LIMIT_S)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
+
+
+async def test_one_that_was_told_before_it_began_does_not_wait(
+    listener: socket.socket, config: uvicorn.Config
+):
+    """A start that failed says so before there is anything to wait in."""
+    server = SignallessServer(config)
+    server.should_exit = True
+    await asyncio.wait_for(server.main_loop(), LIMIT_S)
+
+
+async def test_it_does_not_wake_while_nobody_calls(
+    listener: socket.socket, config: uvicorn.Config, monkeypatch: pytest.MonkeyPatch
+):
+    """uvicorn's own loop would have slept and looked."""
+    server = SignallessServer(config)
+    looks: list[int] = []
+
+    async def on_tick(counter: int) -> bool:
+        looks.append(counter)
+        return False
+
+    monkeypatch.setattr(server, "on_tick", on_tick)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    await ask(listener)
+    server.should_exit = True
+    await asyncio.wait_for(serving, LIMIT_S)
+
+    assert looks == []
