@@ -8,7 +8,7 @@ import h2.errors
 import pytest
 
 from proxy.policy import limits
-from tests.wire.budgets import budget, get
+from tests.wire.budgets import budget, get, meter
 from tests.wire.conftest import Rig
 from tests.wire.h2_client import H2
 from tests.wire.raw import open_door, refusals, send
@@ -63,12 +63,16 @@ async def test_connections_are_counted_whatever_comes_of_them(
         _, writer = await open_door(rig, door)
         writer.write(sent)
         writer.close()
-    await asyncio.sleep(0.05)
+    meters = rig.server.hooks.clients.meters
+    async with asyncio.timeout(30):
+        while not meter(rig)._opened.is_full(5, meters.clock()) or meter(rig).connections:
+            await asyncio.sleep(0.01)
+    await rig.settled()
     before = refusals(rig)
     assert "budget_connections" not in before
     assert await get(rig, "host") == b""
     assert refusals(rig)[len(before) :] == ["budget_connections"]
-    rig.server.hooks.clients.meters.clock = lambda: asyncio.get_running_loop().time() + 61
+    meters.clock = lambda: asyncio.get_running_loop().time() + 61
     assert b" 200 " in await get(rig, "host")
 
 

@@ -117,7 +117,7 @@ async def test_a_websocket_message_without_an_end_is_bounded(
         push = asyncio.create_task(socket.push(unfinished(kind, is_masked=not is_far), is_far=is_far))
         told = await asyncio.wait_for((socket.reader if is_far else socket.far_reader).read(200), 60)
         await asyncio.wait_for(push, 60)
-    await asyncio.sleep(0.05)
+    await rig.settled()
 
     assert close_code(told) == 1009
     assert refusals(rig) == ["bad_answer" if is_far else "bad_request"]
