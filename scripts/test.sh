@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Every test, and nothing of them left on the engine, in three lanes, since tests of sandboxes mostly wait:
-# those that share the machine's engine one after the other, beside them the probe on a host of its own, and
-# all that may run at the same time. What the other lanes print comes after the first lane's output;
-# `build/test-probe.log` and `build/test-beside.log` have it meanwhile.
+# Every test, and nothing of them left on the engine, in four lanes, since tests of sandboxes mostly wait:
+# those that share the machine's engine one after the other, beside them the probe on a host of its own, those
+# that start such a host themselves, and all that need no engine. What the other lanes print comes after the
+# first lane's output; `build/test-LANE.log` has it meanwhile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=.venv/bin/python
-quick=(tests/unit tests/wire tests/llm tests/vault) engine=(tests/contract tests/integration tests/probe)
+without_engine=(tests/unit tests/wire tests/llm tests/vault) engine=(tests/contract tests/integration tests/probe)
 for folder in tests/*/test_*.py tests/*/*/test_*.py tests/*/*/*/test_*.py; do # a new tier must not be forgotten
-  case " ${quick[*]} ${engine[*]} " in
+  case " ${without_engine[*]} ${engine[*]} " in
     *" $(cut -d/ -f1,2 <<<"$folder") "*) ;;
     *) echo "test.sh: $folder belongs to no tier that is run" >&2; exit 1 ;;
   esac
@@ -17,19 +17,26 @@ done
 shared() { "$python" -m pytest tests/integration tests/probe/test_trust_kit.py -m 'not own_engine'; }
 
 probe() { # on a host of its own, since canaries, firewall and inventory are a whole host's
-  local images=()
+  local images=() files=() last=tests/probe/test_neighbours.py # it measures delays, so when fewer run beside it
   for name in daemon proxy agent-python; do images+=(--image "orchbox/$name:local"); done
-  "$python" -m tests.harness.on_private_host "${images[@]}" -- \
-    "$python" -m pytest tests/probe --ignore=tests/probe/test_trust_kit.py
+  for file in tests/probe/test_*.py; do
+    case $file in "$last" | */test_trust_kit.py) ;; *) files+=("$file") ;; esac
+  done
+  "$python" -m tests.harness.on_private_host "${images[@]}" -- "$python" -m pytest "${files[@]}" "$last"
 }
 
-beside() { # the first use the shared engine, and must be over before `orch probe --trust` looks at all of it
-  local status=0 core=(tests/unit/proxy/policy tests/unit/proxy/destination)
+engines() { # the first use the shared engine, and must be over before `orch probe --trust` looks at all of it
+  local status=0
   "$python" -m pytest tests/contract || status=$?
   "$python" -m pytest tests/integration -m own_engine || status=$?
+  return $status
+}
+
+quick() {
+  local status=0 core=(tests/unit/proxy/policy tests/unit/proxy/destination)
   # Coverage makes every test slower, so it is taken where the policy core is tested and nowhere else.
   "$python" -m pytest "${core[@]}" --cov --cov-report=term:skip-covered || status=$?
-  "$python" -m pytest "${quick[@]}" "${core[@]/#/--ignore=}" || status=$?
+  "$python" -m pytest "${without_engine[@]}" "${core[@]/#/--ignore=}" || status=$?
   return $status
 }
 
@@ -41,7 +48,7 @@ inventory() { # every container, network and volume on the engine
 
 mkdir -p build
 inventory | sort >build/engine-before.txt
-lanes=(probe beside) pids=()
+lanes=(probe engines quick) pids=()
 set -m # a group of its own for each lane, so that an interruption here ends all of it
 for lane in "${lanes[@]}"; do
   "$lane" >"build/test-$lane.log" 2>&1 </dev/null &

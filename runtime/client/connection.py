@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,7 +45,8 @@ class Client:
     def __init__(self, socket: Path, *, start_command: str = "orch up --detach") -> None:
         self._start_command = start_command
         self._socket = socket
-        transport = httpx.HTTPTransport(uds=str(socket))
+        # No TLS is spoken on a unix socket; the default would read every CA of the machine for each command.
+        transport = httpx.HTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
         self._http = httpx.Client(transport=transport, base_url="http://orchbox", timeout=CALL_TIMEOUT_S)
 
     def close(self) -> None:

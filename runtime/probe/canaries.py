@@ -84,6 +84,11 @@ class Canaries:
         controls = {"world": self.world.control, **self._controls}
         return {name: await asyncio.to_thread(control.record) for name, control in controls.items()}
 
+    async def reset(self) -> None:
+        """Forget what each canary saw."""
+        for control in (self.world.control, *self._controls.values()):
+            await asyncio.to_thread(control.reset)
+
     async def close(self) -> None:
         """Remove the link, the containers, the network and the files."""
         await uninterrupted(self._close())
@@ -134,8 +139,7 @@ class Canaries:
         counts = {name: len(record.accepts) for name, record in seen.items()}
         if counts["world"] < 2 or counts["host"] < 1 or counts["published"] < 1:
             raise CanaryError(f"a canary did not count who came: {counts}")
-        for control in (self.world.control, *self._controls.values()):
-            await asyncio.to_thread(control.reset)
+        await self.reset()
 
 
 def _python(code: str) -> str:

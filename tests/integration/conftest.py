@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +16,7 @@ import docker.errors
 import pytest
 
 from runtime.canary.net.session import CanaryNet
+from tests.harness import warm
 from tests.harness.fixtures import canary_net, canary_session, host_listener, loopback_simulator
 from tests.harness.private_host import PrivateHost
 from tests.harness.private_host import why_not as why_no_private_host
@@ -68,16 +67,8 @@ class Lab:
         self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 180
     ) -> Finished:
         """Run one command with stdout and stderr apart."""
-        done = subprocess.run(
-            [sys.executable, "-m", "runtime.cli.main", *arguments],
-            env={**self.environment, **(env or {})},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            cwd=self.folder,
-            check=False,
-        )
+        environment = {**self.environment, **(env or {})}
+        done = warm.orch(*arguments, env=environment, cwd=self.folder, stdin=stdin, timeout_s=timeout)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def agent(self, name: str, code: str, *, entry: str = "main.py", **manifest: Any) -> Path:

@@ -132,7 +132,7 @@ class Rig:
         """A plain client on the router's socket; `run_id` is what the proxy would say."""
         headers = {SANDBOX_HEADER: run_id} if run_id is not None else {}
         client = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(uds=str(self.socket_path)),
+            transport=httpx2.AsyncHTTPTransport(uds=str(self.socket_path), verify=NO_TLS),
             base_url="http://llm.internal/v1",
             headers=headers,
             trust_env=False,
@@ -173,6 +173,13 @@ class Rig:
         ]
 
 
+@pytest.fixture(autouse=True)
+def no_system_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trust comes from the policy alone; the machine's hundred roots would be read for each provider dialled."""
+    (tmp_path / "roots.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+
+
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """Everything up; gone with the test."""
@@ -195,6 +202,8 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     uds.close()
 
 
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For a unix socket: the default would read every CA of the machine for each client."""
 MESSAGES = [{"role": "user", "content": "The lighthouse stood on the cliff. It was white. Ships passed by."}]
 
 

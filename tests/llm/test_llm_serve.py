@@ -11,7 +11,7 @@ import pytest
 from proxy.contract.messages import SANDBOX_HEADER
 from runtime.errors import NotReadyError
 from runtime.llm.serve import LlmServer
-from tests.llm.conftest import CHAIN, Rig
+from tests.llm.conftest import CHAIN, NO_TLS, Rig
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_the_socket_is_for_who_may_enter_its_folder_and_goes_with_the_serv
     await server.start()
     mode = stat.S_IMODE(path.stat().st_mode)
 
-    transport = httpx2.AsyncHTTPTransport(uds=str(path))
+    transport = httpx2.AsyncHTTPTransport(uds=str(path), verify=NO_TLS)
     async with httpx2.AsyncClient(transport=transport, base_url="http://llm.internal") as client:
         answer = await client.get("/v1/models", headers={SANDBOX_HEADER: "run-1"})
     await server.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -43,37 +43,29 @@ def matrix() -> Path:
     return folder / "sabotage.txt"
 
 
-@pytest.fixture(scope="module")
-def sabotaged_images() -> Iterator[Callable[[str], str]]:
-    """A proxy image for each sabotage, from the one under test."""
+@pytest.fixture(scope="session")
+def sabotaged_image() -> Iterator[str]:
+    """The proxy image under test with the program that takes a defence out of it, as SABOTAGE says."""
+    lines = (
+        "FROM orchbox/proxy:local",
+        "COPY sabotage_proxy.py /opt/orchbox/",
+        'ENTRYPOINT ["python3", "-m", "sabotage_proxy"]',
+    )
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as archive:
+        for path, content in (
+            ("Dockerfile", "\n".join(lines).encode()),
+            ("sabotage_proxy.py", (Path(__file__).parent / "sabotage_proxy.py").read_bytes()),
+        ):
+            info = tarfile.TarInfo(path)
+            info.size, info.mode = len(content), 0o644
+            archive.addfile(info, io.BytesIO(content))
+    context.seek(0)
+    tag = "orchbox-test/sabotage:local"
     client = docker.from_env()
-    made: list[str] = []
-
-    def build(name: str) -> str:
-        lines = (
-            "FROM orchbox/proxy:local",
-            "COPY sabotage_proxy.py /opt/orchbox/",
-            f"ENV SABOTAGE={name}",
-            'ENTRYPOINT ["python3", "-m", "sabotage_proxy"]',
-        )
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w") as archive:
-            for path, content in (
-                ("Dockerfile", "\n".join(lines).encode()),
-                ("sabotage_proxy.py", (Path(__file__).parent / "sabotage_proxy.py").read_bytes()),
-            ):
-                info = tarfile.TarInfo(path)
-                info.size, info.mode = len(content), 0o644
-                archive.addfile(info, io.BytesIO(content))
-        context.seek(0)
-        tag = f"orchbox-test/sabotage:{name}"
-        client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, network_mode="none")
-        made.append(tag)
-        return tag
-
-    yield build
-    for tag in made:
-        client.images.remove(tag, force=True)
+    client.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, network_mode="none")
+    yield tag
+    client.images.remove(tag, force=True)
     client.close()
 
 

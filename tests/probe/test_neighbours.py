@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import runtime.daemon.daemon
 from runtime.daemon.settings import Settings
 from runtime.model.limits import Isolation
 from runtime.probe.neighbours.judge import Result
@@ -18,6 +15,7 @@ from runtime.probe.neighbours.report import results_to_json
 from runtime.probe.neighbours.run import prove_neighbours
 from runtime.probe.neighbours.table import OUTLIVES_S, ROWS, Row, Windows
 from tests.probe.command import ROOT, inventory
+from tests.probe.sabotage import Sabotage
 
 # As in test_sabotage.py: the lab's loop ends with connections of workers that failed or were sabotaged.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -84,17 +82,12 @@ def faults(result: Result) -> list[str]:
 
 def test_workers_that_wait_for_one_another_are_noticed(
     settings: Settings,
-    sabotaged_images: Callable[[str], str],
+    sabotaged_image: str,
     monkeypatch: pytest.MonkeyPatch,
     matrix: Path,
 ):
     """Where one sandbox's work holds up the others', the victim's latency says so."""
-    image, supervisor = sabotaged_images("own_turns"), runtime.daemon.daemon.ProxySupervisor
-
-    def sabotaged(*args: Any, **more: Any) -> Any:
-        return supervisor(*args, **{**more, "image": image})
-
-    monkeypatch.setattr(runtime.daemon.daemon, "ProxySupervisor", sabotaged)
+    Sabotage(sabotaged_image, defence="own_turns").install(monkeypatch)
 
     (result,) = proved(settings, next(row for row in ROWS if row.id == "refused"))
 

@@ -18,6 +18,7 @@ import runtime.sandbox.plan
 from runtime.containers import labels
 from runtime.containers.helper import helper_config, run_helper
 from runtime.daemon.settings import Settings
+from runtime.errors import NotFoundError
 from runtime.model.limits import Isolation
 from runtime.network.guard import HostGuard
 from runtime.network.proof import GuardStatus
@@ -25,7 +26,8 @@ from runtime.network.rules import TABLE
 from runtime.probe.attack import attack_from, cases_for, probe
 from runtime.probe.corpus.case import Case
 from runtime.probe.lab import ProbeLab, probe_lab
-from runtime.probe.result import Verdict
+from runtime.probe.result import Result, Verdict
+from tests.probe.sabotage import Sabotage
 
 # The lab's loop ends with connections of a proxy that was sabotaged; what is asserted is the verdict.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -55,6 +57,8 @@ PROXY: dict[str, tuple[str, ...]] = {
     "reflection": ("S-09",),
 }
 """Defence of the proxy -> cases, each of which must notice that it is gone."""
+WHOLE = tuple(cases[0] for defence, cases in PROXY.items() if defence not in {"budgets", "deadlines"})
+"""One case of each, but for those that take long; they hold where the proxy is whole."""
 
 
 def _host(**changes: Any) -> Callable[[dict[str, Any]], None]:
@@ -118,12 +122,6 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture
-def without_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard is installed, its proof (seconds) is left to the tests of the whole probe."""
-    _skip_proof(monkeypatch)
-
-
 def _skip_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     async def install(self: HostGuard, *_: Any, **__: Any) -> GuardStatus:
         await self._install()
@@ -140,39 +138,61 @@ def chosen(settings: Settings, wanted: tuple[str, ...]) -> tuple[Case, ...]:
     return cases
 
 
-def caught(settings: Settings, wanted: tuple[str, ...]) -> dict[str, Verdict]:
-    """What the wanted cases say in a lab of their own."""
-    cases = chosen(settings, wanted)
-    report = asyncio.run(probe(settings, policy="llm-only", isolation=Isolation.RUNC, cases=cases))
-    assert not [problem for problem in report.problems if problem.startswith("left behind")]
-    return {result.case.id: result.verdict for result in report.results}
-
-
 @dataclass(frozen=True, slots=True)
 class SharedLab:
-    """A lab whose sandboxes are sabotaged one after the other: daemon, proxy and canaries are whole."""
+    """A lab whose proxy or sandboxes are sabotaged one after the other: daemon and canaries are whole."""
 
     settings: Settings
     lab: ProbeLab
     runner: asyncio.Runner
+    sabotage: Sabotage
 
-    def caught(self, wanted: tuple[str, ...]) -> dict[str, Verdict]:
-        """What the wanted cases say, made from one sandbox of their own."""
+    def caught(self, wanted: tuple[str, ...], *, without: str | None = None) -> dict[str, Verdict]:
+        """What the wanted cases say of a proxy without that defence, made from one sandbox of their own."""
         cases = chosen(self.settings, wanted)
-        attack = attack_from(self.lab, cases, isolation=Isolation.RUNC, problems=[])
-        return {result.case.id: result.verdict for result in self.runner.run(attack)}
+        return {result.case.id: result.verdict for result in self.runner.run(self._attack(cases, without))}
+
+    async def _attack(self, cases: tuple[Case, ...], without: str | None) -> list[Result]:
+        if self.sabotage.defence != without:
+            self.sabotage.defence = without
+            await self._replace_proxy()
+        await self.lab.canaries.reset()  # what an earlier attack reached is not this one's
+        return await attack_from(self.lab, cases, isolation=Isolation.RUNC, problems=[])
+
+    async def _replace_proxy(self) -> None:
+        """The daemon makes its proxy anew, as it does for one that was killed; ready when this returns."""
+        proxy = self.lab.daemon.supervisor.container
+        old = (await self.lab.engine.inspect(proxy))["Id"]
+        await self.lab.engine.remove(old)
+        async with asyncio.timeout(120):
+            # It makes a new one only once it has seen that the old one is gone, so what is ready is the new one.
+            while not await self._is_another(proxy, old) or await self._failing():
+                await asyncio.sleep(0.05)
+        assert set(self.sabotage.environment) <= set((await self.lab.engine.inspect(proxy))["Config"]["Env"])
+
+    async def _is_another(self, proxy: str, old: str) -> bool:
+        try:
+            return (await self.lab.engine.inspect(proxy))["Id"] != old
+        except NotFoundError:
+            return False
+
+    async def _failing(self) -> list[str]:
+        return [check.name for check in await self.lab.daemon.service.checks() if not check.is_ok]
 
 
 @pytest.fixture(scope="module")
-def shared_lab(settings: Settings) -> Iterator[SharedLab]:
+def shared_lab(settings: Settings, sabotaged_image: str) -> Iterator[SharedLab]:
     """Started once; what it leaves behind fails the last test that uses it."""
     problems: list[str] = []
+    sabotage = Sabotage(sabotaged_image)
     with pytest.MonkeyPatch.context() as patch, asyncio.Runner() as runner:
         _skip_proof(patch)
+        sabotage.install(patch)
+        patch.setattr(runtime.daemon.daemon, "PROXY_AWAY_S", 0.0)  # one that is gone was taken away by us
         entered = probe_lab(settings, policy="llm-only", problems=problems)
         lab = runner.run(entered.__aenter__())
         try:
-            yield SharedLab(settings, lab, runner)
+            yield SharedLab(settings, lab, runner, sabotage)
         finally:
             runner.run(entered.__aexit__(None, None, None))
     assert problems == []
@@ -185,30 +205,11 @@ def note(matrix: Path, defence: str, verdicts: dict[str, Verdict]) -> None:
         file.write(f"{defence}: {said}\n")
 
 
-@pytest.mark.usefixtures("without_proof")
-@pytest.mark.parametrize("defence", PROXY)
-def test_missing_defence_of_the_proxy_is_noticed(
-    settings: Settings,
-    sabotaged_images: Callable[[str], str],
-    monkeypatch: pytest.MonkeyPatch,
-    matrix: Path,
-    defence: str,
-):
-    """Every case that aims at the defence stops holding."""
-    image = sabotaged_images(defence)
-    supervisor = runtime.daemon.daemon.ProxySupervisor
-    monkeypatch.setattr(
-        runtime.daemon.daemon, "ProxySupervisor", lambda *a, **k: supervisor(*a, **{**k, "image": image})
-    )
-
-    verdicts = caught(settings, PROXY[defence])
-
-    note(matrix, defence, verdicts)
-    assert Verdict.HELD not in verdicts.values(), verdicts
-
-
 def test_missing_guard_is_noticed(settings: Settings, monkeypatch: pytest.MonkeyPatch, matrix: Path):
-    """Without its table the host answers, and both its own canary and the sandbox say so."""
+    """Without its table the host answers, and both its own canary and the sandbox say so.
+
+    In a lab of its own, before the one that the others share: a machine has its canaries once.
+    """
 
     async def remove(self: HostGuard, *_: Any, **__: Any) -> GuardStatus:
         argv = ["nft", "delete", "table", "inet", TABLE]
@@ -219,10 +220,29 @@ def test_missing_guard_is_noticed(settings: Settings, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(HostGuard, "establish", remove)
 
-    verdicts = caught(settings, ("L-01a", "L-01c"))
+    cases = chosen(settings, ("L-01a", "L-01c"))
+    report = asyncio.run(probe(settings, policy="llm-only", isolation=Isolation.RUNC, cases=cases))
+    verdicts = {result.case.id: result.verdict for result in report.results}
 
     note(matrix, "guard", verdicts)
     assert Verdict.HELD not in verdicts.values(), verdicts
+    assert not [problem for problem in report.problems if problem.startswith("left behind")]
+
+
+@pytest.mark.parametrize("defence", PROXY)
+def test_missing_defence_of_the_proxy_is_noticed(shared_lab: SharedLab, matrix: Path, defence: str):
+    """Every case that aims at the defence stops holding."""
+    verdicts = shared_lab.caught(PROXY[defence], without=defence)
+
+    note(matrix, defence, verdicts)
+    assert Verdict.HELD not in verdicts.values(), verdicts
+
+
+def test_a_whole_proxy_holds_in_the_lab_of_the_sabotaged_ones(shared_lab: SharedLab):
+    """Made anew behind all of them: what they let through was theirs, and not the lab's."""
+    verdicts = shared_lab.caught(WHOLE)
+
+    assert verdicts == dict.fromkeys(WHOLE, Verdict.HELD)
 
 
 @pytest.mark.parametrize("defence", SANDBOX)

@@ -12,14 +12,11 @@ import ipaddress
 import socket
 import ssl
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy.contract.grant import Grant
 from proxy.contract.messages import MAX_LINE_BYTES
@@ -30,91 +27,10 @@ from runtime.egress import worker_link
 from runtime.egress.ca import make_ca
 from runtime.egress.worker_link import WorkerLink
 from tests.harness.ports import free_ports
+from tests.wire.h2_upstream import H2Upstream
+from tests.wire.origin import UPSTREAM, Upstream, close_all, listener, server_context
 
-UPSTREAM = "127.0.0.2"
 TOKEN = "token-of-this-test"
-
-
-@dataclass
-class Upstream:
-    """A TLS and a plain listener; every accept, server name and request head is kept."""
-
-    tls_port: int = 0
-    plain_port: int = 0
-    ca_pem: str = ""
-    accepts: int = 0
-    server_names: list[str | None] = field(default_factory=list)
-    heads: list[str] = field(default_factory=list)
-    body_bytes: int = 0
-    body: bytearray = field(default_factory=bytearray)
-    """All request bodies, one behind the other, also of requests that were cut off."""
-    respond: Callable[[str, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]] | None = None
-    """Answers in place of `response`; it reads the body itself."""
-    writers: list[asyncio.StreamWriter] = field(default_factory=list)
-    response: bytes = b'HTTP/1.1 200 OK\r\ncontent-length: 2\r\nalt-svc: h3=":443"\r\n\r\nok'
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer each request with `response`."""
-        self.writers.append(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                self.heads.append(head)
-                if self.respond is not None:
-                    await self.respond(head, reader, writer)
-                    continue
-                for line in head.lower().split("\r\n"):
-                    if line.startswith("content-length:"):
-                        self.body_bytes += await self._read_body(reader, int(line.split(":")[1]))
-                    if line == "transfer-encoding: chunked":
-                        self.body_bytes += await self._read_chunks(reader)
-                writer.write(self.response)
-                await writer.drain()
-        writer.close()
-
-    async def _read_body(self, reader: asyncio.StreamReader, size: int) -> int:
-        for left in range(size, 0, -1 << 16):
-            try:
-                self.body += await reader.readexactly(min(left, 1 << 16))
-            except asyncio.IncompleteReadError as exc:
-                self.body += exc.partial
-                raise
-        return size
-
-    async def _read_chunks(self, reader: asyncio.StreamReader) -> int:
-        total = 0
-        while size := int(await reader.readuntil(b"\r\n"), 16):
-            total += await self._read_body(reader, size)
-            await reader.readexactly(2)
-        await reader.readexactly(2)
-        return total
-
-
-async def close_all(writers: list[asyncio.StreamWriter]) -> None:
-    """Close and wait: what the loop's end finds open is a ResourceWarning in whichever test comes next."""
-    for writer in writers:
-        writer.close()
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(2):
-            await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
-
-
-class _CountingSocket(socket.socket):
-    upstream: Upstream
-
-    def accept(self):
-        accepted = super().accept()
-        self.upstream.accepts += 1
-        return accepted
-
-
-def _listener(upstream: Upstream) -> socket.socket:
-    sock = _CountingSocket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.upstream = upstream
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind((UPSTREAM, 0))
-    sock.listen()
-    return sock
 
 
 @pytest.fixture
@@ -122,10 +38,10 @@ async def upstream(tmp_path: Path) -> AsyncIterator[Upstream]:
     """The origin behind every allowed name."""
     up = Upstream()
     ca = make_ca()
-    context = _server_context(ca.cert_pem, ca.key_pem, tmp_path)
+    context = server_context(ca.cert_pem, ca.key_pem, tmp_path)
     context.sni_callback = lambda _s, name, _c: up.server_names.append(name)
     up.ca_pem = ca.cert_pem
-    tls_sock, plain_sock = _listener(up), _listener(up)
+    tls_sock, plain_sock = listener(up), listener(up)
     up.tls_port, up.plain_port = tls_sock.getsockname()[1], plain_sock.getsockname()[1]
     servers = [
         await asyncio.start_server(up.serve, sock=tls_sock, ssl=context),
@@ -135,38 +51,6 @@ async def upstream(tmp_path: Path) -> AsyncIterator[Upstream]:
     for server in servers:
         server.close()
     await close_all(up.writers)
-
-
-def _server_context(ca_cert: str, ca_key: str, folder: Path) -> ssl.SSLContext:
-    issuer = x509.load_pem_x509_certificate(ca_cert.encode())
-    issuer_key = serialization.load_pem_private_key(ca_key.encode(), None)
-    key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName(n) for n in ("ok.test", "pass.test", "*.wild.test", "paths.test", "llm.test")]
-    cert = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(issuer.not_valid_before_utc)
-        .not_valid_after(issuer.not_valid_after_utc)
-        .add_extension(x509.SubjectAlternativeName(names), critical=True)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.public_key()),  # type: ignore[arg-type]
-            critical=False,
-        )
-        .sign(issuer_key, hashes.SHA256())  # type: ignore[arg-type]
-    )
-    pem = folder / "upstream.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + cert.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pem)
-    return context
 
 
 @dataclass
@@ -349,3 +233,18 @@ async def rig(tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatc
     assert not link.is_alive or received == rig.lines, "the daemon is told each line"
     await link.close()
     await asyncio.wait_for(running, 30)
+
+
+@pytest.fixture
+async def far(rig: Rig, tmp_path: Path) -> AsyncIterator[H2Upstream]:
+    """ok.test speaks HTTP/2."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "upstream.pem")
+    context.set_alpn_protocols(["h2"])
+    upstream = H2Upstream()
+    server = await asyncio.start_server(upstream.serve, UPSTREAM, 0, ssl=context)
+    rig.upstream.tls_port = server.sockets[0].getsockname()[1]
+    await rig.link.grant(rig.grant(revision=2))
+    yield upstream
+    server.close()
+    await close_all(upstream.writers)

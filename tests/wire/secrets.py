@@ -10,7 +10,8 @@ import httpx
 from proxy.contract.grant import GrantSecret
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy, TlsMode
-from tests.wire.conftest import UPSTREAM, Rig
+from tests.wire.conftest import Rig
+from tests.wire.origin import UPSTREAM
 from tests.wire.test_refusals import client
 
 TRUE, STAND_IN = "sk-true-0123456789abcdef", "sk-placeholder-012345678"

@@ -9,7 +9,8 @@ import ssl
 import pytest
 from cryptography import x509
 
-from tests.wire.conftest import TOKEN, UPSTREAM, Rig
+from tests.wire.conftest import TOKEN, Rig
+from tests.wire.origin import UPSTREAM
 from tests.wire.test_refusals import client, tunnel
 
 

@@ -11,7 +11,8 @@ import pytest
 from proxy.policy.hosts import HostPattern
 from proxy.policy.llm import LLM_HOST, with_llm
 from proxy.policy.model import AllowRule
-from tests.wire.conftest import Rig, close_all
+from tests.wire.conftest import Rig
+from tests.wire.origin import close_all
 from tests.wire.raw import open_tunnel
 from tests.wire.secrets import DB, DB_SECRET, KEY, STAND_IN, keyed_policy
 from tests.wire.test_names import ask

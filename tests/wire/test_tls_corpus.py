@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from proxy.admission.session import SLOW
-from tests.wire.conftest import UPSTREAM, Rig
+from tests.wire.conftest import Rig
+from tests.wire.origin import UPSTREAM
 from tests.wire.raw import open_tunnel, refusals, send
 from tests.wire.test_http2 import converse, head
 from tests.wire.test_refusals import client, tunnel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -47,6 +48,17 @@ def test_a_run_from_start_to_end(client: Client, service: FakeService):
     assert [shown["id"] for shown in client.list_runs(5)] == [RUN_ID]
     assert len(client.decisions(RUN_ID)) == 1
     assert service.requests[0].uploads == {"a.txt": b"x"}
+
+
+def test_no_authority_is_read_for_a_unix_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """No TLS is spoken on it, and reading the machine's CAs is a good part of a short command's work."""
+    read: list[object] = []
+    for name in ("load_verify_locations", "load_default_certs"):
+        monkeypatch.setattr(ssl.SSLContext, name, lambda *told, **more: read.append(told))
+
+    Client(tmp_path / "api.sock").close()
+
+    assert read == []
 
 
 def test_what_the_daemon_refuses_is_raised_with_its_code(client: Client, service: FakeService):
