@@ -31,7 +31,6 @@ ELSEWHERE = {
     "runtime/agents/folder.py": "unit/runtime/cli/run/test_command.py",
     "runtime/containers/labels.py": "unit/runtime/containers/test_sweep.py",
     "runtime/egress/port.py": "unit/runtime/egress/test_link.py",
-    "runtime/keeper/link.py": "unit/runtime/keeper/test_keeper.py",
     "runtime/keeper/parent.py": "unit/runtime/keeper/test_nursery.py",
     "runtime/keeper/process.py": "unit/runtime/keeper/test_nursery.py",
     "runtime/keeper/work.py": "unit/runtime/runs/test_driver.py",
@@ -53,7 +52,6 @@ ELSEWHERE = {
     "runtime/api/needs_body.py": "unit/runtime/api/test_run_body.py",
     "runtime/api/run_json.py": "unit/runtime/api/test_run_body.py",
     "runtime/api/problems.py": "unit/runtime/api/test_app.py",
-    "runtime/api/runs.py": "unit/runtime/api/test_app.py",
     "runtime/api/secret_body.py": "unit/runtime/api/test_secrets.py",
     # -- the command, through its commands --------------------------------------------------------------
     "runtime/cli/commands/workspaces.py": "unit/runtime/cli/commands/test_secrets.py",
