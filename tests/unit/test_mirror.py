@@ -143,6 +143,9 @@ ELSEWHERE = {
 
 OF_MANY = {
     "runtime/database/test_migrations.py": "what every revision does with a database of an older version",
+    "runtime/keeper/test_faults.py": "a keeper whose disk, log or memory fails",
+    "runtime/keeper/test_handover.py": "a keeper whose daemon goes away before the run is handed over",
+    "runtime/keeper/test_secrets.py": "secrets that a keeper enforces and hands down",
     "runtime/runs/test_service_rotation.py": "a secret that changes while a run has it: service, driver and live grant",
     "proxy/policy/test_properties.py": "the policy core as a whole, by generated inputs",
     "runtime/llm/test_imports.py": "what the router's import may load",
