@@ -15,8 +15,8 @@ from pathlib import Path
 import structlog
 
 from proxy.contract.messages import CONTROL_FOLDER, CONTROL_SOCKET, LLM_SOCKET
-from proxy.layers.tls import warm_up
 from proxy.parent import Parent
+from proxy.warm import warm_up
 from proxy.worker import work
 
 

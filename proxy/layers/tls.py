@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mitmproxy import certs
 from mitmproxy.addons.tlsconfig import TlsConfig
@@ -17,15 +16,6 @@ from mitmproxy.proxy.layers.tls import ClientTLSLayer
 from OpenSSL import SSL
 
 from proxy.layers.http1 import CloseAfterAnswer
-
-
-def warm_up() -> None:
-    """Have OpenSSL make its tables, which are 2 MiB: workers that are forked from here share them.
-
-    The key is thrown away, and nobody trusts it. OpenSSL's generator of random numbers begins anew in each
-    process that is forked (RAND(7)).
-    """
-    ec.generate_private_key(ec.SECP256R1())
 
 
 class MemoryTlsConfig(TlsConfig):

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "proxy/policy/refusal.py": "wire/test_refusals.py",
     "proxy/secrets/body_codings.py": "unit/proxy/secrets/test_body_scan.py",
     "proxy/server.py": "wire/test_allowed.py",
+    "proxy/warm.py": "unit/runtime/keeper/test_warm.py",
     "proxy/worker.py": "unit/proxy/test_parent.py",
     # -- runtime: values and seams, whose behaviour is that of the modules that use them ---------------
     "runtime/agents/folder.py": "unit/runtime/cli/run/test_command.py",

@@ -32,7 +32,7 @@ print(json.dumps({{**after, "keys": keys}}))
 """
 
 
-@pytest.mark.parametrize("module", ["runtime.keeper.warm", "proxy.layers.tls"])
+@pytest.mark.parametrize("module", ["runtime.keeper.warm", "proxy.warm"])
 def test_what_is_forked_from_a_warm_parent_has_keys_of_its_own(module: str):
     """OpenSSL was used before the fork, and makes another key in each process; one thread, no file is left."""
     done = subprocess.run(
