@@ -16,6 +16,7 @@ import structlog
 
 from proxy.contract.messages import CONTROL_FOLDER, CONTROL_SOCKET, LLM_SOCKET
 from proxy.parent import Parent
+from proxy.warm import warm_up
 from proxy.worker import work
 
 
@@ -30,6 +31,7 @@ def main() -> int:
     logging.getLogger("proxy").setLevel(logging.INFO)
     scratch = Path("/tmp")  # noqa: S108 - a tmpfs
     llm_socket = control.with_name(LLM_SOCKET)
+    warm_up()
     Parent(control, partial(work, parent=os.getpid(), llm_socket=llm_socket, scratch=scratch)).serve()
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -143,13 +144,16 @@ class ProxyServer:
         pem = grant.policy.upstream_ca_pem
         if pem == self._upstream_ca:
             return
-        roots = SYSTEM_ROOTS.read_text() if SYSTEM_ROOTS.exists() else ""
         # A new name for new content: mitmproxy caches TLS contexts by file name. Workers share the folder, so
         # the file is complete when it gets its name.
         digest = hashlib.sha256((pem or "").encode()).hexdigest()[:16]
         path = self._settings.scratch / f"roots-{digest}.pem"
         draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(roots + "\n" + (pem or ""))
+        draft.unlink(missing_ok=True)
+        if SYSTEM_ROOTS.exists():  # copied by the kernel: read here, it would stay in the worker's heap
+            shutil.copyfile(SYSTEM_ROOTS, draft)
+        with draft.open("a") as file:
+            file.write("\n" + (pem or ""))
         draft.rename(path)
         trust_upstreams(self.master, path)
         self._upstream_ca = pem

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from runtime.model.json_text import JsonText
 from runtime.model.json_value import writable
 from runtime.model.limits import Limits
 from runtime.model.run import Run, RunRequest, RunSummary
@@ -37,10 +38,9 @@ def request_to_json(request: RunRequest) -> dict[str, object]:
 
 
 def run_to_json(run: Run) -> dict[str, object]:
-    """A run as the API shows it."""
-    # Not asdict(): it recurses in Python, and the result is as deep as an agent likes.
+    """A run as the API shows it; its result is a text of JSON (`json_text.write_object`)."""
+    # Not asdict(): it copies, and the result may be large.
     shown = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-    shown["result"] = writable(run.result, run.stdout)
     shown["error"] = dataclasses.asdict(run.error) if run.error else None
     return shown
 
@@ -53,5 +53,8 @@ def run_to_summary(run: RunSummary | Run) -> dict[str, object]:
 
 
 def event_to_json(data: Mapping[str, object], at: float) -> dict[str, object]:
-    """An event's data, a result that is no JSON left out (the run's record holds its text)."""
-    return {**{name: writable(value, "") for name, value in data.items()}, "at": at}
+    """An event's data; what is no JSON is left out. A result is a text of JSON."""
+    shown = {
+        name: value if isinstance(value, JsonText) else writable(value, "") for name, value in data.items()
+    }
+    return {**shown, "at": at}

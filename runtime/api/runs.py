@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from starlette.responses import JSONResponse
+from sse_starlette import EventSourceResponse
+from starlette.responses import JSONResponse, Response
 
 from runtime.api.multipart import BODY_SCHEMA, read_parts
 from runtime.api.run_body import read_create_run, to_run_request
 from runtime.api.run_json import event_to_json, run_to_json, run_to_summary
 from runtime.ascii_json import AsciiJson
+from runtime.model.json_text import write_object
+from runtime.model.run import Event, Run
 from runtime.runs.ports import RunServicePort
 
 MAX_LISTED = 200
@@ -27,7 +28,7 @@ def add_run_routes(app: FastAPI, service: RunServicePort) -> None:
 
 def _add_life_routes(app: FastAPI, service: RunServicePort) -> None:
     @app.post("/v1/runs", status_code=201, openapi_extra=BODY_SCHEMA)
-    async def create_run(request: Request) -> JSONResponse:
+    async def create_run(request: Request) -> Response:
         """Start a run of an agent.
 
         The body is multipart: a `request` part (JSON), a `bundle` part (a tar of the agent's files) and any
@@ -36,7 +37,7 @@ def _add_life_routes(app: FastAPI, service: RunServicePort) -> None:
         parts = await read_parts(request)
         asked = to_run_request(read_create_run(parts.request), parts.bundle, parts.uploads)
         run = await service.create(asked)
-        return AsciiJson(run_to_json(run), status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
+        return _answer(run, status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
 
     @app.get("/v1/runs")
     async def list_runs(limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 20) -> JSONResponse:
@@ -44,17 +45,17 @@ def _add_life_routes(app: FastAPI, service: RunServicePort) -> None:
         return AsciiJson({"runs": [run_to_summary(run) for run in await service.recent(limit)]})
 
     @app.get("/v1/runs/{run_id}")
-    async def get_run(run_id: str) -> JSONResponse:
+    async def get_run(run_id: str) -> Response:
         """Get one run: its state, times, result or error, and the end of its output."""
-        return AsciiJson(run_to_json(await service.get(run_id)))
+        return _answer(await service.get(run_id))
 
     @app.post("/v1/runs/{run_id}/cancel")
-    async def cancel_run(run_id: str) -> JSONResponse:
+    async def cancel_run(run_id: str) -> Response:
         """Cancel a run that has not ended.
 
         The answer comes once its sandbox is removed; a run that has ended already is a conflict (409).
         """
-        return AsciiJson(run_to_json(await service.cancel(run_id)))
+        return _answer(await service.cancel(run_id))
 
 
 def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
@@ -67,10 +68,9 @@ def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
         """
         await service.get(run_id)
 
-        async def stream() -> AsyncIterator[ServerSentEvent]:
+        async def stream() -> AsyncIterator[bytes]:
             async for event in service.events(run_id, last_event_id):
-                data = json.dumps(event_to_json(event.data, event.at))
-                yield ServerSentEvent(data=data, event=event.kind, id=str(event.seq))
+                yield _line(event)
 
         return EventSourceResponse(stream())
 
@@ -78,3 +78,14 @@ def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
     async def run_decisions(run_id: str) -> JSONResponse:
         """List what the egress proxy allowed and refused for this run, in order."""
         return AsciiJson({"decisions": await service.decisions(run_id)})
+
+
+def _answer(run: Run, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A run whole: its result goes out as it was stored."""
+    return Response(write_object(run_to_json(run)), status_code, headers, "application/json")
+
+
+def _line(event: Event) -> bytes:
+    """An event as Server-Sent Events have it; its data has no line break, being JSON in ASCII."""
+    data = write_object(event_to_json(event.data, event.at))
+    return b"id: %d\r\nevent: %s\r\ndata: %s\r\n\r\n" % (event.seq, event.kind.encode(), data)

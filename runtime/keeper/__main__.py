@@ -7,12 +7,14 @@ import sys
 from runtime.keeper.log import configure_logs
 from runtime.keeper.parent import serve
 from runtime.keeper.process import KeeperSettings, keep
+from runtime.keeper.warm import warm_up
 
 
 def main() -> None:
     """Read the settings, which are JSON, and serve until standard input ends."""
     settings = KeeperSettings.model_validate_json(sys.argv[1])
     configure_logs()
+    warm_up()
     serve(
         sys.stdin.fileno(),
         sys.stdout.fileno(),

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from runtime.database.json_check import checked
 from runtime.errors import InternalError, NotReadyError
 from runtime.keeper.folder import KeeperFolder, folders
 from runtime.keeper.messages import (
@@ -38,6 +38,7 @@ from runtime.keeper.messages import (
     read_said,
 )
 from runtime.keeper.work import Done
+from runtime.model.json_text import JsonText
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.sandbox.outcome import Outcome
@@ -250,9 +251,9 @@ def _read_journal(path: Path) -> list[Said]:
 
 
 async def done_of(folder: KeeperFolder, ended: Ended) -> Done:
-    """How a run ended, with its result; a result that cannot be read fails the run."""
+    """How a run ended, with its result; a result that cannot be read, or that is no JSON, fails the run."""
     try:
-        result = await asyncio.to_thread(_read_result, folder.result) if ended.has_result else None
+        result = await asyncio.to_thread(_read_result, folder.result, ended) if ended.has_result else None
     except (OSError, ValueError, MemoryError):
         lost = RunError(InternalError.code, "the run's result cannot be read")
         return Done(Outcome(RunState.FAILED, lost), ended.stdout, ended.stderr, ended.at)
@@ -260,5 +261,10 @@ async def done_of(folder: KeeperFolder, ended: Ended) -> Done:
     return Done(Outcome(RunState(ended.state), error, result), ended.stdout, ended.stderr, ended.at)
 
 
-def _read_result(path: Path) -> object:
-    return json.loads(path.read_bytes())
+def _read_result(path: Path, ended: Ended) -> JsonText:
+    """The file as it is: nothing is made of what an agent wrote."""
+    with path.open("rb") as file:
+        data = file.read(-1 if ended.result_bytes is None else ended.result_bytes + 1)
+    if ended.result_bytes not in (None, len(data)):
+        raise ValueError("not what the keeper wrote")
+    return checked(data)

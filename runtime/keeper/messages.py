@@ -135,6 +135,8 @@ class Ended(_Message):
     """How many events of each kind are missing."""
     has_result: bool
     """The agent's result is in a file beside the journal."""
+    result_bytes: int | None = None
+    """How long that file is: one that was cut is no result. A keeper of an older version does not say."""
     at: float
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,7 @@ from runtime.keeper.ends import JOURNAL_BROKEN
 from runtime.keeper.folder import AppendOnly, KeeperFolder
 from runtime.keeper.messages import Ended, Entry, Said, encode
 from runtime.keeper.work import Done
+from runtime.model.json_text import JsonText
 from runtime.model.run import RunState
 from runtime.sandbox.outcome import Outcome
 
@@ -67,8 +67,9 @@ class Story:
         if omitted := dict(self._bounds.omitted):
             self._keep(Entry(kind=OMITTED, data=omitted, at=time.time()))
         outcome = done.outcome
-        has_result = outcome.result is not None and self._write_result(outcome.result)
-        if outcome.state is RunState.COMPLETED and outcome.result is not None and not has_result:
+        result = outcome.result
+        has_result = result is not None and self._write_result(result)
+        if outcome.state is RunState.COMPLETED and result is not None and not has_result:
             outcome = Outcome(RunState.FAILED, JOURNAL_BROKEN)
         self._keep(
             Ended(
@@ -78,6 +79,7 @@ class Story:
                 stderr=done.stderr,
                 omitted=omitted,
                 has_result=has_result,
+                result_bytes=len(result.data) if result is not None and has_result else None,
                 at=time.time(),
             )
         )
@@ -102,11 +104,11 @@ class Story:
             self._on_unwritable()
             self._log.error("journal-not-written", run=self._folder.run_id, error=exc.strerror)
 
-    def _write_result(self, result: object) -> bool:
+    def _write_result(self, result: JsonText) -> bool:
         try:
             file = AppendOnly(self._folder.result)
             try:
-                file.add(json.dumps(result, separators=(",", ":")).encode())
+                file.add(result.data)
             finally:
                 file.close()
         except OSError as exc:

@@ -15,6 +15,7 @@ from runtime.engine.uninterrupted import uninterrupted
 from runtime.errors import InternalError, NotFoundError, OrchError
 from runtime.keeper.ends import CANCELLED, NETWORK_CHANGED, NETWORK_UNKNOWN, WORKER_LOST, Ends
 from runtime.keys.redactor import Redactor
+from runtime.model.json_text import JsonText
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.sandbox.conversation import converse
@@ -106,13 +107,14 @@ class Work:
         self._ends.leave(self._plan.run_id)
         return Done(outcome, *self._texts())
 
-    def _failed(self, exc: Exception, result: object | None = None) -> Outcome:
+    def _failed(self, exc: Exception, result: JsonText | None = None) -> Outcome:
         self._log.error("run-failed", run=self._plan.run_id, error=type(exc).__name__)
         error = RunError(InternalError.code, "the runner failed; its log names the run")
         return Outcome(RunState.FAILED, error, result)
 
     async def _run(self, output: Output) -> Outcome:
-        run_id, result = self._plan.run_id, None
+        run_id = self._plan.run_id
+        result: JsonText | None = None
         try:
             self._ends.begin(run_id)
             lost = lambda: self._ends.end(run_id, WORKER_LOST)  # noqa: E731

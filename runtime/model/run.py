@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field, fields
 
+from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
 from runtime.model.secret import Secret
@@ -101,8 +102,8 @@ class Run:
     created_at: float
     started_at: float | None = None
     finished_at: float | None = None
-    result: object | None = None
-    """The agent's stdout, parsed as JSON; its text where it is no JSON."""
+    result: JsonText | None = None
+    """The agent's stdout where it is JSON, else a text with it; None where there is none, or it is null."""
     error: RunError | None = None
     stdout: str = ""
     stderr: str = ""

@@ -199,7 +199,7 @@ class RunDriver:
         return None
 
     async def _read(self, link: KeeperLink, ended: Ended) -> Done:
-        """One result after the other: each holds up the loop, and takes many times its size to be read."""
+        """One result after the other: to be checked, each takes a few times its size."""
         async with self._reading:
             return await done_of(link.folder, ended)
 

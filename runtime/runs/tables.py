@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Any
 
 import sqlalchemy as sa
 
-from runtime.model.json_value import writable
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState, RunSummary
+from runtime.runs.json_column import RESULT
 
 _any_text = sa.Text().with_variant(sa.JSON(), "postgresql")
 """What an agent wrote may hold NUL, which only PostgreSQL's JSON can carry."""
@@ -29,7 +28,7 @@ outputs = sa.Table(
     "run_outputs",
     metadata,
     sa.Column("run_id", sa.Text, primary_key=True),
-    sa.Column("result", sa.JSON),
+    sa.Column("result", RESULT),
     *(sa.Column(name, _any_text) for name in ("stdout", "stderr")),
 )
 decisions = sa.Table(
@@ -59,10 +58,9 @@ def summary_row(run: Run) -> dict[str, object]:
 
 
 def output_row(run: Run) -> tuple[dict[str, object], int]:
-    """What the agent wrote, and how many bytes of text it is. Slow for a large result."""
-    result = writable(run.result, run.stdout)
-    size = len(json.dumps(result)) + len(run.stdout) + len(run.stderr)
-    return {"run_id": run.id, "result": result, "stdout": run.stdout, "stderr": run.stderr}, size
+    """What the agent wrote, and how many bytes of text it is."""
+    size = len(run.result.data if run.result else b"") + len(run.stdout) + len(run.stderr)
+    return {"run_id": run.id, "result": run.result, "stdout": run.stdout, "stderr": run.stderr}, size
 
 
 def to_summary(row: Any) -> RunSummary:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runtime.engine.protocol import ExitStatus
 from runtime.errors import RunTimeoutError, SandboxFailedError
 from runtime.keys.redactor import Redactor
+from runtime.model.json_text import JsonText
 from runtime.model.json_value import is_json_value
 from runtime.model.limits import Limits
 from runtime.model.run import RunError, RunState
@@ -30,7 +31,7 @@ class Outcome:
 
     state: RunState
     error: RunError | None = None
-    result: object | None = None
+    result: JsonText | None = None
 
     def __post_init__(self) -> None:
         """A run that goes on has no outcome."""
@@ -39,16 +40,20 @@ class Outcome:
 
 
 def judge(status: ExitStatus | None, output: Output, limits: Limits) -> Outcome:
-    """The outcome of an agent that exited with this status; None where it was stopped at its time limit."""
+    """The outcome of an agent that exited with this status; None where it was stopped at its time limit.
+
+    Slow for a large result.
+    """
     if status is None:
         error = RunError(RunTimeoutError.code, f"the agent was stopped after its {limits.timeout_s:g} s")
         return Outcome(RunState.TIMEOUT, error)
     result = None if output.is_stdout_too_long else parse_result(output.raw_stdout, output.redact)
     failure = classify_exit(status, result=result, stderr=output.stderr, limits=limits)
     if failure is None and output.is_stdout_too_long:
-        text = f"the agent's result is longer than {limits.output_bytes} bytes"
-        failure = RunError(SandboxFailedError.code, text, "code_error", status.code)
-    return Outcome(RunState.COMPLETED if failure is None else RunState.FAILED, failure, result)
+        said = f"the agent's result is longer than {limits.output_bytes} bytes"
+        failure = RunError(SandboxFailedError.code, said, "code_error", status.code)
+    text = None if result is None else JsonText.of(result)
+    return Outcome(RunState.COMPLETED if failure is None else RunState.FAILED, failure, text)
 
 
 def parse_result(stdout: str, redact: Redactor) -> object:

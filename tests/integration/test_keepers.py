@@ -18,6 +18,7 @@ import pytest
 
 from runtime.agents.bundle import bundle_of
 from runtime.client.connection import Client
+from tests.harness.vitals import children_of, vitals_of
 from tests.integration.conftest import Lab
 
 pytestmark = pytest.mark.docker
@@ -32,6 +33,8 @@ for n in range(asked["ticks"]):
 print(json.dumps({"n": asked["n"], "key": os.environ["LAB_KEY"]}))
 """
 FINAL = {"completed", "failed", "cancelled", "timeout"}
+MAX_PRIVATE_BYTES = 20 << 20
+"""Of a run's own processes together, its keeper and its worker at the proxy."""
 STATES = ("one that ends meanwhile", "one at work", "one that goes on for long")
 TICKS = dict(zip(STATES, (50, 200, 300), strict=True))
 
@@ -215,6 +218,40 @@ def test_a_keeper_that_is_killed_ends_its_own_run_only(lab: Lab, engine: docker.
     assert "kept the run" in client.get_run(victim)["error"]["message"]
     wait_for(lambda: states(client, [neighbour]) == ["completed"])
     assert sandboxes(engine) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the memory of the proxy's processes is root's to see")
+def test_a_run_that_waits_takes_little_memory(lab: Lab, engine: docker.DockerClient, client: Client):
+    """What its keeper and its worker at the proxy share with no other process, once the agent works.
+
+    Two runs at a time: the pages of a program's files are private to the only process that has touched them.
+    """
+    wait_for(lambda: client.ready()["ready"])
+    wait_for(lambda: workers(engine) == [])
+    runs = [start(lab, client, number, 600) for number in (1, 2)]
+    for run in runs:
+        until_it_speaks(client, run)
+    mine = [pid for pid in keepers(lab) if any(_keeps(pid, run) for run in runs)]
+    private = {
+        name: [vitals_of(pid).private_bytes for pid in pids]
+        for name, pids in (("keeper", mine), ("worker", workers(engine)))
+    }
+    for run in runs:
+        lab.orch("cancel", run)
+
+    measured = {
+        name: [f"{size / (1 << 20):.1f} MiB" for size in sorted(sizes)] for name, sizes in private.items()
+    }
+    print(measured)
+    assert [len(sizes) for sizes in private.values()] == [2, 2]
+    assert sum(max(sizes) for sizes in private.values()) <= MAX_PRIVATE_BYTES, measured
+
+
+def workers(engine: docker.DockerClient) -> list[int]:
+    """The proxy's processes for sandboxes: the children of the one child of the container's init."""
+    init = engine.containers.get("orchbox-test-proxy").attrs["State"]["Pid"]
+    [parent] = children_of(init)
+    return children_of(parent)
 
 
 def _keeps(pid: int, run: str) -> bool:

@@ -26,12 +26,12 @@ ELSEWHERE = {
     "proxy/policy/refusal.py": "wire/test_refusals.py",
     "proxy/secrets/body_codings.py": "unit/proxy/secrets/test_body_scan.py",
     "proxy/server.py": "wire/test_allowed.py",
+    "proxy/warm.py": "unit/runtime/keeper/test_warm.py",
     "proxy/worker.py": "unit/proxy/test_parent.py",
     # -- runtime: values and seams, whose behaviour is that of the modules that use them ---------------
     "runtime/agents/folder.py": "unit/runtime/cli/run/test_command.py",
     "runtime/containers/labels.py": "unit/runtime/containers/test_sweep.py",
     "runtime/egress/port.py": "unit/runtime/egress/test_link.py",
-    "runtime/keeper/link.py": "unit/runtime/keeper/test_keeper.py",
     "runtime/keeper/parent.py": "unit/runtime/keeper/test_nursery.py",
     "runtime/keeper/process.py": "unit/runtime/keeper/test_nursery.py",
     "runtime/keeper/work.py": "unit/runtime/runs/test_driver.py",
@@ -53,7 +53,6 @@ ELSEWHERE = {
     "runtime/api/needs_body.py": "unit/runtime/api/test_run_body.py",
     "runtime/api/run_json.py": "unit/runtime/api/test_run_body.py",
     "runtime/api/problems.py": "unit/runtime/api/test_app.py",
-    "runtime/api/runs.py": "unit/runtime/api/test_app.py",
     "runtime/api/secret_body.py": "unit/runtime/api/test_secrets.py",
     # -- the command, through its commands --------------------------------------------------------------
     "runtime/cli/commands/workspaces.py": "unit/runtime/cli/commands/test_secrets.py",
@@ -145,6 +144,9 @@ ELSEWHERE = {
 
 OF_MANY = {
     "runtime/database/test_migrations.py": "what every revision does with a database of an older version",
+    "runtime/keeper/test_faults.py": "a keeper whose disk, log or memory fails",
+    "runtime/keeper/test_handover.py": "a keeper whose daemon goes away before the run is handed over",
+    "runtime/keeper/test_secrets.py": "secrets that a keeper enforces and hands down",
     "runtime/runs/test_service_rotation.py": "a secret that changes while a run has it: service, driver and live grant",
     "proxy/policy/test_properties.py": "the policy core as a whole, by generated inputs",
     "runtime/llm/test_imports.py": "what the router's import may load",

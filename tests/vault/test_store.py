@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
+from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs import tables as run_tables
@@ -35,7 +36,7 @@ async def test_run_is_read_as_written(store: Store, place: Place):
         state=RunState.FAILED,
         started_at=1_700_000_000.123456,
         finished_at=3.0,
-        result={"a": [1, None, "é\0\ud800", 10**30, 1.5]},
+        result=JsonText.of({"a": [1, None, "é\0\ud800", 10**30, 1.5]}),
         error=RunError("SANDBOX_ERROR", "m\0", "code_error", 3),
         stdout="o\0é\U0001f511",
         stderr="'; drop table runs; --",
@@ -97,7 +98,7 @@ async def test_old_runs_are_pruned(store: Store):
         await store.create(run(number))
         await store.add_decision(f"run-{number}", {"n": number})
         await store.update(
-            run(number, state=RunState.COMPLETED, finished_at=100.0 + number, result="x" * 5000)
+            run(number, state=RunState.COMPLETED, finished_at=100.0 + number, result=JsonText.of("x" * 5000))
         )
     await store.create(run(9))
 
@@ -106,3 +107,36 @@ async def test_old_runs_are_pruned(store: Store):
     assert (await store.prune(0.0, 8000, is_dry=False))[0] == 1
     assert {found.id for found in await store.recent(9)} == {"run-2", "run-9"}
     assert await store.decisions("run-1") == []
+
+
+@pytest.mark.parametrize(
+    "text", [b"1.0", b"12345678901234567890123", b'{"a":[1.50,"\\u0000\\ud800"]}', b'""', b"[ ]"]
+)
+async def test_a_result_is_stored_to_the_byte(store: Store, text: bytes):
+    """Nobody reads it on the way."""
+    full = run(state=RunState.COMPLETED, finished_at=3.0, result=JsonText(text))
+    await store.create(run())
+    await store.update(full)
+
+    assert await store.get("run-1") == full
+
+
+async def test_what_an_older_daemon_recorded_is_read(store: Store, place: Place):
+    """Its results were written as values, and this one's can be read as values again."""
+    await store.create(run(state=RunState.COMPLETED))
+    old = sa.table("run_outputs", sa.column("run_id"), sa.column("result", sa.JSON))
+    database = place.open()
+    await database.write(lambda c: c.execute(old.update().values(result={"a": [1, "\0"]})))
+
+    assert (await store.get("run-1")).result.parse() == {"a": [1, "\0"]}
+    await store.update(run(state=RunState.COMPLETED, result=JsonText(b'{"b":2}')))
+    assert await database.read(lambda c: c.execute(sa.select(old.c.result)).scalar_one()) == {"b": 2}
+
+
+async def test_what_is_no_json_is_not_stored_by_a_server(store: Store, place: Place):
+    """PostgreSQL looks at it; in SQLite the daemon has looked at it before (`json_check`)."""
+    if place.open().is_sqlite:
+        return
+    await store.create(run())
+    with pytest.raises(sa.exc.DataError):
+        await store.update(run(state=RunState.COMPLETED, result=JsonText(b"[1")))

@@ -66,7 +66,7 @@ def _record(plan: RunPlan, created_at: float, outcome: Outcome) -> dict[str, Any
         "finished_at": time.time(),
         "state": outcome.state.value,
         "error": dataclasses.asdict(outcome.error) if outcome.error else None,
-        "result": outcome.result,
+        "result": outcome.result and outcome.result.parse(),
     }
 
 

@@ -37,7 +37,8 @@ def run_sandboxed(plan: RunPlan, settings: Settings, *, is_quiet: bool) -> int:
     run, was_interrupted = asyncio.run(_run(settings, request, is_quiet=is_quiet))
     if run is None:
         raise InterruptedRunError("the run was cancelled")
-    return report({**run_to_json(run), "id": None}, was_interrupted=was_interrupted)
+    shown = {**run_to_json(run), "id": None, "result": run.result and run.result.parse()}
+    return report(shown, was_interrupted=was_interrupted)
 
 
 def settled(request: RunRequest) -> RunRequest:

@@ -127,7 +127,7 @@ async def _prove(lab: ProbeLab, row: Row, isolation: Isolation, windows: Windows
             worker_bytes=memory.largest_worker(attack_window),
             worker_limit=memory.parent + WORKER_BYTES,
             outlived_s=await _outlived_s(memory, both_at),
-            did=json.dumps(attacker.result)[:500],
+            did=(attacker.result.data if attacker.result else b"null")[:500].decode(),
         ),
         windows,
     )
@@ -201,5 +201,7 @@ def _is_alone(run: Run) -> bool:
 
 def _asked(run: Run) -> int:
     """How many samples the victim says that it took; none where it has no result."""
-    result = run.result if isinstance(run.result, dict) else {}
+    result = run.result.parse() if run.result else None
+    if not isinstance(result, dict):
+        return 0
     return sum(result.get("asked", {}).values())

@@ -78,6 +78,7 @@ async def _run(lab: ProbeLab, image: str, isolation: Isolation) -> dict[str, Any
         limits=Limits(timeout_s=time_limit_s(document)),
     )
     run, _ = await lab.run(request, on_log=lambda _text: None)
-    if run.state is not RunState.COMPLETED or not isinstance(run.result, dict):
+    result = run.result.parse() if run.result else None
+    if run.state is not RunState.COMPLETED or not isinstance(result, dict):
         raise OrchError(f"the clients' run ended {run.state.value}: {run.error and run.error.message}")
-    return run.result
+    return result

@@ -16,6 +16,7 @@ import uvicorn
 from runtime.access.caller import PeerProtocol
 from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
+from runtime.model.json_text import JsonText
 from runtime.model.run import Event, Run, RunError, RunRequest, RunState, RunSummary
 from runtime.runs.readiness import Check
 from runtime.runs.retention import RetentionPort
@@ -44,7 +45,7 @@ class FakeService:
         self.error: Exception | None = None
         """Raised by `create`."""
         self.checks_now: list[Check] = READY
-        self.final: dict[str, Any] = {"state": RunState.COMPLETED, "result": {"ok": True}}
+        self.final: dict[str, Any] = {"state": RunState.COMPLETED, "result": JsonText.of({"ok": True})}
         """How every run ends."""
         self.log: list[str] = ["working\n"]
         self.stays: bool = False

@@ -13,6 +13,7 @@ from alembic.config import Config
 
 from runtime.database import migrations
 from runtime.database.connection import open_database
+from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs.store import Store
@@ -65,7 +66,18 @@ async def test_an_older_database_keeps_its_runs(tmp_path: Path):
     await database.close()
 
     assert done == Run(
-        "done", "a", "p", Isolation.RUNC, RunState.FAILED, 1.0, None, 2.0, {"a": 1}, ERROR, "out", "err"
+        "done",
+        "a",
+        "p",
+        Isolation.RUNC,
+        RunState.FAILED,
+        1.0,
+        None,
+        2.0,
+        JsonText(b'{"a": 1}'),
+        ERROR,
+        "out",
+        "err",
     )
     assert (ended, live.state) == (1, RunState.FAILED)
     with contextlib.closing(sqlite3.connect(path)) as connection:

@@ -1,7 +1,8 @@
-"""The service that these tests run their agents on."""
+"""The service and the keeper that these tests run their agents on."""
 
 from __future__ import annotations
 
+from tests.unit.runtime.keeper.scene import scene
 from tests.unit.runtime.run_world import world
 
-__all__ = ["world"]
+__all__ = ["scene", "world"]

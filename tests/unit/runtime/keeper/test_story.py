@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from runtime.keeper.folder import KeeperFolder
 from runtime.keeper.messages import Ended, Entry, Made, Said, encode, read_said
 from runtime.keeper.story import Story
 from runtime.keeper.work import Done
+from runtime.model.json_text import JsonText
 from runtime.model.run import RunError, RunState
 from runtime.sandbox.outcome import Outcome
 
@@ -94,7 +94,8 @@ def test_the_end_is_the_last_line_and_the_result_is_beside_it(
     story: Story, folder: KeeperFolder, result: object
 ):
     """Whatever the result's size, a line stays short; nothing is told from a result that is not there."""
-    story.end(Done(Outcome(RunState.FAILED, FAILED, result), "out", "err"))
+    text = None if result is None else JsonText.of(result)
+    story.end(Done(Outcome(RunState.FAILED, FAILED, text), "out", "err"))
     [ended] = journal_of(folder)
 
     assert isinstance(ended, Ended)
@@ -106,8 +107,9 @@ def test_the_end_is_the_last_line_and_the_result_is_beside_it(
         "exit_code": 1,
     }
     assert ended.has_result is (result is not None)
-    if result is not None:
-        assert json.loads(folder.result.read_bytes()) == result
+    assert ended.result_bytes == (None if text is None else len(text.data))
+    if text is not None:
+        assert folder.result.read_bytes() == text.data
 
 
 def test_what_is_left_out_is_told_before_the_end(story: Story, folder: KeeperFolder, monkeypatch):
@@ -135,13 +137,13 @@ def test_a_journal_that_cannot_be_written_is_told_of_once(
     monkeypatch.setattr("runtime.keeper.folder.os.write", full)
     story.tell("log", {"text": "a"})
     story.tell("log", {"text": "b"})
-    story.end(Done(Outcome(RunState.COMPLETED, None, {"lost": True})))
+    story.end(Done(Outcome(RunState.COMPLETED, None, JsonText.of({"lost": True}))))
 
     assert broken == [1]
     assert [each.event for each in listener.said] == ["entry", "entry", "ended"]
     ended = listener.said[-1]
     assert isinstance(ended, Ended)
-    assert (ended.state, ended.has_result) == ("failed", False)
+    assert (ended.state, ended.has_result, ended.result_bytes) == ("failed", False, None)
     assert "journal could not be written" in str(ended.error)
 
 

@@ -15,6 +15,7 @@ from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
 from runtime.errors import EngineUnavailableError, InvalidInputError, NotReadyError
 from runtime.keeper.messages import Adopted
+from runtime.model.json_text import JsonText
 from runtime.model.limits import Limits
 from runtime.model.needs import LlmChain, Needs
 from runtime.model.run import Run, RunRequest, RunState
@@ -125,7 +126,7 @@ async def test_a_run_goes_on_and_every_line_is_told_once(world: World, killed: l
     go_on.set()
     final = await world.end_of(run)
 
-    assert (final.state, final.result, final.stderr) == (RunState.COMPLETED, {"n": 1}, "one\ntwo\n")
+    assert (final.state, final.result.parse(), final.stderr) == (RunState.COMPLETED, {"n": 1}, "one\ntwo\n")
     assert final.started_at is not None
     told = await story_of(world, run)
     assert told[: len(before)] == before
@@ -157,7 +158,7 @@ async def test_an_end_that_nobody_saw_is_recorded(world: World, killed: list[Any
     await successor(world).start()
     final = await world.end_of(run)
 
-    assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
+    assert (final.state, final.result.parse()) == (RunState.COMPLETED, {"answer": 42})
     world.assert_nothing_left()
 
 
@@ -181,7 +182,7 @@ async def test_the_journal_of_a_keeper_that_is_gone_is_read(
     final = await world.service.get(run.id)
 
     if has_ended:
-        assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
+        assert (final.state, final.result.parse()) == (RunState.COMPLETED, {"answer": 42})
         assert [kind for _, kind, _ in await story_of(world, run)][-2:] == ["result", "state"]
     else:
         assert final.state is RunState.FAILED
@@ -198,7 +199,9 @@ async def test_a_run_that_is_recorded_is_not_recorded_again(world: World, killed
     run = await world.service.create(request())
     await world.until_running(run)
     await kill(world, killed)
-    recorded = dataclasses.replace(world.store.runs[run.id], state=RunState.COMPLETED, result="as it was")
+    recorded = dataclasses.replace(
+        world.store.runs[run.id], state=RunState.COMPLETED, result=JsonText(b'"as it was"')
+    )
     world.store.runs[run.id] = recorded
 
     await successor(world).start()
@@ -318,7 +321,9 @@ async def test_twenty_runs_are_adopted(world: World, killed: list[Any]):
     go_on.set()
     finals = [await world.end_of(run) for run in runs]
 
-    assert [(final.state, final.result) for final in finals] == [(RunState.COMPLETED, n) for n in range(20)]
+    assert [(final.state, final.result.parse()) for final in finals] == [
+        (RunState.COMPLETED, n) for n in range(20)
+    ]
     world.assert_nothing_left()
 
 

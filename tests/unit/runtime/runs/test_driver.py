@@ -24,7 +24,7 @@ async def test_a_run_completes(world: World):
     """The result is the agent's JSON, the log its stderr, and everything is removed."""
     world.agent = answer
     run = await world.run()
-    assert (run.state, run.result, run.stderr, run.error) == (
+    assert (run.state, run.result.parse(), run.stderr, run.error) == (
         RunState.COMPLETED,
         {"answer": 42},
         "working\n",
@@ -244,8 +244,8 @@ async def test_a_secret_that_json_escapes_is_not_recorded(world: World, written:
     world.agent = leak
     run = await world.run(secrets={"API_KEY": Secret("k-1/of&the-vault")})
     events = [event async for event in world.service.events(run.id)]
-    assert isinstance(run.result, dict)
-    assert "***" in str(run.result)
+    assert isinstance(run.result.parse(), dict)
+    assert "***" in str(run.result.parse())
     for text in (repr(run), repr(events)):
         assert "of&the" not in text
         assert "of\\" not in text
@@ -261,7 +261,7 @@ async def test_a_secret_that_is_too_short_to_be_masked_is_named(world: World):
     world.agent = say
     run = await world.run(secrets={"DRY_RUN": Secret("true"), "API_KEY": Secret("long-enough")})
     told = [event.data async for event in world.service.events(run.id) if event.kind == "secrets_too_short"]
-    assert run.result == {"ok": True}
+    assert run.result.parse() == {"ok": True}
     assert told == [{"names": ["DRY_RUN"]}]
 
 
@@ -396,7 +396,7 @@ async def test_a_cancellation_in_the_moment_of_the_end_changes_nothing(
     go_on.set()
     final = await asyncio.wait_for(cancelling, 10)
 
-    assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
+    assert (final.state, final.result.parse()) == (RunState.COMPLETED, {"answer": 42})
     world.assert_nothing_left()
 
 
@@ -418,14 +418,14 @@ async def test_a_cancellation_while_the_network_is_removed_comes_too_late(world:
     go_on.set()
     final = await asyncio.wait_for(cancelling, 10)
 
-    assert (final.state, final.result) == (RunState.COMPLETED, {"answer": 42})
+    assert (final.state, final.result.parse()) == (RunState.COMPLETED, {"answer": 42})
     world.assert_nothing_left()
 
 
 async def test_a_result_that_cannot_be_read_fails_its_run(world: World, monkeypatch: pytest.MonkeyPatch):
     """A power cut, say, left an empty file: the run ends, with what else is known of it."""
 
-    def broken(_path: object) -> object:
+    def broken(_path: object, _ended: object) -> object:
         raise ValueError
 
     monkeypatch.setattr("runtime.keeper.link._read_result", broken)

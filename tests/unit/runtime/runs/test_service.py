@@ -108,7 +108,7 @@ async def test_the_vault_has_what_the_caller_has_not(world: World):
     assert world.vault.reads == [("team", {"TWO", "NICE", "OPENAI_API_KEY"}, run.id, "acme/test")]
     assert head["secrets"] == {"ONE": "given-one", "TWO": "vault-two", "OPENAI_API_KEY": "vault-key"}
     assert (head["env"]["LLM_PROVIDER"], head["env"]["LLM_MODEL"]) == ("openai", "gpt-5.2")
-    assert run.result == {"ONE": "***", "TWO": "***", "OPENAI_API_KEY": "***"}
+    assert run.result.parse() == {"ONE": "***", "TWO": "***", "OPENAI_API_KEY": "***"}
 
 
 async def test_the_vault_is_not_asked_for_nothing(world: World):

@@ -7,10 +7,11 @@ import json
 import pytest
 
 from runtime.api.run_json import run_to_json
-from runtime.ascii_json import AsciiJson
 from runtime.cli.console.output import to_json
+from runtime.database.json_check import checked
 from runtime.engine.protocol import STDOUT, ExitStatus
 from runtime.keys.redactor import Redactor
+from runtime.model.json_text import JsonText, write_object
 from runtime.model.limits import Isolation, Limits
 from runtime.model.run import Run, RunError, RunState
 from runtime.runs.tables import output_row
@@ -150,9 +151,11 @@ def test_each_end_has_its_state():
     limits = Limits(timeout_s=2, output_bytes=10)
     done, failed = (ExitStatus(code, is_oom_killed=False) for code in (0, 3))
 
-    assert judge(done, output_of(b"[1]"), limits) == Outcome(RunState.COMPLETED, None, [1])
+    assert judge(done, output_of(b"[1]"), limits) == Outcome(RunState.COMPLETED, None, JsonText(b"[1]"))
     assert judge(failed, output_of(b"[1]"), limits) == Outcome(
-        RunState.FAILED, RunError("SANDBOX_ERROR", "the agent exited with status 3", "code_error", 3), [1]
+        RunState.FAILED,
+        RunError("SANDBOX_ERROR", "the agent exited with status 3", "code_error", 3),
+        JsonText(b"[1]"),
     )
     assert judge(done, output_of(b"x" * 11), limits) == Outcome(
         RunState.FAILED,
@@ -178,12 +181,14 @@ def test_a_deep_result_is_never_an_error_of_ours(levels: int, kind: str):
     """At each depth it is JSON that everybody can write and read again, or it is text."""
     text = nested(levels, kind)
     result = parse_result(text, Redactor([]))
-    run = Run("r", "a", "p", Isolation.RUNC, RunState.COMPLETED, 0.0, result=result, stdout="cut")
+    written = JsonText.of(result)
+    run = Run("r", "a", "p", Isolation.RUNC, RunState.COMPLETED, 0.0, result=written, stdout="cut")
 
-    for write in (json.dumps, to_json, lambda value: AsciiJson(value).body):
-        told = json.loads(write({"data": run_to_json(run)}))["data"]
-        assert told["result"] == result or isinstance(result, str)
-    assert output_row(run)[0]["result"] == result
+    assert checked(written.data).parse() == result
+    for write in (json.dumps, to_json):
+        assert json.loads(write({"data": {"result": result}}))["data"]["result"] == result
+    assert json.loads(write_object(run_to_json(run)))["result"] == result
+    assert output_row(run)[0]["result"] == written
     assert isinstance(result, str) or levels < 4000
     assert not isinstance(result, str) or levels > 400
 
