@@ -30,7 +30,14 @@ from runtime.engine.protocol import (
     has_isolated_gateways,
 )
 from runtime.engine.uninterrupted import uninterrupted
-from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError, OrchError
+from runtime.errors import (
+    ConflictError,
+    EngineUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    OrchError,
+)
 
 CALL_TIMEOUT_S = 60
 WRITE_BYTES = 1 << 18
@@ -41,6 +48,7 @@ SDK_ERRORS = (
     requests.exceptions.RequestException,
 )
 _TAKEN = ("already exists", "already in use", "pool overlaps", "overlaps with", "conflicts with network")
+_NO_SOURCE = "bind source path does not exist"
 _FIREWALL = "no chain/target/match by that name"
 _RUNTIME = (
     "unknown or invalid runtime name",
@@ -60,6 +68,11 @@ def to_orch_error(exc: Exception) -> OrchError:
         text = _explain(exc)
         if any(words in text.lower() for words in _RUNTIME):
             return InvalidInputError(f"the engine cannot start this container: {text}", hint="orch doctor")
+        if _NO_SOURCE in text.lower():
+            return NotReadyError(
+                f"the engine's host does not have what is mounted into a sandbox: {text}",
+                hint="run the daemon on the engine's host, or in a container of that engine",
+            )
         if exc.status_code == 409 or any(words in text.lower() for words in _TAKEN):
             return ConflictError(text)
         if (

@@ -31,7 +31,7 @@ class Row:
 ROWS = (
     Row("nothing", "a neighbour that does nothing"),
     Row("dns_ports", "DNS questions from ever new source ports"),
-    Row("dns_resolver", "the same to the sandbox's own resolver"),
+    Row("dns_resolver", "the same to the engine's resolver"),
     Row("connection_names", "heads that name thousands of headers in Connection"),
     Row("half_open", "connections that begin a head and never end it"),
     Row("failing_handshakes", "TLS handshakes of a client that trusts nobody"),

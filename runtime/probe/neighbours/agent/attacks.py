@@ -73,8 +73,8 @@ def dns_ports(bounds: Bounds) -> None:
 
 
 def dns_resolver(bounds: Bounds) -> None:
-    """The same to the resolver that the sandbox's programs ask."""
-    query, at = question(bounds.name, 1, 1), (wire.resolver(), wire.NAMES_PORT)
+    """The same to the resolver that one process of the engine serves to all containers."""
+    query, at = question(bounds.name, 1, 1), (wire.ENGINE_RESOLVER, wire.NAMES_PORT)
     while bounds.take():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.sendto(query, at)
