@@ -19,6 +19,10 @@ from runtime.errors import NotReadyError
 
 TARGET = "/etc/resolv.conf"
 OPTIONS = ("ndots:0", "timeout:2", "attempts:1")
+ENGINE_OPTIONS = ("ndots:none", *OPTIONS[1:])
+"""What the engine is told in their place. Before version 26 it then starts no resolver in the sandbox at all:
+it cannot read the number, says so in its log, and goes on without (libnetwork, `rebuildDNS`). Later ones drop
+such an option. Nothing reads the file that it writes, and glibc would take the word for 0."""
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
 _SUFFIX = ".conf"
 

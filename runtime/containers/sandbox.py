@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.containers.resolv_conf import OPTIONS, TARGET
+from runtime.containers.resolv_conf import ENGINE_OPTIONS, TARGET
 from runtime.containers.restrictions import NO_LOG, host_tasks, security_options
 from runtime.engine.protocol import ContainerConfig
 from runtime.model.limits import Isolation, Limits
@@ -104,7 +104,7 @@ def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
             "Mounts": [_read_only_file(spec.resolv_conf, TARGET)],
             # Whoever asks the engine's own resolver all the same has it ask the proxy, and nobody else.
             "Dns": [spec.dns],
-            "DnsOptions": list(OPTIONS),
+            "DnsOptions": list(ENGINE_OPTIONS),
             "DnsSearch": ["."],
             "LogConfig": NO_LOG,
             "RestartPolicy": {"Name": "no"},

@@ -44,6 +44,7 @@ HOST_ITEMS = {
     "an init reaps its zombies": ("Init", True),
     "the engine logs nothing of it to disk": ("LogConfig", {"Type": "none", "Config": {}}),
     "its only resolver is the proxy": ("Dns", ["10.231.0.2"]),
+    "the engine starts none for it": ("DnsOptions", ["ndots:none", "timeout:2", "attempts:1"]),
     "it is on its own network only": ("NetworkMode", "orchbox-default-1"),
     "it never restarts": ("RestartPolicy", {"Name": "no"}),
 }
