@@ -42,6 +42,7 @@ ROWS = (
     Row("refused", "refused requests as fast as possible"),
     Row("unread_upload", "an upload that its upstream does not read"),
     Row("newlines", "newlines on stderr, and ten secrets", (SHORT_SECRET,) * 10),
+    Row("lone_newlines", "the same by writes of one byte each", (SHORT_SECRET,) * 10),
     Row("result", "a result of 9 MB"),
     Row("pieces", "a body of escapes in one-byte chunks, and a long secret", (LONG_SECRET,)),
 )
