@@ -28,8 +28,6 @@ WORST_P99_MS = 1000.0
 ATTEMPTS = 3
 """At a row that seems not to hold: other work of the machine passes, and an attack that works goes on working."""
 KNOWN = {
-    "dns_resolver": "the engine's own resolver answers for all sandboxes: a flood of one reaches the others",
-    "newlines": "the engine's stream is shared; each run's keeper reads it no faster than its pace",
     "result": "a keeper reads and masks it; the daemon's one loop still records and hands out every result",
 }
 """Attack -> why a neighbour may still notice it. The probe itself says of each that it is not held."""
