@@ -77,9 +77,9 @@ def by_dns(host: str, *, server: str | None, marker: str) -> list[Attempt]:
     made = [Attempt("DNS tunnel by getaddrinfo", NO_NAME, partial(_resolve, name))]
     made += [
         Attempt(
-            f"DNS tunnel by a {kind} question to 127.0.0.11",
+            f"DNS tunnel by a {kind} question to {_own_resolver()}",
             NO_NAME,
-            partial(_ask, "127.0.0.11", name, number),
+            partial(_ask, _own_resolver(), name, number),
         )
         for kind, number in (("A", 1), ("TXT", 16))
     ]
@@ -111,7 +111,13 @@ def _ask(server: str, name: str, kind: int) -> Outcome:
         reply = asking.recv(4096)
     flags, _, answers = struct.unpack_from("!HHH", reply, 2)
     detail = f"a reply with rcode {flags & 15} and {answers} answers"
-    return answers > 0 or server != "127.0.0.11", detail
+    return answers > 0 or server != _own_resolver(), detail
+
+
+def _own_resolver() -> str:
+    """The sandbox's proxy; elsewhere the engine's."""
+    found = own_network.proxy()
+    return "127.0.0.11" if found is None else found[0]
 
 
 def _proxy_socket(port: int | None = None) -> tuple[socket.socket, str]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runtime.containers.resolv_conf import ENGINE_OPTIONS, TARGET
 from runtime.containers.restrictions import NO_LOG, host_tasks, security_options
 from runtime.engine.protocol import ContainerConfig
 from runtime.model.limits import Isolation, Limits
@@ -28,11 +29,24 @@ class SandboxSpec:
     address: str
     dns: str
     """The proxy's address on the sandbox's network: the only resolver."""
+    resolv_conf: str
+    """The file that names it to the sandbox's programs, on the engine's host."""
     isolation: Isolation
     limits: Limits
     labels: Mapping[str, str]
     has_apparmor: bool = False
     """The engine's host has AppArmor."""
+
+
+def _read_only_file(source: str, target: str) -> dict[str, Any]:
+    """Never one of `Binds`: for these the engine makes a folder where the source is missing."""
+    return {
+        "Type": "bind",
+        "Source": source,
+        "Target": target,
+        "ReadOnly": True,
+        "BindOptions": {"Propagation": "rprivate"},
+    }
 
 
 def _process_limit(isolation: Isolation, pids: int) -> list[dict[str, Any]]:
@@ -87,8 +101,10 @@ def sandbox_config(spec: SandboxSpec) -> ContainerConfig:
             "IpcMode": "private",
             "CgroupnsMode": "private",
             "Init": True,
+            "Mounts": [_read_only_file(spec.resolv_conf, TARGET)],
+            # Whoever asks the engine's own resolver all the same has it ask the proxy, and nobody else.
             "Dns": [spec.dns],
-            "DnsOptions": ["ndots:0", "timeout:2", "attempts:1"],
+            "DnsOptions": list(ENGINE_OPTIONS),
             "DnsSearch": ["."],
             "LogConfig": NO_LOG,
             "RestartPolicy": {"Name": "no"},

@@ -10,6 +10,7 @@ import structlog
 
 from proxy.contract.messages import CONTROL_SOCKET, LLM_SOCKET
 from runtime.containers.foreign import find_foreign
+from runtime.containers.resolv_conf import ResolvConfs
 from runtime.daemon import installation
 from runtime.daemon.settings import Settings
 from runtime.database.connection import open_database
@@ -71,7 +72,12 @@ class Daemon:
             installation=self._installation,
             owner=owner,
         )
-        self._networks = RunNetworks(engine, slots, proxy_container=self.supervisor.container)
+        self._networks = RunNetworks(
+            engine,
+            slots,
+            proxy_container=self.supervisor.container,
+            resolv_confs=ResolvConfs(settings.resolv_dir),
+        )
         self._keepers = Nursery(
             KeeperSettings(
                 home=settings.keepers_dir,
@@ -166,6 +172,7 @@ class Daemon:
     async def _await_proxy(self) -> None:
         while True:
             try:
+                await self._networks.prepare()
                 self._networks.proxy_container = await self._find_proxy()
                 await self._link.wait_connected(PROXY_START_TIMEOUT_S)
                 await self._llm.start()  # in the folder that the proxy's start has made

@@ -102,6 +102,11 @@ class Settings:
         """The folder that daemon and proxy share."""
         return self.run_dir / "control"
 
+    @property
+    def resolv_dir(self) -> Path:
+        """Files that the engine mounts into sandboxes, and nothing but these."""
+        return self.run_dir / "resolv"
+
     def image(self, name: str) -> str:
         """The full reference of one of our images."""
         return f"{self.image_prefix}{name}:{self.image_tag}"

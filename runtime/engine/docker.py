@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,6 +19,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
+from runtime.engine.frames import Frames
 from runtime.engine.protocol import (
     Attached,
     ContainerConfig,
@@ -30,17 +30,27 @@ from runtime.engine.protocol import (
     has_isolated_gateways,
 )
 from runtime.engine.uninterrupted import uninterrupted
-from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError, OrchError
+from runtime.errors import (
+    ConflictError,
+    EngineUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    OrchError,
+)
 
 CALL_TIMEOUT_S = 60
 WRITE_BYTES = 1 << 18
 """Written at once, so that a large bundle does not hold up the event loop."""
+READ_AHEAD_BYTES = 512
+"""Of a container's output: who reads slowly stops the engine, and through it the container, at once."""
 SDK_ERRORS = (
     docker.errors.DockerException,
     docker.errors.StreamParseError,  # the one that is no DockerException (docker 7.2)
     requests.exceptions.RequestException,
 )
 _TAKEN = ("already exists", "already in use", "pool overlaps", "overlaps with", "conflicts with network")
+_NO_SOURCE = "bind source path does not exist"
 _FIREWALL = "no chain/target/match by that name"
 _RUNTIME = (
     "unknown or invalid runtime name",
@@ -60,6 +70,11 @@ def to_orch_error(exc: Exception) -> OrchError:
         text = _explain(exc)
         if any(words in text.lower() for words in _RUNTIME):
             return InvalidInputError(f"the engine cannot start this container: {text}", hint="orch doctor")
+        if _NO_SOURCE in text.lower():
+            return NotReadyError(
+                f"the engine's host does not have what is mounted into a sandbox: {text}",
+                hint="run the daemon on the engine's host, or in a container of that engine",
+            )
         if exc.status_code == 409 or any(words in text.lower() for words in _TAKEN):
             return ConflictError(text)
         if (
@@ -194,7 +209,7 @@ class DockerEngine:
         wrapped = await self._call(self._api.attach_socket, container, params=params)
         raw = getattr(wrapped, "_sock", wrapped)
         raw.setblocking(False)  # noqa: FBT003 - the socket API
-        reader, writer = await asyncio.open_connection(sock=raw)
+        reader, writer = await asyncio.open_connection(sock=raw, limit=READ_AHEAD_BYTES)
         return _DockerAttached(reader, writer, wrapped)
 
     async def start(self, container: str) -> None:
@@ -242,6 +257,7 @@ class _DockerAttached:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, keep: Any) -> None:
         self._reader = reader
         self._writer = writer
+        self._frames = Frames()
         self._keep = keep  # the SDK's response owns the socket: collected, it would close it
 
     async def write(self, data: bytes) -> None:
@@ -254,15 +270,14 @@ class _DockerAttached:
         self._writer.write_eof()
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                stream, size = struct.unpack(">BxxxL", await self._reader.readexactly(8))
-                while size:
-                    data = await self._reader.read(min(size, 1 << 16))
-                    if not data:
-                        return
-                    size -= len(data)
-                    yield stream, data
+        with contextlib.suppress(ConnectionError):
+            while data := await self._reader.read(1 << 16):
+                for piece in self._frames.feed(data):
+                    yield piece
+
+    @property
+    def small_pieces(self) -> int:
+        return self._frames.small
 
     async def close(self) -> None:
         self._writer.close()

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runtime.engine.fake_programs import PROGRAMS, FakeProcess, Program, missing
+from runtime.engine.frames import SMALL_BYTES
 from runtime.engine.protocol import (
     Attached,
     ContainerConfig,
@@ -290,6 +291,7 @@ class _FakeAttached:
 
     def __init__(self, container: _Container) -> None:
         self._container = container
+        self._small_pieces = 0
 
     async def write(self, data: bytes) -> None:
         if self._container.ended.is_set():
@@ -302,7 +304,12 @@ class _FakeAttached:
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         while (item := await self._container.process.output.get()) is not None:
+            self._small_pieces += len(item[1]) < SMALL_BYTES
             yield item
+
+    @property
+    def small_pieces(self) -> int:
+        return self._small_pieces
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -76,7 +76,14 @@ class Attached(Protocol):
         """Close the container's stdin, so that its program reads an end of file."""
 
     def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(STDOUT or STDERR, bytes) as they come, until the container ends."""
+        """(STDOUT or STDERR, bytes) as they come, until the container ends.
+
+        Who reads no further stops the container's writes, after what the engine holds.
+        """
+
+    @property
+    def small_pieces(self) -> int:
+        """In how many pieces of a few bytes what was read so far has come: each costs the engine a turn."""
 
     async def close(self) -> None:
         """Let go of the streams."""

@@ -101,6 +101,15 @@ class NetworkSlots:
         finally:
             self._taken.discard(slot.index)
 
+    async def proxy_addresses(self) -> set[str]:
+        """Of this instance's networks that there are, those of an earlier daemon too."""
+        found: set[str] = set()
+        for network in await self._engine.networks({labels.INSTANCE: self._instance, labels.SLOT: ""}):
+            mark = network.labels[labels.SLOT]
+            if mark.isdecimal() and int(mark) < slot_count(self._pool):
+                found.add(slot_at(self._pool, int(mark), network.name).proxy_address)
+        return found
+
     def _name(self, run_id: str) -> str:
         return f"orchbox-{self._instance}-{run_id}"
 

@@ -118,11 +118,11 @@ class RunDriver:
         if names := too_short(order.request.secrets):
             await record.tell("secrets_too_short", {"names": names})
         order = self._open_llm(order, record)
-        async with self._networks.made(run_id) as slot:
+        async with self._networks.made(run_id) as network:
             link = await uninterrupted(self._open_keeper(run_id, story))
-            plan = plan_of(order, slot, instance=self._instance)
+            plan = plan_of(order, network, instance=self._instance)
             earlier = [Entry(kind=event.kind, data=event.data, at=event.at) for event in record.events]
-            link.begin(plan, left_with(order, slot, self._live.names_of(run_id)), earlier)
+            link.begin(plan, left_with(order, network.slot, self._live.names_of(run_id)), earlier)
             record.tell_through(link.tell)
             sending = asyncio.create_task(link.send_parcel(order.parcel.unpack()))
             try:

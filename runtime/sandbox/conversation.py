@@ -35,12 +35,14 @@ async def converse(
 
 
 async def _read(attached: Attached, output: Output, on_log: Callable[[str], None]) -> None:
-    pace = Pace(time.monotonic())
+    pace, taken = Pace(time.monotonic()), 0
     async for stream, data in attached.output():
         for text in output.feed(stream, data):
             on_log(text)
         # A turn of the loop for the others at least: what is there already is read without one.
-        await asyncio.sleep(pace.wait_s(len(data), time.monotonic()) if stream == STDERR else 0)
+        small, taken = attached.small_pieces - taken, attached.small_pieces
+        size = len(data) if stream == STDERR else 0
+        await asyncio.sleep(pace.wait_s(size, small, time.monotonic()))
     for text in output.finish():
         on_log(text)
 

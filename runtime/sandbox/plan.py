@@ -11,6 +11,7 @@ from proxy.contract.messages import EXPLICIT_PORT
 from runtime.containers import labels
 from runtime.containers.sandbox import SandboxSpec, sandbox_config
 from runtime.model.sandbox_id import sandbox_id_of
+from runtime.network.connected import RunNetwork
 from runtime.network.slots import Slot
 from runtime.sandbox.head import Head
 from runtime.sandbox.sandbox import SandboxOrder, SandboxPlan
@@ -19,13 +20,14 @@ GRANT_MARGIN_S = 60.0
 """A grant outlives its run's limits by this; the revocation at the end is what ends it."""
 
 
-def plan_of(order: SandboxOrder, slot: Slot, *, instance: str) -> SandboxPlan:
+def plan_of(order: SandboxOrder, network: RunNetwork, *, instance: str) -> SandboxPlan:
     """Everything that the sandbox is made of, with a proxy token of its own."""
+    slot = network.slot
     marks = labels.labels(instance, "sandbox", **{labels.RUN: order.run_id})
     return SandboxPlan(
         run_id=order.run_id,
         container=f"orchbox-{instance}-{order.run_id}",
-        config=sandbox_config(_spec(order, slot, marks)),
+        config=sandbox_config(_spec(order, network, marks)),
         network=slot.network,
         isolation=order.request.isolation,
         limits=order.request.limits,
@@ -50,12 +52,14 @@ def _grant(order: SandboxOrder, slot: Slot, token: str) -> Grant:
     )
 
 
-def _spec(order: SandboxOrder, slot: Slot, marks: Mapping[str, str]) -> SandboxSpec:
+def _spec(order: SandboxOrder, network: RunNetwork, marks: Mapping[str, str]) -> SandboxSpec:
+    slot = network.slot
     return SandboxSpec(
         image=order.request.image,
         network=slot.network,
         address=slot.sandbox_address,
         dns=slot.proxy_address,
+        resolv_conf=network.resolv_conf,
         isolation=order.request.isolation,
         limits=order.request.limits,
         labels=marks,

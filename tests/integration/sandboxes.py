@@ -6,14 +6,18 @@ import dataclasses
 import ipaddress
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.containers import labels
+from runtime.containers.resolv_conf import ResolvConfs
 from runtime.containers.sandbox import SandboxSpec, sandbox_config
 from runtime.engine.docker import DockerEngine
 from runtime.engine.protocol import STDOUT, ExitStatus
@@ -76,6 +80,7 @@ async def see(
     instance = f"hardening-{uuid.uuid4().hex[:8]}"
     slots = NetworkSlots(engine, instance=instance, pool=POOL)
     name = f"orchbox-{instance}-sandbox"
+    files = ResolvConfs(Path(tempfile.mkdtemp(prefix="orchbox-resolv-")))
     slot = await slots.acquire("sandbox")
     try:
         spec = SandboxSpec(
@@ -83,6 +88,7 @@ async def see(
             network=slot.network,
             address=slot.sandbox_address,
             dns=slot.proxy_address,
+            resolv_conf=str(files.folder / files.write(slot.proxy_address)),
             isolation=isolation,
             limits=limits,
             labels=labels.labels(instance, "sandbox"),
@@ -107,6 +113,7 @@ async def see(
     finally:
         await uninterrupted(engine.remove(name))
         await uninterrupted(slots.release(slot))
+        shutil.rmtree(files.folder)
         await engine.close()
 
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
 import pytest
@@ -22,14 +23,15 @@ pytestmark = [pytest.mark.docker, pytest.mark.compose]
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = "orchbox-compose-test"
 AGENT = """
-import json, sys, urllib.error, urllib.request
+import json, os, sys, urllib.error, urllib.request
 given = json.load(sys.stdin)
 try:
     urllib.request.urlopen("https://refused.example/", timeout=60)
     reason = "it got out"
 except urllib.error.HTTPError as refused:
     reason = json.load(refused)["reason_code"]
-print(json.dumps({"given": given, "reason": reason}))
+names = open("/etc/resolv.conf").read().split()
+print(json.dumps({"given": given, "reason": reason, "asks": names[:2], "proxy": os.environ["HTTPS_PROXY"]}))
 """
 
 
@@ -103,7 +105,10 @@ def orch(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_agent_runs_against_compose(docker_services: object, compose_folder: Path) -> None:
-    """`orch run` finds the daemon by its socket; the agent gets its input, and no further than the policy."""
+    """`orch run` finds the daemon by its socket; the agent gets its input, and no further than the policy.
+
+    Its resolver is the proxy: the daemon has found where the engine's host has the file that says so.
+    """
     agent = compose_folder / "agent"
     agent.mkdir()
     (agent / "main.py").write_text(AGENT)
@@ -114,7 +119,10 @@ def test_an_agent_runs_against_compose(docker_services: object, compose_folder: 
     done = orch("run", str(agent), "--data", '{"n": 1}', "--json")
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["result"] == {"given": {"n": 1}, "reason": "not_allowed_host"}
+    result = json.loads(done.stdout)["result"]
+    assert (result["given"], result["reason"]) == ({"n": 1}, "not_allowed_host")
+    assert result["asks"] == ["nameserver", urlsplit(result["proxy"]).hostname]
+    assert list((compose_folder / "run/resolv").iterdir()) == []
 
 
 def test_the_api_is_its_owners_alone(docker_services: object, compose_folder: Path) -> None:

@@ -368,7 +368,10 @@ def test_the_engines_record_shows_the_restrictions(seen: Seen, isolation: Isolat
     assert host["LogConfig"]["Type"] == "none"
     assert host["Privileged"] is False
     assert not host["Binds"]
-    assert seen.record["Mounts"] == []
+    [mounted] = seen.record["Mounts"]
+    assert (mounted["Type"], mounted["Destination"], mounted["RW"], mounted["Propagation"]) == (
+        *("bind", "/etc/resolv.conf", False, "rprivate"),
+    )
     assert host["Runtime"] == isolation.value
     filtered = f"seccomp={profile(is_gvisor=isolation is Isolation.RUNSC)}"
     assert host["SecurityOpt"][:2] == ["no-new-privileges:true", filtered]

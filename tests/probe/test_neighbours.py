@@ -25,11 +25,6 @@ WORST_P99_MS = 1000.0
 """What is asserted on a machine that does other work meanwhile; the probe's own verdict is stricter."""
 ATTEMPTS = 3
 """At a row that seems not to hold: other work of the machine passes, and an attack that works goes on working."""
-KNOWN = {
-    "dns_resolver": "the engine's own resolver answers for all sandboxes: a flood of one reaches the others",
-    "newlines": "the engine's stream is shared; each run's keeper reads it no faster than its pace",
-}
-"""Attack -> why a neighbour may still notice it. The probe itself says of each that it is not held."""
 
 
 def proved(settings: Settings, *rows: Row) -> list[Result]:
@@ -65,17 +60,14 @@ def faults(result: Result) -> list[str]:
     seen = result.seen
     is_right = {
         f"the victim's run ended: {seen.victim_ended}": seen.victim_ended == "completed",
+        f"failures: {result.failures}": result.failures == (),
+        f"lost: {seen.lost}": seen.lost == 0,
+        "the attacker ended another run": seen.is_attacker_alone,
+        f"worker's memory: {seen.worker_bytes}": 0 < seen.worker_bytes <= seen.worker_limit,
+        "nothing measured": min(latency.count for latency in result.attack.values()) > 0,
+        f"outlived by {seen.outlived_s} s": seen.outlived_s <= OUTLIVES_S,
+        "p99": max(latency.p99 for latency in result.attack.values()) <= WORST_P99_MS,
     }
-    if result.row.id not in KNOWN:
-        is_right |= {
-            f"failures: {result.failures}": result.failures == (),
-            f"lost: {seen.lost}": seen.lost == 0,
-            "the attacker ended another run": seen.is_attacker_alone,
-            f"worker's memory: {seen.worker_bytes}": 0 < seen.worker_bytes <= seen.worker_limit,
-            "nothing measured": min(latency.count for latency in result.attack.values()) > 0,
-            f"outlived by {seen.outlived_s} s": seen.outlived_s <= OUTLIVES_S,
-            "p99": max(latency.p99 for latency in result.attack.values()) <= WORST_P99_MS,
-        }
     return [text for text, holds in is_right.items() if not holds]
 
 

@@ -80,6 +80,12 @@ def _outer_resolver(config: dict[str, Any]) -> None:
     [told] = [flag for flag in world.attrs["Args"] if flag.startswith("--dns=")]
     client.close()
     config["HostConfig"]["Dns"] = [told.removeprefix("--dns=").removesuffix(":53")]
+    _engine_resolver(config)
+
+
+def _engine_resolver(config: dict[str, Any]) -> None:
+    """The engine's own resolver, and its file that names it."""
+    config["HostConfig"].update(Mounts=[], DnsOptions=["ndots:0"])
 
 
 def _without_option(start: str) -> Callable[[dict[str, Any]], None]:
@@ -107,6 +113,11 @@ SANDBOX: dict[str, tuple[Callable[[dict[str, Any]], None], tuple[str, ...]]] = {
     "tmpfs sizes": (_unsized, ("R-03a",)),
     "descriptors": (_host(Ulimits=[]), ("R-05",)),
     "resolver": (_outer_resolver, ("P-03-a-udp",)),
+    "the file with the resolver": (_engine_resolver, ("L-22",)),
+    "how that file is mounted": (
+        lambda config: config["HostConfig"]["Mounts"][0].update(ReadOnly=False),
+        ("L-15g",),
+    ),
     "secrets off the record": (
         lambda config: config.update(Env=["HTTPS_PROXY=http://explain:token@10.0.0.1:8080"]),
         ("S-03",),

@@ -6,6 +6,8 @@ from runtime.probe.corpus.build import asked, tcp, udp
 from runtime.probe.corpus.case import Case, Unreachable, Unresolved
 
 _TYPES = ("A", "AAAA", "TXT", "NULL", "ANY", "HTTPS")
+ENGINE = "127.0.0.11"
+"""Where an engine serves names to containers; what comes through to the sink has no line of its own below."""
 _ALL_TO_SINK = "{m}.evil.test"
 
 CASES: tuple[Case, ...] = (
@@ -24,11 +26,28 @@ CASES: tuple[Case, ...] = (
         "TXT",
         Unresolved(lines=0),
         klass=3,
+        server=ENGINE,
     ),
     asked(
         "P-03-ptr", "who has the neighbours' addresses", "1.0.233.10.in-addr.arpa", "PTR", Unresolved(lines=0)
     ),
     asked("P-03-txt-allowed", "TXT of an allowed name", "ok.test", "TXT", Unresolved(lines=0)),
+    asked(
+        "P-03-engine",
+        "the name of a neighbour, of the engine's resolver",
+        "{victim_name}",
+        "A",
+        Unresolved(lines=0),
+        server=ENGINE,
+    ),
+    asked(
+        "P-03-engine-host",
+        "the host's name, of the engine's resolver",
+        "host.docker.internal",
+        "A",
+        Unresolved(lines=0),
+        server=ENGINE,
+    ),
     asked("P-03-direct", "the proxy's sink itself", "{m}.evil.test", "A", server="{proxy}"),
     asked(
         "P-03-direct-tcp",

@@ -73,9 +73,10 @@ CASES: tuple[Case, ...] = (
             paths=["/proc/sys/kernel/core_pattern", "/proc/sys/net/ipv4/ip_forward", "/proc/sysrq-trigger", "/sys/fs/cgroup", "/sys/kernel", "/proc/sys/vm/overcommit_memory"]),
     checked("L-15e", "the root file system", "unwritable", paths=["/", "/etc", "/usr/bin", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd", "/var", "/opt", "/root"]),
     checked("L-15f", "how the root file system is mounted", "read_only", paths=["/", "/usr", "/etc"]),
+    checked("L-15g", "how the host's file with the resolver is mounted", "read_only", paths=["/etc/resolv.conf"]),
     checked("L-18", "a second network", "one_interface"),
     checked("L-20", "the interception CA's key", "no_private_key", fix="proxy/layers/tls.py: the CA's key lives in memory only"),
     checked("L-21", "processes of the host", "no_other_processes"),
-    checked("L-22", "names of the host's network", "no_host_names"),
+    checked("L-22", "names of the host's network", "no_host_names", proxy="{proxy}"),
     udp("L-08", "a broadcast", "255.255.255.255", 67, group="lateral", broadcast=True),
 )  # fmt: skip

@@ -118,14 +118,14 @@ def no_other_processes(_args: dict[str, Any]) -> Seen:
     return _possible(f"{foreign} is the host's") if foreign or count > 50 else _blocked(f"{count} processes")
 
 
-def no_host_names(_args: dict[str, Any]) -> Seen:
-    """`/etc/hosts` and `/etc/resolv.conf` name nothing of the host's."""
+def no_host_names(args: dict[str, Any]) -> Seen:
+    """`/etc/hosts` and `/etc/resolv.conf` name nothing of the host's, and no name server but the proxy."""
     text = Path("/etc/resolv.conf").read_text() + Path("/etc/hosts").read_text()
     servers = re.findall(r"^nameserver\s+(\S+)", text, re.MULTILINE)
     searched = [line for line in text.splitlines() if line.startswith("search") and line.split()[1:] != ["."]]
-    if set(servers) != {"127.0.0.11"} or "host.docker.internal" in text or searched:
+    if servers != [args["proxy"]] or "host.docker.internal" in text or searched:
         return _possible(f"nameservers {servers}, search {searched}")
-    return _blocked("one nameserver, the sandbox's own")
+    return _blocked("one nameserver, the proxy")
 
 
 def one_interface(_args: dict[str, Any]) -> Seen:

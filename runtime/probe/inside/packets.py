@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 from .trail import Trail
@@ -41,8 +42,8 @@ def dns(args: dict[str, Any], _trail: Trail) -> dict[str, Any]:
     """Ask a resolver one question of any type and class, over UDP or TCP."""
     kind = TYPES.get(args["type"], 0) or int(args["type"])
     query = question(args["name"], kind, int(args.get("klass", 1)))
-    server = (args.get("server", "127.0.0.11"), int(args.get("port", 53)))
     try:
+        server = (args.get("server") or own_resolver(), int(args.get("port", 53)))
         reply = _ask_tcp(query, server) if args.get("transport") == "tcp" else _ask_udp(query, server)
     except OSError as error:
         return {"outcome": "silent", "detail": str(error)}
@@ -51,6 +52,15 @@ def dns(args: dict[str, Any], _trail: Trail) -> dict[str, Any]:
     flags, _, answers = struct.unpack_from("!HHH", reply, 2)
     outcome = "resolved" if answers else "nxdomain"
     return {"outcome": outcome, "detail": f"rcode {flags & 15}, {answers} answers"}
+
+
+def own_resolver() -> str:
+    """The address that the sandbox's programs ask for names (resolv.conf(5)). Raises OSError without one."""
+    for line in Path("/etc/resolv.conf").read_text().splitlines():
+        words = line.split()
+        if words[:1] == ["nameserver"]:
+            return words[1]
+    raise OSError("no name server in /etc/resolv.conf")
 
 
 def question(name: str, kind: int, klass: int) -> bytes:

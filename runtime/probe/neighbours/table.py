@@ -31,7 +31,7 @@ class Row:
 ROWS = (
     Row("nothing", "a neighbour that does nothing"),
     Row("dns_ports", "DNS questions from ever new source ports"),
-    Row("dns_resolver", "the same to the sandbox's own resolver"),
+    Row("dns_resolver", "the same to the engine's resolver"),
     Row("connection_names", "heads that name thousands of headers in Connection"),
     Row("half_open", "connections that begin a head and never end it"),
     Row("failing_handshakes", "TLS handshakes of a client that trusts nobody"),
@@ -42,6 +42,7 @@ ROWS = (
     Row("refused", "refused requests as fast as possible"),
     Row("unread_upload", "an upload that its upstream does not read"),
     Row("newlines", "newlines on stderr, and ten secrets", (SHORT_SECRET,) * 10),
+    Row("lone_newlines", "the same by writes of one byte each", (SHORT_SECRET,) * 10),
     Row("result", "a result of 9 MB"),
     Row("pieces", "a body of escapes in one-byte chunks, and a long secret", (LONG_SECRET,)),
 )

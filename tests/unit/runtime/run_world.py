@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from proxy.policy.model import Policy
+from runtime.containers.resolv_conf import ResolvConfs
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT, NetworkSpec
@@ -61,6 +62,7 @@ class World:
     service: RunService
     vault: FakeVault
     keepers: FakeKeepers
+    resolv_dir: Path
     agent: Agent | None = None
 
     async def play(self, process: FakeProcess) -> int:
@@ -124,7 +126,9 @@ def build(engine: FakeEngine, home: Path) -> World:
     """A service on this engine, whose keepers are in this process and keep their folders in `home`."""
     link, store, guard, vault = FakeLink(), MemoryStore(), FakeGuard(), FakeVault()
     slots = NetworkSlots(engine, instance="default", pool=POOL)
-    networks = RunNetworks(engine, slots, proxy_container="the-proxy")
+    networks = RunNetworks(
+        engine, slots, proxy_container="the-proxy", resolv_confs=ResolvConfs(home / "resolv")
+    )
     keepers = FakeKeepers(home / "keepers", engine, link)
     service = RunService(
         engine=engine,
@@ -139,7 +143,7 @@ def build(engine: FakeEngine, home: Path) -> World:
         memory_percent=100,
         vault=vault,
     )
-    return World(engine, link, store, guard, service, vault, keepers)
+    return World(engine, link, store, guard, service, vault, keepers, home / "resolv")
 
 
 @pytest.fixture

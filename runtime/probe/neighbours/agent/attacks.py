@@ -73,8 +73,8 @@ def dns_ports(bounds: Bounds) -> None:
 
 
 def dns_resolver(bounds: Bounds) -> None:
-    """The same to the resolver that the sandbox's programs ask."""
-    query, at = question(bounds.name, 1, 1), (wire.resolver(), wire.NAMES_PORT)
+    """The same to the resolver that one process of the engine serves to all containers."""
+    query, at = question(bounds.name, 1, 1), (wire.ENGINE_RESOLVER, wire.NAMES_PORT)
     while bounds.take():
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
             asking.sendto(query, at)
@@ -243,6 +243,16 @@ def _post(name: str, path: str, more: str) -> bytes:
     return f"POST {path} HTTP/1.1\r\nHost: {name}\r\n{more}\r\n\r\n".encode()
 
 
+def lone_newlines(bounds: Bounds) -> None:
+    """Newlines on stderr, each by a write of its own: as many pieces as there are bytes."""
+    os.set_blocking(2, False)
+    while bounds.is_on():
+        if select.select([], [2], [], 0.1)[1]:
+            with contextlib.suppress(BlockingIOError):
+                for _ in range(1000):
+                    bounds.done += os.write(2, b"\n")
+
+
 ATTACKS: dict[str, Attack] = {
     "nothing": Attack(nothing, 1),
     "dns_ports": Attack(dns_ports, 56_000),
@@ -258,5 +268,6 @@ ATTACKS: dict[str, Attack] = {
     "refused": Attack(refused, 20_000, at_once=8),
     "unread_upload": Attack(unread_upload, 8_192, at_once=2),
     "newlines": Attack(newlines, 32 << 20),
+    "lone_newlines": Attack(lone_newlines, 8 << 20),
     "result": Attack(nothing, 1, says=b"[" + b"[]," * 3_000_000 + b"[]]"),
 }

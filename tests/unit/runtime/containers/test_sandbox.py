@@ -18,6 +18,7 @@ def sandbox(isolation: Isolation = Isolation.RUNC, *, has_apparmor: bool = False
         network="orchbox-default-1",
         address="10.231.0.3",
         dns="10.231.0.2",
+        resolv_conf="/run/orchbox/resolv/10.231.0.2.conf",
         isolation=isolation,
         limits=LIMITS,
         labels={"io.orchbox.role": "sandbox"},
@@ -43,6 +44,7 @@ HOST_ITEMS = {
     "an init reaps its zombies": ("Init", True),
     "the engine logs nothing of it to disk": ("LogConfig", {"Type": "none", "Config": {}}),
     "its only resolver is the proxy": ("Dns", ["10.231.0.2"]),
+    "the engine starts none for it": ("DnsOptions", ["ndots:none", "timeout:2", "attempts:1"]),
     "it is on its own network only": ("NetworkMode", "orchbox-default-1"),
     "it never restarts": ("RestartPolicy", {"Name": "no"}),
 }
@@ -85,13 +87,25 @@ def test_sandbox_tmpfs_is_sized_nosuid_nodev(path: str):
     assert ("noexec" in options) == (path == "/run")
 
 
-def test_sandbox_mounts_nothing_of_the_host():
-    """No bind mount, no volume, no device, no port, no environment, no entry point but the image's."""
+def test_sandbox_mounts_one_file_of_the_host():
+    """The file that names its resolver, read-only, in no mount of the host's; never one of `Binds`."""
+    assert sandbox()["HostConfig"]["Mounts"] == [
+        {
+            "Type": "bind",
+            "Source": "/run/orchbox/resolv/10.231.0.2.conf",
+            "Target": "/etc/resolv.conf",
+            "ReadOnly": True,
+            "BindOptions": {"Propagation": "rprivate"},
+        }
+    ]
+
+
+def test_sandbox_has_nothing_else_of_the_host():
+    """No folder, no volume, no device, no port, no environment, no entry point but the image's."""
     config = sandbox()
     host = config["HostConfig"]
     for name in (
         "Binds",
-        "Mounts",
         "Devices",
         "PortBindings",
         "VolumesFrom",

@@ -15,6 +15,7 @@ from runtime.errors import (
     EngineUnavailableError,
     InvalidInputError,
     NotFoundError,
+    NotReadyError,
     OrchError,
 )
 
@@ -48,6 +49,11 @@ CAPTURED = {
     ),
     "a network's name that is taken": (409, "network with name x already exists", ConflictError),
     "a subnet that is taken": (403, "Pool overlaps with other one on this address space", ConflictError),
+    "a file that the engine's host has not": (
+        400,
+        'invalid mount config for type "bind": bind source path does not exist: /run/orchbox/resolv/x.conf',
+        NotReadyError,
+    ),
     "a bridge that is taken": (
         403,
         "cannot create network 2f (orb70): conflicts with network 68 (orb70): networks have same bridge name",

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy
+from runtime.containers.resolv_conf import ResolvConfs
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
 from runtime.errors import EngineUnavailableError, InvalidInputError, NotReadyError
@@ -78,7 +79,9 @@ def successor(world: World, *, llm: Router | None = None) -> RunService:
         link=world.link,
         store=world.store,
         guard=world.guard,  # type: ignore[arg-type]
-        networks=RunNetworks(world.engine, slots, proxy_container="the-proxy"),
+        networks=RunNetworks(
+            world.engine, slots, proxy_container="the-proxy", resolv_confs=ResolvConfs(world.resolv_dir)
+        ),
         keepers=world.keepers,
         policies=policies,
         instance="default",

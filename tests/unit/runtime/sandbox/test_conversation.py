@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import pytest
 
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
-from runtime.engine.protocol import NetworkSpec
+from runtime.engine.protocol import STDERR, STDOUT, NetworkSpec
+from runtime.keys.redactor import Redactor
 from runtime.model.limits import Isolation
 from runtime.model.run import RunState
 from runtime.model.secret import Secret
+from runtime.sandbox.conversation import _read
+from runtime.sandbox.output import Output
+from runtime.sandbox.pace import BURST_PIECES, PIECES_PER_S
 from tests.unit.runtime.run_world import IMAGE, World, build
 
 
@@ -76,3 +81,39 @@ async def test_isolation_that_is_not_the_one_asked_for(defect: str, tmp_path: Pa
     assert not any(received), "the agent's message was handed over"
     world.assert_nothing_left()
     await engine.close()
+
+
+class Flood:
+    """Streams that bring pieces of a size each, each out of as many frames."""
+
+    def __init__(self, stream: int, pieces: int, frames: int) -> None:
+        self._stream = stream
+        self._pieces = pieces
+        self._frames = frames
+        self.small_pieces = 0
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """As an engine that was never waited for."""
+        for _ in range(self._pieces):
+            self.small_pieces += self._frames
+            yield self._stream, b"\n" * self._frames
+
+
+@pytest.mark.parametrize("stream", [STDOUT, STDERR])
+async def test_a_flood_of_lone_newlines_is_read_at_a_pace(stream: int, monkeypatch: pytest.MonkeyPatch):
+    """On either stream: each frame of a byte is paid for, so that the engine is left alone meanwhile."""
+    waited: list[float] = []
+    clock = 0.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal clock
+        waited.append(seconds)
+        clock += seconds
+
+    monkeypatch.setattr("runtime.sandbox.conversation.asyncio.sleep", sleep)
+    monkeypatch.setattr("runtime.sandbox.conversation.time.monotonic", lambda: clock)
+    flood = Flood(stream, pieces=40, frames=250)
+
+    await _read(flood, Output(Redactor({}), stdout_bytes=1 << 20, log_bytes=1000), lambda _text: None)  # type: ignore[arg-type]
+
+    assert sum(waited) == pytest.approx((40 * 250 - BURST_PIECES) / PIECES_PER_S)
