@@ -35,7 +35,6 @@ ELSEWHERE = {
     "runtime/keeper/parent.py": "unit/runtime/keeper/test_nursery.py",
     "runtime/keeper/process.py": "unit/runtime/keeper/test_nursery.py",
     "runtime/keeper/work.py": "unit/runtime/runs/test_driver.py",
-    "runtime/network/connected.py": "unit/runtime/sandbox/test_maker.py",
     "runtime/runs/heirloom.py": "unit/runtime/runs/test_adoption.py",
     "runtime/sandbox/head.py": "unit/runtime/sandbox/test_conversation.py",
     "runtime/sandbox/plan.py": "unit/runtime/sandbox/test_maker.py",
