@@ -40,8 +40,10 @@ from runtime.keeper.messages import (
     encode,
     read_op,
 )
+from runtime.keeper.spent import with_call
 from runtime.keeper.story import Story
 from runtime.keeper.work import Work
+from runtime.model.needs import LlmSpent
 from runtime.model.run import RunError
 from runtime.model.secret import Secret
 from runtime.sandbox.maker import SandboxMaker
@@ -75,6 +77,7 @@ class Keeper:
         self._is_handed_over = asyncio.Event()
         self._given_up: asyncio.TimerHandle | None = None
         self._replaced: dict[str, str | None] = {}
+        self._spent = LlmSpent()
         self._replacing: set[asyncio.Task[None]] = set()
         self._has_given_up = False
         """The grace is over, and the run is being ended, for this reason or for another before it."""
@@ -155,9 +158,15 @@ class Keeper:
     def _adopt(self, plan: SandboxPlan, writer: asyncio.StreamWriter) -> None:
         if self._daemon is not None:  # one that hangs: whoever is there now has the lock of the installation
             self._daemon.close()
-        writer.write(
-            encode(Adopted(plan=plan.to_wire(), held=self._held, replaced=self._replaced, pid=os.getpid()))
+        adopted = Adopted(
+            plan=plan.to_wire(),
+            held=self._held,
+            replaced=self._replaced,
+            pid=os.getpid(),
+            llm_tokens=self._spent.tokens,
+            llm_usd=self._spent.usd,
         )
+        writer.write(encode(adopted))
         if self._story is not None:
             self._story.replay(writer)
 
@@ -188,6 +197,7 @@ class Keeper:
             case Go():
                 self._work.go()
             case Tell():
+                self._spent = with_call(self._spent, op.kind, op.data)
                 self._story.tell(op.kind, op.data)
             case End():
                 self._ends.end(self._plan.run_id, RunError(**op.error))

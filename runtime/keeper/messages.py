@@ -121,6 +121,9 @@ class Adopted(_Message):
     """What has changed of the secrets, also of those whose first values the sandbox goes on holding."""
     pid: int
     """The keeper's process."""
+    llm_tokens: int = 0
+    """What the run's LLM calls have taken so far; a keeper of an older version does not count."""
+    llm_usd: float = 0.0
 
 
 class Ended(_Message):

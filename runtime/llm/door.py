@@ -9,6 +9,7 @@ from proxy.policy.model import Policy
 from runtime.llm.plan.chain import parse_chain
 from runtime.llm.session import LlmSession, LlmSessions
 from runtime.model.llm_providers import PROVIDER_OF_KEY
+from runtime.model.needs import NOTHING_SPENT, LlmSpent
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 
@@ -21,10 +22,18 @@ class LlmRoutes:
     def __init__(self, sessions: LlmSessions) -> None:
         self._sessions = sessions
 
-    def open(self, run_id: str, request: RunRequest, policy: Policy, on_event: OnEvent) -> Policy:
+    def open(
+        self,
+        run_id: str,
+        request: RunRequest,
+        policy: Policy,
+        on_event: OnEvent,
+        spent: LlmSpent = NOTHING_SPENT,
+    ) -> Policy:
         """The run's policy, with the router's name in it where its manifest has a chain.
 
-        Raises ValueError for a chain that cannot be read, and for a run that has a session already.
+        What was spent under an earlier daemon counts against its budgets. Raises ValueError for a chain that
+        cannot be read, and for a run that has a session already.
         """
         if request.needs.llm is None:
             return policy
@@ -35,6 +44,7 @@ class LlmRoutes:
             policy=policy,
             on_event=on_event,
         )
+        session.spending.take_over(spent)
         self._sessions.add(session)
         return with_llm(policy)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,17 @@ class LlmChain:
     def entries(self) -> tuple[str, ...]:
         """The primary, then its fallbacks."""
         return (self.primary, *self.fallbacks)
+
+
+class LlmSpent(NamedTuple):
+    """What a run's calls of models have taken."""
+
+    tokens: int = 0
+    usd: float = 0.0
+    """Of the calls whose price is known."""
+
+
+NOTHING_SPENT = LlmSpent()
 
 
 @dataclass(frozen=True, slots=True)

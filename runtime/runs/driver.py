@@ -23,6 +23,7 @@ from runtime.keeper.nursery import KeepersPort
 from runtime.keeper.work import KILLED_S, Done
 from runtime.keys.live import LiveSecrets
 from runtime.keys.redactor import too_short
+from runtime.model.needs import NOTHING_SPENT, LlmSpent
 from runtime.model.run import RunError, RunState
 from runtime.model.secret import Secret
 from runtime.network.connected import RunNetworks
@@ -135,16 +136,18 @@ class RunDriver:
         order, record = heirloom.order, story.record
         story.link = link
         async with self._networks.adopted(order.run_id, heirloom.slot):
-            self._open_llm(order, record)
+            self._open_llm(heirloom.order, record, heirloom.spent)
             record.tell_through(link.tell)
             await self._keep_secrets(order.run_id, link)
             return await self._follow(link, heirloom.plan, story)
 
-    def _open_llm(self, order: SandboxOrder, record: RunRecord) -> SandboxOrder:
+    def _open_llm(
+        self, order: SandboxOrder, record: RunRecord, spent: LlmSpent = NOTHING_SPENT
+    ) -> SandboxOrder:
         """With the LLM router in its policy, for an agent that has a chain."""
         if self._llm is None:
             return order
-        policy = self._llm.open(order.run_id, order.request, order.policy, record.tell_later)
+        policy = self._llm.open(order.run_id, order.request, order.policy, record.tell_later, spent)
         return dataclasses.replace(order, policy=policy)
 
     async def _open_keeper(self, run_id: str, story: _Story) -> KeeperLink:

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from runtime.engine.protocol import EngineInfo
 from runtime.keeper.messages import Adopted
-from runtime.model.needs import LlmChain, Needs
+from runtime.model.needs import NOTHING_SPENT, LlmChain, LlmSpent, Needs
 from runtime.model.run import RunRequest
 from runtime.model.secret import Secret
 from runtime.network.slots import Slot
@@ -41,6 +41,8 @@ class Heirloom:
     """The number of its network."""
     asked: frozenset[str]
     """The secrets that it has from its workspace's vault."""
+    spent: LlmSpent = NOTHING_SPENT
+    """On LLM calls, under the daemons before."""
 
     @classmethod
     def out_of(cls, adopted: Adopted) -> Self:
@@ -69,7 +71,8 @@ class Heirloom:
                 secrets=plan.grant.secrets,
                 engine=EngineInfo("", frozenset()),
             )
-            return cls(plan, order, int(held["slot"]), frozenset(held["asked"]))
+            spent = LlmSpent(adopted.llm_tokens, adopted.llm_usd)
+            return cls(plan, order, int(held["slot"]), frozenset(held["asked"]), spent)
         except (KeyError, TypeError):
             raise ValueError("not what a daemon leaves with a keeper") from None
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
+from runtime.model.needs import LlmSpent
 from runtime.model.run import Event, Run, RunRequest, RunSummary
 from runtime.model.secret import Secret
 from runtime.runs.readiness import Check
@@ -70,8 +71,12 @@ class LlmPort(Protocol):
         request: RunRequest,
         policy: Policy,
         on_event: Callable[[str, dict[str, object]], None],
+        spent: LlmSpent,
     ) -> Policy:
-        """The run's policy, with the router's name in it where its manifest has a chain."""
+        """The run's policy, with the router's name in it where its manifest has a chain.
+
+        What was spent under an earlier daemon counts against its budgets.
+        """
 
     def replace_secret(self, run_id: str, name: str, value: Secret | None) -> None:
         """Another key from the next call on, or none."""

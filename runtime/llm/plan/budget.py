@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from proxy.policy.model import Budgets
 from proxy.policy.reasons import ReasonCode
+from runtime.model.needs import LlmSpent
 
 DEFAULT_OUTPUT_TOKENS = 4096
 """Held for a call that does not say how much it wants."""
@@ -86,6 +87,11 @@ class Spending:
             self.unpriced_calls += 1
         else:
             self.usd += usd
+
+    def take_over(self, spent: LlmSpent) -> None:
+        """Count what the run spent before this daemon."""
+        self.tokens += spent.tokens
+        self.usd += Decimal(str(spent.usd))
 
     def _sum(self, what: str) -> Any:
         return sum(getattr(hold, what) for hold in self.held)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from proxy.policy.model import Policy
 from runtime.engine.fake import FakeProcess
 from runtime.llm.door import LlmRoutes
 from runtime.llm.session import LlmSessions
-from runtime.model.needs import LlmChain, Needs
+from runtime.model.needs import LlmChain, LlmSpent, Needs
 from runtime.model.run import RunState
 from runtime.model.secret import Secret
 from tests.unit.runtime.run_world import World, request, world
@@ -52,6 +53,16 @@ async def test_a_chain_opens_it_with_the_runs_llm_keys_alone():
     assert sessions.get("run") is None
 
 
+async def test_what_an_earlier_daemon_counted_is_spent():
+    """Against the budgets of the run's policy."""
+    sessions = LlmSessions()
+    LlmRoutes(sessions).open("run", request(needs=CHAIN), Policy("p"), no_event, LlmSpent(42, 0.5))
+    session = sessions.get("run")
+    assert session is not None
+    assert (session.spending.tokens, session.spending.usd) == (42, Decimal("0.5"))
+    await sessions.aclose()
+
+
 async def test_a_key_that_changes_is_used_from_the_next_call_on():
     """Another value, none, and names that are no LLM key's or of no run."""
     sessions = LlmSessions()
@@ -78,7 +89,7 @@ class Llm:
         self.closed: list[str] = []
         self.error = error
 
-    def open(self, _run_id: str, _request: Any, policy: Policy, on_event: Any) -> Policy:
+    def open(self, _run_id: str, _request: Any, policy: Policy, on_event: Any, _spent: Any) -> Policy:
         """Open, or fail."""
         if self.error is not None:
             raise self.error

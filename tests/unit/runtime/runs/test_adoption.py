@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from runtime.errors import EngineUnavailableError, InvalidInputError, NotReadyEr
 from runtime.keeper.messages import Adopted
 from runtime.model.json_text import JsonText
 from runtime.model.limits import Limits
-from runtime.model.needs import LlmChain, Needs
+from runtime.model.needs import LlmChain, LlmSpent, Needs
 from runtime.model.run import Run, RunRequest, RunState
 from runtime.model.secret import Secret
 from runtime.network.connected import RunNetworks
@@ -36,10 +36,16 @@ class Router:
     def __init__(self) -> None:
         self.opened: dict[str, RunRequest] = {}
         self.replaced: list[tuple[str, str | None]] = []
+        self.spent: dict[str, LlmSpent] = {}
+        self.tell: dict[str, Callable[[str, dict[str, object]], None]] = {}
 
-    def open(self, run_id: str, request: RunRequest, policy: Policy, on_event: object) -> Policy:
+    def open(
+        self, run_id: str, request: RunRequest, policy: Policy, on_event: Callable[..., None], spent: LlmSpent
+    ) -> Policy:
         """As the router does."""
         self.opened[run_id] = request
+        self.spent[run_id] = spent
+        self.tell[run_id] = on_event
         return policy
 
     def replace_secret(self, run_id: str, name: str, value: Secret | None) -> None:
@@ -430,6 +436,30 @@ async def running(world: World, **changes: Any) -> Run:
             await asyncio.sleep(0)
         await asyncio.sleep(0.05)
     return run
+
+
+async def test_what_was_spent_on_models_is_spent(world: World, killed: list[Any]):
+    """A budget does not begin anew with another daemon, however often that is killed."""
+    world.agent = hang
+    world.vault.workspaces["default"] = {KEY: "sk-first-value"}
+    world.service._driver._llm = first = Router()
+    run = await running(world, needs=Needs(providers=("openai",), llm=LlmChain("openai/gpt-5.2")))
+    call = {"tokens_in": 30, "tokens_out": 12, "cost_usd": 0.5}
+    first.tell[run.id]("llm_call_succeeded", call)
+    while not any(
+        event.kind == "llm_call_succeeded" for event in world.service._records._journals.get(run.id).events
+    ):
+        await asyncio.sleep(0)
+    await kill(world, killed)
+
+    router = Router()
+    service = successor(world, llm=router)
+    await service.start()
+    while run.id not in router.opened:
+        await asyncio.sleep(0)
+    assert first.spent[run.id] == LlmSpent()
+    assert router.spent[run.id] == LlmSpent(42, 0.5)
+    await service.cancel(run.id)
 
 
 @pytest.mark.parametrize("held", [{}, {"slot": 1}, {"slot": None, "asked": [], "llm": 3}])

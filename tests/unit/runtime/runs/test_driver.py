@@ -14,6 +14,7 @@ from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDERR, STDOUT
 from runtime.errors import EngineUnavailableError, NotReadyError
 from runtime.model.limits import Limits
+from runtime.model.needs import LlmSpent
 from runtime.model.run import Run, RunError, RunRequest, RunState
 from runtime.model.secret import Secret
 from runtime.network.proof import GuardStatus
@@ -268,7 +269,9 @@ async def test_a_secret_that_is_too_short_to_be_masked_is_named(world: World):
 class BrokenRouter:
     """A `ports.LlmPort` that cannot be closed."""
 
-    def open(self, run_id: str, request: RunRequest, policy: Policy, on_event: object) -> Policy:
+    def open(
+        self, run_id: str, request: RunRequest, policy: Policy, on_event: object, spent: LlmSpent
+    ) -> Policy:
         """Nothing is opened."""
         return policy
 

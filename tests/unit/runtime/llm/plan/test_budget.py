@@ -9,6 +9,7 @@ import pytest
 from proxy.policy.model import Budgets
 from proxy.policy.reasons import ReasonCode
 from runtime.llm.plan.budget import Hold, Spending, Usage, estimate_tokens
+from runtime.model.needs import LlmSpent
 
 NONE = Decimal(0)
 
@@ -82,3 +83,17 @@ def test_several_answers_have_to_fit_also_alone(budgets: Budgets) -> None:
     assert isinstance(spending.hold(101, Decimal("0.2"), answers=2), ReasonCode)
     assert spending.held == []
     assert isinstance(spending.hold(100, Decimal("0.1"), answers=2), Hold)
+
+
+def test_what_was_spent_before_counts():
+    """A run that goes on under another daemon has what is left of its budgets, in tokens and in dollars."""
+    for budgets, reason in (
+        (Budgets(llm_tokens=10), ReasonCode.BUDGET_TOKENS),
+        (Budgets(llm_usd=Decimal("0.5")), ReasonCode.BUDGET_COST),
+    ):
+        spending = Spending(budgets)
+        spending.take_over(LlmSpent(9, 0.4))
+        hold = spending.hold(1, Decimal("0.1"))
+        assert isinstance(hold, Hold)
+        spending.settle(hold, Usage(1, 0), Decimal("0.1"))
+        assert spending.hold(1, NONE) is reason
