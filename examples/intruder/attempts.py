@@ -75,14 +75,11 @@ def by_dns(host: str, *, server: str | None, marker: str) -> list[Attempt]:
     """Data in the labels of a name, by the resolver and by questions made by hand."""
     name = f"{base64.b32encode(b'the secret').decode().rstrip('=').lower()}.{marker}.tunnel.{host}"
     made = [Attempt("DNS tunnel by getaddrinfo", NO_NAME, partial(_resolve, name))]
-    made += [
-        Attempt(
-            f"DNS tunnel by a {kind} question to {_own_resolver()}",
-            NO_NAME,
-            partial(_ask, _own_resolver(), name, number),
-        )
-        for kind, number in (("A", 1), ("TXT", 16))
-    ]
+    if (own := own_network.resolver()) is not None:
+        made += [
+            Attempt(f"DNS tunnel by a {kind} question to {own}", NO_NAME, partial(_ask, own, name, number))
+            for kind, number in (("A", 1), ("TXT", 16))
+        ]
     if server is not None:
         made += [
             Attempt(f"DNS tunnel by UDP to {server}", NO_PATH, partial(_ask, server, name, 1)),
@@ -109,15 +106,11 @@ def _ask(server: str, name: str, kind: int) -> Outcome:
         asking.settimeout(TIMEOUT_S)
         asking.sendto(struct.pack("!HHHHHH", 4711, 0x0100, 1, 0, 0, 0) + question, (server, 53))
         reply = asking.recv(4096)
+    if len(reply) < 12:
+        return True, "a reply that is no answer of a name server"
     flags, _, answers = struct.unpack_from("!HHH", reply, 2)
     detail = f"a reply with rcode {flags & 15} and {answers} answers"
-    return answers > 0 or server != _own_resolver(), detail
-
-
-def _own_resolver() -> str:
-    """The sandbox's proxy; elsewhere the engine's."""
-    found = own_network.proxy()
-    return "127.0.0.11" if found is None else found[0]
+    return answers > 0 or server != own_network.resolver(), detail
 
 
 def _proxy_socket(port: int | None = None) -> tuple[socket.socket, str]:

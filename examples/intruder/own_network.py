@@ -20,6 +20,14 @@ def gateway() -> str | None:
     return None
 
 
+def resolver() -> str | None:
+    """The first name server that this sandbox's programs ask."""
+    for line in Path("/etc/resolv.conf").read_text().splitlines():
+        if line.startswith("nameserver "):
+            return line.split()[1]
+    return None
+
+
 def proxy() -> tuple[str, int, str] | None:
     """The proxy of the environment: host, port and `user:password`."""
     url = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from runtime.containers import labels
 from runtime.containers.owner import this_process
+from runtime.daemon.locks import try_lock
 from runtime.daemon.pidfile import Holder, Owner
 from runtime.daemon.settings import Settings
 from runtime.errors import ConflictError, NotReadyError
@@ -90,10 +91,8 @@ def held(settings: Settings) -> Iterator[None]:
     except OSError as exc:
         raise _unusable(path, exc) from None
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise in_use(settings, _read(fd)) from None
+        if not try_lock(fd, fcntl.LOCK_EX, lambda: _read(fd).pid):
+            raise in_use(settings, _read(fd))
         note = json.dumps({"pid": os.getpid(), "run_dir": str(settings.run_dir)}).encode()
         os.pwrite(fd, note, 0)
         os.ftruncate(fd, len(note))
@@ -109,11 +108,7 @@ def keeper(settings: Settings) -> Keeper | None:
     except OSError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return _read(fd)
-    else:
-        return None
+        return None if try_lock(fd, fcntl.LOCK_SH, lambda: _read(fd).pid) else _read(fd)
     finally:
         os.close(fd)
 

@@ -14,9 +14,11 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from runtime.daemon.locks import try_lock
 from runtime.errors import ConflictError, NotReadyError
 
 MAX_NOTE_BYTES = 16384
@@ -69,11 +71,9 @@ def _locked(path: Path) -> int:
             raise NotReadyError(
                 f"{path}: {exc.strerror}", hint="set ORCHBOX_RUN_DIR to a writable path"
             ) from None
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not try_lock(fd, fcntl.LOCK_EX, partial(_pid, fd)):
             os.close(fd)
-            raise ConflictError(f"a daemon is already running (pid file {path})", hint="orch down") from None
+            raise ConflictError(f"a daemon is already running (pid file {path})", hint="orch down")
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(fd), path.stat(follow_symlinks=False)):
                 return fd
@@ -87,16 +87,24 @@ def holder(path: Path) -> Holder | None:
     except OSError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        pid, _, rest = os.read(fd, MAX_NOTE_BYTES).decode(errors="replace").partition("\n")
-        if not pid.strip().isdecimal():
+        if try_lock(fd, fcntl.LOCK_SH, partial(_pid, fd)):
+            return None  # nobody holds it: its writer is dead
+        if not (pid := _pid(fd)):
             return None
-        return Holder(int(pid), _has_open(int(pid), os.fstat(fd)), _owner(rest))
-    else:
-        return None  # nobody holds it: its writer is dead
+        return Holder(pid, _has_open(pid, os.fstat(fd)), _owner(_note(fd)[1]))
     finally:
         os.close(fd)
+
+
+def _pid(fd: int) -> int:
+    """The one that the file names; 0 where it names none."""
+    pid, _ = _note(fd)
+    return int(pid) if pid.strip().isdecimal() else 0
+
+
+def _note(fd: int) -> tuple[str, str]:
+    pid, _, rest = os.pread(fd, MAX_NOTE_BYTES, 0).decode(errors="replace").partition("\n")
+    return pid, rest
 
 
 def _owner(text: str) -> Owner | None:

@@ -13,7 +13,8 @@ MAX_MS = 250.0
 MORE_BYTES = 48 << 20
 MORE_DESCRIPTORS = 4
 """Between the first look, behind the warm-up, and the last one."""
-KINDS = ("dns", "http", "https", "websocket", "stream")
+KINDS = ("dns", "http", "https", "websocket", "stream", "control")
+"""The last is a byte between two threads of the sandbox, which nothing of ours has a part in."""
 
 
 class Sample(NamedTuple):

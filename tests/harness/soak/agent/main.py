@@ -14,6 +14,7 @@ import secrets
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -88,6 +89,24 @@ def stream(name: str) -> None:
         raise ValueError(f"{body.count(b'data:')} events of {EVENTS}")
 
 
+class Control:
+    """Two threads of this sandbox, and nothing of ours between them: what the machine itself makes one wait."""
+
+    def __init__(self) -> None:
+        self._near, far = socket.socketpair()
+        threading.Thread(target=self._serve, args=(far,), daemon=True).start()
+
+    @staticmethod
+    def _serve(far: socket.socket) -> None:
+        while data := far.recv(16):
+            far.sendall(data)
+
+    def ask(self) -> None:
+        """One byte and its echo."""
+        self._near.sendall(b"x")
+        self._near.recv(16)
+
+
 def asked(kind: str, ask: Callable[[], None]) -> list[Any]:
     """One sample."""
     began, error = time.monotonic(), None
@@ -103,6 +122,7 @@ def main() -> None:
     given = json.load(sys.stdin)
     name, times = given["name"], range(given["times"])
     used = range(FIRST_PORT, FIRST_PORT + PORTS)  # by the slot's last sandbox, too
+    control = Control()
     samples = [asked("dns", partial(ask_name, name, wire.resolver(), port=port)) for port in used]
     samples += [asked("dns", partial(ask_name, name, wire.resolver())) for _ in times]
     samples += [asked("dns", partial(socket.getaddrinfo, name, 443)) for _ in times]
@@ -112,6 +132,7 @@ def main() -> None:
         speaker: list[Any] = []
         samples.append(asked(kind, lambda make=make, speaker=speaker: speaker.append(make(name))))  # type: ignore[misc]
         samples += [asked(kind, speaker[0].ask) for _ in times if speaker]
+        samples += [asked("control", control.ask) for _ in times]
     samples.append(asked("stream", partial(stream, name)))
     sys.stdout.write(json.dumps({"samples": samples, "big": "x" * given["big_bytes"]}))
 
