@@ -20,6 +20,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from runtime.probe.inside.packets import own_resolver
 from runtime.probe.neighbours.agent import wire
 from runtime.probe.neighbours.agent.victim import FIRST_PORT, PORTS, Requests, ask_name
 
@@ -123,11 +124,11 @@ def main() -> None:
     name, times = given["name"], range(given["times"])
     used = range(FIRST_PORT, FIRST_PORT + PORTS)  # by the slot's last sandbox, too
     control = Control()
-    samples = [asked("dns", partial(ask_name, name, wire.resolver(), port=port)) for port in used]
-    samples += [asked("dns", partial(ask_name, name, wire.resolver())) for _ in times]
+    samples = [asked("dns", partial(ask_name, name, own_resolver(), port=port)) for port in used]
+    samples += [asked("dns", partial(ask_name, name, own_resolver())) for _ in times]
     samples += [asked("dns", partial(socket.getaddrinfo, name, 443)) for _ in times]
     if given["unknown"]:
-        samples.append(asked("dns", partial(ask_name, given["unknown"], wire.resolver())))
+        samples.append(asked("dns", partial(ask_name, given["unknown"], own_resolver())))
     for kind, make in (("http", Plain), ("https", Requests), ("websocket", Echo)):
         speaker: list[Any] = []
         samples.append(asked(kind, lambda make=make, speaker=speaker: speaker.append(make(name))))  # type: ignore[misc]
