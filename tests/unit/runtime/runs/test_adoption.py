@@ -274,6 +274,16 @@ async def test_a_run_that_was_being_made_is_failed_at_once(world: World, killed:
     world.assert_nothing_left()
 
 
+async def started_with_router(world: World, run: Run) -> tuple[RunService, Router]:
+    """The next daemon, once it has opened its router to a run that it goes on with."""
+    router = Router()
+    service = successor(world, llm=router)
+    await service.start()
+    while run.id not in router.opened:
+        await asyncio.sleep(0)
+    return service, router
+
+
 async def test_an_adopted_run_has_its_keys_and_its_router(
     world: World, killed: list[Any], monkeypatch: pytest.MonkeyPatch
 ):
@@ -290,11 +300,7 @@ async def test_an_adopted_run_has_its_keys_and_its_router(
     await world.service.secret_changed({"default"}, KEY, Secret("sk-second-value"))
     await kill(world, killed)
 
-    router = Router()
-    service = successor(world, llm=router)
-    await service.start()
-    while run.id not in router.opened:
-        await asyncio.sleep(0)
+    service, router = await started_with_router(world, run)
     opened = router.opened[run.id]
     assert opened.needs.llm == chain
     assert opened.secrets[KEY].reveal() == "sk-second-value"
@@ -418,11 +424,7 @@ async def test_a_key_that_was_deleted_does_not_come_back(
     await world.service.secret_changed({"default"}, KEY, None)
     await kill(world, killed)
 
-    router = Router()
-    service = successor(world, llm=router)
-    await service.start()
-    while run.id not in router.opened:
-        await asyncio.sleep(0)
+    service, router = await started_with_router(world, run)
     assert KEY not in router.opened[run.id].secrets
     await service.cancel(run.id)
 
@@ -452,11 +454,7 @@ async def test_what_was_spent_on_models_is_spent(world: World, killed: list[Any]
         await asyncio.sleep(0)
     await kill(world, killed)
 
-    router = Router()
-    service = successor(world, llm=router)
-    await service.start()
-    while run.id not in router.opened:
-        await asyncio.sleep(0)
+    service, router = await started_with_router(world, run)
     assert first.spent[run.id] == LlmSpent()
     assert router.spent[run.id] == LlmSpent(42, 0.5)
     await service.cancel(run.id)
