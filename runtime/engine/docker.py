@@ -1,4 +1,4 @@
-"""The Docker engine. The only importer of the Docker SDK: it blocks, so every call runs in a thread.
+"""The Docker engine, by its SDK. That blocks, so every call runs in a thread.
 
 What the engine says is turned into our errors here, and nowhere else.
 
@@ -19,6 +19,7 @@ import docker
 import docker.errors
 import requests.exceptions
 
+from runtime.engine.connections import KEPT, share_connections
 from runtime.engine.frames import Frames
 from runtime.engine.protocol import (
     Attached,
@@ -112,7 +113,7 @@ class DockerEngine:
     def __init__(self, *, base_url: str | None = None, marks: Mapping[str, str] | None = None) -> None:
         """Put the labels `marks` on all that is made. Raises EngineUnavailableError where none is there."""
         self._marks = dict(marks or {})
-        self._threads = ThreadPoolExecutor(16, thread_name_prefix="docker")
+        self._threads = ThreadPoolExecutor(KEPT, thread_name_prefix="docker")
         options: dict[str, Any] = {"timeout": CALL_TIMEOUT_S, "version": "1.41"}
         try:
             client = (
@@ -121,6 +122,7 @@ class DockerEngine:
         except docker.errors.DockerException as exc:
             raise to_orch_error(exc) from exc
         self._api = client.api
+        share_connections(self._api)
         self._version: str | None = None
 
     async def close(self) -> None:
