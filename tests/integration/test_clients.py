@@ -78,7 +78,7 @@ def test_sdk_streams_and_is_refused_elsewhere(lab: Lab, canary_net: CanaryNet, s
     Elsewhere the SDK's own error holds our 403 body.
     """
     code, host, key = SDKS[sdk]
-    canary_net.control.set_token_delay(0.05)
+    canary_net.control.set_token_delay(0.3)
 
     done = lab.run(code, env=KEYS, **PROVIDERS)
 

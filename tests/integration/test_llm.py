@@ -35,7 +35,7 @@ CHAIN = {"primary": "openai/gpt-5.2", "fallbacks": ["claude-opus-4-5"]}
 
 def test_the_chain_answers_with_keys_that_the_sandbox_never_has(lab: Lab, canary_net: CanaryNet):
     """Streaming and not, both shapes; the providers see the true keys; a held secret stays out of prompts."""
-    canary_net.control.set_token_delay(0.05)
+    canary_net.control.set_token_delay(0.3)
     env = {**KEYS, "DB_PASSWORD": "database-password-of-the-lab"}
 
     done = lab.run(AGENT, env=env, llm=CHAIN, required_secrets=["DB_PASSWORD"])

@@ -69,7 +69,7 @@ def agent_with_modules(lab: Lab, code: str) -> Path:
 def test_npm_sdk_works_with_a_key_it_never_holds(lab: Lab, canary_net: CanaryNet, sdk: str):
     """Streaming and not; the vendor sees the true key, the agent a placeholder; refusals say why."""
     code, host, name = SDKS[sdk]
-    canary_net.control.set_token_delay(0.05)
+    canary_net.control.set_token_delay(0.3)
 
     done = lab.orch("run", str(agent_with_modules(lab, code)), "--policy", "lab", env=KEYS)
 

@@ -51,7 +51,7 @@ async def runsc_is_there() -> None:
 
 def test_sdk_streams_and_is_refused_elsewhere(lab: Lab, canary_net: CanaryNet):
     """The SDK talks to its simulated vendor token by token; elsewhere its own error holds our 403 body."""
-    canary_net.control.set_token_delay(0.05)
+    canary_net.control.set_token_delay(0.3)
     done = lab.run(OPENAI, *RUNSC, env=KEYS, **PROVIDERS)
 
     assert done.code == 0, done.out + done.err

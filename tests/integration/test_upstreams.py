@@ -63,7 +63,7 @@ def test_a_bad_certificate_is_refused(simulator: LoopbackSimulator, name: str) -
 
 def test_tokens_are_streamed_one_by_one(simulator: LoopbackSimulator) -> None:
     """The first token is with the client well before the last one is sent."""
-    simulator.control.set_token_delay(0.02)
+    simulator.control.set_token_delay(0.2)
     body = {
         "model": "m",
         "messages": [{"role": "user", "content": "One two three four five."}],
