@@ -10,6 +10,7 @@
     +- AuthRequiredError           AUTH_REQUIRED      2  401
     +- PermissionDeniedError       PERMISSION_DENIED  3  403  (PermissionError)
     +- ConflictError               CONFLICT           1  409
+    +- RateLimitedError            RATE_LIMITED       6  429
     +- SandboxFailedError          SANDBOX_ERROR      1  502
     +- RunTimeoutError             SANDBOX_TIMEOUT    7  504  (TimeoutError)
     +- InterruptedRunError         CANCELLED        130  409
@@ -29,6 +30,7 @@ the orchagent CLI (docs.orchagent.io/using-agents/cli-commands).
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Iterator
 from typing import ClassVar
@@ -125,6 +127,19 @@ class ConflictError(OrchError):
 
     code = "CONFLICT"
     status = 409
+
+
+class RateLimitedError(OrchError):
+    """The caller asks too often, and is told when to come again."""
+
+    code = "RATE_LIMITED"
+    exit_code = 6
+    status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str | None = None) -> None:
+        """`retry_after_s`: from now on."""
+        super().__init__(message, hint=hint or f"try again in {math.ceil(retry_after_s)} s")
+        self.retry_after_s = retry_after_s
 
 
 class SandboxFailedError(OrchError):

@@ -1,6 +1,6 @@
-"""Who calls the API: for a unix socket, the user that the kernel says is at the other end.
+"""Who calls the API: on the unix socket the user that the kernel names, elsewhere whoever shows a token.
 
-Tokens will name callers too; `caller_of` is the one place that says who it was.
+Nothing but this module says who it was, and a request that nobody vouches for has no caller.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import socket
 import struct
 
 from fastapi import Request
+from starlette.types import Scope as AsgiScope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-UNKNOWN = "local"
-"""A caller on a transport that does not say who it is."""
+from runtime.access.scopes import Caller, Role
+from runtime.access.service import HOW, Tokens
+from runtime.errors import AuthRequiredError
+
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
+_BEARER = b"bearer "
 
 
 class PeerProtocol(H11Protocol):
@@ -29,7 +33,23 @@ class PeerProtocol(H11Protocol):
             self.client = (f"uid:{_CREDENTIALS.unpack(data)[1]}", 0)
 
 
-def caller_of(request: Request) -> str:
-    """The caller, for the audit."""
-    host = request.client.host if request.client else ""
-    return host if host.startswith("uid:") else UNKNOWN
+async def find_caller(scope: AsgiScope, tokens: Tokens | None) -> Caller:
+    """The caller of a request.
+
+    Whoever can connect to the unix socket is its owner, or root: an operator. Raises AuthRequiredError and
+    RateLimitedError.
+    """
+    peer = scope["client"][0] if scope.get("client") else ""
+    if peer.startswith("uid:"):
+        return Caller(peer, Role.OPERATOR)
+    shown = [value for name, value in scope["headers"] if name == b"authorization"]
+    if tokens is None or len(shown) != 1 or not shown[0].lower().startswith(_BEARER):
+        raise AuthRequiredError("this needs a token", hint=HOW)
+    text = shown[0][len(_BEARER) :].strip().decode("latin-1")
+    return await tokens.caller(text, peer=peer)
+
+
+def caller_of(request: Request) -> Caller:
+    """The caller of a request that was let in (`runtime.api.gate`)."""
+    caller: Caller = request.state.caller
+    return caller

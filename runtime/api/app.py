@@ -6,11 +6,14 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from runtime.access.service import Tokens
 from runtime.api import problems
+from runtime.api.gate import Gate, check_routes
 from runtime.api.health import add_health_routes
 from runtime.api.prune import add_prune_route
 from runtime.api.runs import add_run_routes
 from runtime.api.secrets import add_vault_routes
+from runtime.api.tokens import add_token_routes
 from runtime.runs.ports import RunServicePort
 from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
@@ -21,18 +24,24 @@ def make_api(
     *,
     vault: Vault | None = None,
     retention: RetentionPort | None = None,
+    tokens: Tokens | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
-    """Make the API over a run service and, where there are such, a vault and the pruning of records.
+    """Make the API over a run service and what else there is: a vault, the pruning of records, tokens.
 
-    `lifespan` is what the daemon starts before and stops after serving.
+    `lifespan` is what the daemon starts before and stops after serving. Raises RuntimeError for a route that
+    does not say who may ask for it.
     """
     app = FastAPI(title="Orchbox runner API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    problems.install(app)
-    add_run_routes(app, service)
+    app.add_middleware(Gate, tokens=tokens)
+    problems.install(app)  # around the gate: its refusals are numbered, too
+    add_run_routes(app, service, vault)
     add_health_routes(app, service)
     if vault is not None:
         add_vault_routes(app, vault)
     if retention is not None:
         add_prune_route(app, retention)
+    if tokens is not None and vault is not None:
+        add_token_routes(app, tokens, vault)
+    check_routes(app)
     return app

@@ -5,6 +5,8 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
 
+from runtime.access.scopes import Scope
+from runtime.api.gate import needs, open_to_all
 from runtime.ascii_json import AsciiJson
 from runtime.runs.ports import RunServicePort
 
@@ -12,12 +14,12 @@ from runtime.runs.ports import RunServicePort
 def add_health_routes(app: FastAPI, service: RunServicePort) -> None:
     """Add the two routes that a service manager or an orchestrator asks."""
 
-    @app.get("/healthz")
+    @app.get("/healthz", dependencies=[open_to_all()])
     async def healthz() -> JSONResponse:
         """Tell whether the daemon answers at all; it says nothing about the engine or the proxy."""
         return AsciiJson({"status": "ok"})
 
-    @app.get("/readyz")
+    @app.get("/readyz", dependencies=[needs(Scope.HEALTH_READ)])
     async def readyz() -> JSONResponse:
         """Tell whether agents may start: 200 when every check is ok, otherwise 503 and each remedy."""
         checks = await service.checks()

@@ -6,6 +6,7 @@ No problem and no log line echoes what was sent.
 
 from __future__ import annotations
 
+import math
 import uuid
 from http import HTTPStatus
 
@@ -17,7 +18,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runtime.errors import InternalError, InvalidInputError, NotFoundError, OrchError, frames_of
+from runtime.errors import (
+    AuthRequiredError,
+    InternalError,
+    InvalidInputError,
+    NotFoundError,
+    OrchError,
+    RateLimitedError,
+    frames_of,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _ROUTING = {404: NotFoundError, 405: InvalidInputError}
@@ -40,14 +49,22 @@ def problem(
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
 
 
+def told(exc: OrchError, *, request_id: str) -> JSONResponse:
+    """An error of ours as its answer, with the headers that HTTP wants beside it (RFC 9110)."""
+    answer = problem(exc.status, exc.reported_code, exc.message, hint=exc.hint, request_id=request_id)
+    if isinstance(exc, AuthRequiredError):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="orchbox"'
+    if isinstance(exc, RateLimitedError):
+        answer.headers["Retry-After"] = str(math.ceil(exc.retry_after_s))
+    return answer
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the app in this form."""
 
     @app.exception_handler(OrchError)
     async def on_orch_error(request: Request, exc: OrchError) -> JSONResponse:
-        return problem(
-            exc.status, exc.reported_code, exc.message, hint=exc.hint, request_id=request.state.request_id
-        )
+        return told(exc, request_id=request.state.request_id)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, exc: RequestValidationError) -> JSONResponse:

@@ -13,7 +13,7 @@ from runtime.errors import InvalidInputError
 from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
-from runtime.model.run import RunRequest
+from runtime.model.run import DEFAULT_WORKSPACE, RunRequest
 from runtime.model.secret import Secret
 
 MAX_TIMEOUT_S = 3600.0
@@ -41,7 +41,8 @@ class CreateRun(BaseModel):
     secrets: dict[str, SecretStr] = {}
     """What the caller has of what the agent needs; the workspace's vault has the rest."""
     needs: NeedsBody | None = None
-    workspace: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    workspace: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
+    """Its name or id; without one, the caller's own."""
 
     @field_validator("argv", "setup_argv")
     @classmethod
@@ -84,7 +85,9 @@ def check_uploads(names: list[str]) -> None:
         raise InvalidInputError("upload: two files have the same name", hint="rename one")
 
 
-def to_run_request(body: CreateRun, bundle: bytes, uploads: dict[str, bytes]) -> RunRequest:
+def to_run_request(
+    body: CreateRun, bundle: bytes, uploads: dict[str, bytes], *, workspace: str | None = None
+) -> RunRequest:
     """The body as the service takes it. Raises InvalidInputError for malformed `llm_credentials`."""
     document, credentials = take_credentials(body.input)
     secrets = {name: Secret(value.get_secret_value()) for name, value in body.secrets.items()}
@@ -104,5 +107,5 @@ def to_run_request(body: CreateRun, bundle: bytes, uploads: dict[str, bytes]) ->
         secrets=secrets,
         uploads=uploads,
         needs=needs,
-        workspace=body.workspace,
+        workspace=workspace or body.workspace or DEFAULT_WORKSPACE,
     )

@@ -9,25 +9,48 @@ from fastapi import FastAPI, Header, Query, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
+from runtime.access.caller import caller_of
+from runtime.access.scopes import Scope
+from runtime.api.gate import needs
 from runtime.api.multipart import BODY_SCHEMA, read_parts
 from runtime.api.run_body import read_create_run, to_run_request
 from runtime.api.run_json import event_to_json, run_to_json, run_to_summary
+from runtime.api.secrets import entered
 from runtime.ascii_json import AsciiJson
 from runtime.model.json_text import write_object
-from runtime.model.run import Event, Run
+from runtime.model.run import DEFAULT_WORKSPACE, Event, Run
 from runtime.runs.ports import RunServicePort
+from runtime.runs.records import no_run
+from runtime.vault.service import Vault
 
 MAX_LISTED = 200
 
 
-def add_run_routes(app: FastAPI, service: RunServicePort) -> None:
-    """Add every route below `/v1/runs`."""
-    _add_life_routes(app, service)
+def add_run_routes(app: FastAPI, service: RunServicePort, vault: Vault | None) -> None:
+    """Add every route below `/v1/runs`; the vault knows the workspaces."""
+    _add_life_routes(app, service, vault)
     _add_record_routes(app, service)
 
 
-def _add_life_routes(app: FastAPI, service: RunServicePort) -> None:
-    @app.post("/v1/runs", status_code=201, openapi_extra=BODY_SCHEMA)
+async def _seen(request: Request, service: RunServicePort, run_id: str) -> None:
+    """Raise NotFoundError for a run that is not there, or that the caller does not see."""
+    run = await service.summary(run_id)
+    if not caller_of(request).sees(run.workspace):
+        raise no_run(run_id)
+
+
+async def _workspace(request: Request, vault: Vault | None, ref: str | None) -> str:
+    """Whose a new run is. Raises NotFoundError for a workspace that the caller does not see."""
+    if ref is None:
+        return caller_of(request).workspace or DEFAULT_WORKSPACE
+    if vault is not None:
+        return await entered(request, vault, ref)
+    caller_of(request).enter(ref)
+    return ref
+
+
+def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None) -> None:
+    @app.post("/v1/runs", dependencies=[needs(Scope.RUNS_WRITE)], status_code=201, openapi_extra=BODY_SCHEMA)
     async def create_run(request: Request) -> Response:
         """Start a run of an agent.
 
@@ -35,38 +58,49 @@ def _add_life_routes(app: FastAPI, service: RunServicePort) -> None:
         number of `upload` parts. The answer comes as soon as the run is accepted; follow it by its events.
         """
         parts = await read_parts(request)
-        asked = to_run_request(read_create_run(parts.request), parts.bundle, parts.uploads)
+        body = read_create_run(parts.request)
+        workspace = await _workspace(request, vault, body.workspace)
+        asked = to_run_request(body, parts.bundle, parts.uploads, workspace=workspace)
         run = await service.create(asked)
         return _answer(run, status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
 
-    @app.get("/v1/runs")
-    async def list_runs(limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 20) -> JSONResponse:
-        """List runs, the newest first, without what the agents wrote."""
-        return AsciiJson({"runs": [run_to_summary(run) for run in await service.recent(limit)]})
+    @app.get("/v1/runs", dependencies=[needs(Scope.RUNS_READ)])
+    async def list_runs(
+        request: Request, limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 20
+    ) -> JSONResponse:
+        """List the runs that the caller sees, the newest first, without what the agents wrote."""
+        found = await service.recent(limit, workspace=caller_of(request).workspace)
+        return AsciiJson({"runs": [run_to_summary(run) for run in found]})
 
-    @app.get("/v1/runs/{run_id}")
-    async def get_run(run_id: str) -> Response:
+    @app.get("/v1/runs/{run_id}", dependencies=[needs(Scope.RUNS_READ)])
+    async def get_run(run_id: str, request: Request) -> Response:
         """Get one run: its state, times, result or error, and the end of its output."""
+        await _seen(request, service, run_id)
         return _answer(await service.get(run_id))
 
-    @app.post("/v1/runs/{run_id}/cancel")
-    async def cancel_run(run_id: str) -> Response:
+    @app.post("/v1/runs/{run_id}/cancel", dependencies=[needs(Scope.RUNS_WRITE)])
+    async def cancel_run(run_id: str, request: Request) -> Response:
         """Cancel a run that has not ended.
 
         The answer comes once its sandbox is removed; a run that has ended already is a conflict (409).
         """
+        await _seen(request, service, run_id)
         return _answer(await service.cancel(run_id))
 
 
 def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
-    @app.get("/v1/runs/{run_id}/events", response_class=EventSourceResponse)
-    async def run_events(run_id: str, last_event_id: Annotated[int, Header(ge=0)] = 0) -> EventSourceResponse:
+    @app.get(
+        "/v1/runs/{run_id}/events", dependencies=[needs(Scope.RUNS_READ)], response_class=EventSourceResponse
+    )
+    async def run_events(
+        run_id: str, request: Request, last_event_id: Annotated[int, Header(ge=0)] = 0
+    ) -> EventSourceResponse:
         """Follow a run's events as Server-Sent Events: states, log lines, egress decisions, result or error.
 
         Events are numbered from 1; `Last-Event-ID` resumes behind the one that it names. The stream ends
         with the run.
         """
-        await service.get(run_id)
+        await _seen(request, service, run_id)
 
         async def stream() -> AsyncIterator[bytes]:
             async for event in service.events(run_id, last_event_id):
@@ -74,9 +108,10 @@ def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
 
         return EventSourceResponse(stream())
 
-    @app.get("/v1/runs/{run_id}/decisions")
-    async def run_decisions(run_id: str) -> JSONResponse:
+    @app.get("/v1/runs/{run_id}/decisions", dependencies=[needs(Scope.RUNS_READ)])
+    async def run_decisions(run_id: str, request: Request) -> JSONResponse:
         """List what the egress proxy allowed and refused for this run, in order."""
+        await _seen(request, service, run_id)
         return AsciiJson({"decisions": await service.decisions(run_id)})
 
 

@@ -64,6 +64,9 @@ _PLACES = {
         "secrets",
         "Secrets of a workspace: given to runs that declare them, shown to nobody.",
     ),
+    "token": Place(
+        f"{_COMMANDS}.token", "token", "Tokens: who may call the API over TCP, and what they may do there."
+    ),
     "workspaces": Place(f"{_COMMANDS}.workspaces", "workspaces", "Workspaces: each has secrets of its own."),
 }
 

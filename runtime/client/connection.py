@@ -13,7 +13,8 @@ from urllib.parse import quote
 
 import httpx
 
-from runtime.errors import DaemonUnreachableError, OrchError, exit_code_of_answer
+from runtime.client.target import Target
+from runtime.errors import DaemonUnreachableError, InvalidInputError, OrchError, exit_code_of_answer
 
 CALL_TIMEOUT_S = 60.0
 
@@ -42,12 +43,11 @@ class ServerEvent(NamedTuple):
 class Client:
     """One connection to a daemon. Every method raises DaemonUnreachableError and ApiError."""
 
-    def __init__(self, socket: Path, *, start_command: str = "orch up --detach") -> None:
+    def __init__(self, target: Target | Path, *, start_command: str = "orch up --detach") -> None:
+        """A path is the unix socket of a daemon on this host."""
         self._start_command = start_command
-        self._socket = socket
-        # No TLS is spoken on a unix socket; the default would read every CA of the machine for each command.
-        transport = httpx.HTTPTransport(uds=str(socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        self._http = httpx.Client(transport=transport, base_url="http://orchbox", timeout=CALL_TIMEOUT_S)
+        self._target = Target(target) if isinstance(target, Path) else target
+        self._http = _http_client(self._target)
 
     def close(self) -> None:
         """Close the connection to the daemon."""
@@ -65,12 +65,18 @@ class Client:
             return DaemonUnreachableError("the daemon did not answer in time", hint="orch doctor")
         if not isinstance(exc, httpx.ConnectError):
             return DaemonUnreachableError("the daemon went away while it answered", hint="orch doctor")
-        if self._socket.exists() and not os.access(self._socket, os.R_OK | os.W_OK):
+        if self._target.url is not None:
+            is_untrusted = "CERTIFICATE_VERIFY_FAILED" in str(exc)
+            why = "its certificate is not trusted" if is_untrusted else "no Orchbox daemon answers there"
+            hint = "set ORCHBOX_CA to the daemon's ca.pem" if is_untrusted else "check ORCHBOX_URL"
+            return DaemonUnreachableError(f"{self._target.url}: {why}", hint=hint)
+        path = self._target.socket
+        if path.exists() and not os.access(path, os.R_OK | os.W_OK):
             return DaemonUnreachableError(
-                f"{self._socket} belongs to another user", hint="use the daemon's owner, or ORCHBOX_RUN_DIR"
+                f"{path} belongs to another user", hint="use the daemon's owner, or ORCHBOX_RUN_DIR"
             )
         return DaemonUnreachableError(
-            f"no Orchbox daemon answers on {self._socket}", hint=f"start one: {self._start_command}"
+            f"no Orchbox daemon answers on {path}", hint=f"start one: {self._start_command}"
         )
 
     def _json(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
@@ -132,6 +138,29 @@ class Client:
                 response.read()
                 raise ApiError(response.status_code, _object(response))
             yield from _parse_events(response.iter_lines())
+
+
+def _http_client(target: Target) -> httpx.Client:
+    """No proxy of the environment is between us and the daemon: a token goes to nobody else."""
+    if target.url is None:
+        # No TLS is spoken on a unix socket; the default would read every CA of the machine for each command.
+        transport = httpx.HTTPTransport(
+            uds=str(target.socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        )
+        return httpx.Client(transport=transport, base_url="http://orchbox", timeout=CALL_TIMEOUT_S)
+    headers = {} if target.token is None else {"Authorization": f"Bearer {target.token.reveal()}"}
+    trusted: ssl.SSLContext | bool = True
+    if target.ca is not None:
+        try:
+            trusted = ssl.create_default_context(cafile=str(target.ca))
+        except (OSError, ssl.SSLError):
+            raise InvalidInputError(
+                f"environment variable ORCHBOX_CA: {target.ca} holds no certificate",
+                hint="copy tls/ca.pem of the daemon's home",
+            ) from None
+    return httpx.Client(
+        base_url=target.url, headers=headers, verify=trusted, timeout=CALL_TIMEOUT_S, trust_env=False
+    )
 
 
 def _run_path(run_id: str, what: str = "") -> str:

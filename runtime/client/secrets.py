@@ -8,6 +8,9 @@ from urllib.parse import quote
 from runtime.client.connection import Client
 from runtime.model.secret import Secret
 
+OWN_WORKSPACE = "-"
+"""In the place of a workspace: the one that the caller is bound to, or `default`."""
+
 
 class SecretsClient:
     """One workspace's secrets. Every method raises DaemonUnreachableError and ApiError."""

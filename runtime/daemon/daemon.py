@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from proxy.contract.messages import CONTROL_SOCKET, LLM_SOCKET
+from runtime.access.service import Tokens
 from runtime.containers.foreign import find_foreign
 from runtime.containers.resolv_conf import ResolvConfs
 from runtime.daemon import installation
@@ -25,6 +27,7 @@ from runtime.llm.serve import LlmServer
 from runtime.llm.session import LlmSessions
 from runtime.network.connected import RunNetworks
 from runtime.network.guard import HostGuard
+from runtime.network.nearby import Network, networks_of
 from runtime.network.slots import NetworkSlots, slot_count
 from runtime.policies.catalogue import PolicyCatalogue
 from runtime.runs.retention import Retention
@@ -52,6 +55,7 @@ class Daemon:
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
         self._store = Store(self._database, owner=self._installation)
         self.vault = Vault(self._database, settings.vault_keys)
+        self.tokens = Tokens(self._database)
         self.retention = Retention(self._store, self.vault, settings.keep)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
@@ -105,6 +109,7 @@ class Daemon:
         )
         self.vault.on_change = self.service.secret_changed
         self._background: list[asyncio.Task[None]] = []
+        self._proxy_networks: list[Network] | None = None
         self._has_started = False
         self._is_proxy_kept = False
         """Whether the proxy that there is may serve: once, since it may be broken."""
@@ -147,6 +152,15 @@ class Daemon:
             except Exception as exc:  # noqa: BLE001 - the next step must be tried
                 self._log.error("not-closed", error=type(exc).__name__)
 
+    def is_sandboxed(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        """Whether a peer of the API is where sandboxes or their proxy are, or may be.
+
+        Nobody knows before the proxy has been found.
+        """
+        if self._proxy_networks is None:
+            return not address.is_loopback
+        return any(address in network for network in (self._settings.pool, *self._proxy_networks))
+
     async def open_vault(self) -> None:
         """A vault that stays shut keeps nobody from running agents that need nothing of it."""
         try:
@@ -174,6 +188,7 @@ class Daemon:
             try:
                 await self._networks.prepare()
                 self._networks.proxy_container = await self._find_proxy()
+                self._proxy_networks = await networks_of(self._engine, self._networks.proxy_container)
                 await self._link.wait_connected(PROXY_START_TIMEOUT_S)
                 await self._llm.start()  # in the folder that the proxy's start has made
             except OrchError as exc:

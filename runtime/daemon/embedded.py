@@ -44,6 +44,7 @@ def own_settings(settings: Settings, kind: str) -> Settings:
         database=None,
         vault_key=None,
         old_vault_key=None,
+        listen=None,
         adopt_s=0,
     )
 

@@ -20,6 +20,7 @@ from runtime.api.app import make_api
 from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.settings import Settings
+from runtime.daemon.tcp import Doorkeeper, TcpApi
 from runtime.errors import NotReadyError, OrchError
 from runtime.keeper import log as keeper_log
 from runtime.vault.source import EnvKey
@@ -63,7 +64,7 @@ def _hold_and_serve(settings: Settings) -> None:
     with pidfile.held(settings.pid_file, installation.owner(settings)), installation.held(settings):
         daemon = Daemon(settings)
         try:
-            _serve(daemon, _bind(settings.api_socket))
+            _serve(daemon, settings, _bind(settings.api_socket))
         finally:
             settings.api_socket.unlink(missing_ok=True)
 
@@ -89,12 +90,15 @@ def _leave(_signal: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _serve(daemon: Daemon, listener: socket.socket) -> None:
+def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
     failures: list[OrchError] = []
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tcp = _tcp_api(app, daemon, settings)
         try:
+            if tcp is not None:
+                await tcp.start()
             await daemon.start()
         except OrchError as exc:
             failures.append(exc)
@@ -102,9 +106,17 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
         try:
             yield
         finally:
+            if tcp is not None:
+                await tcp.close()
             await daemon.close()
 
-    app = make_api(daemon.service, vault=daemon.vault, retention=daemon.retention, lifespan=lifespan)
+    app = make_api(
+        daemon.service,
+        vault=daemon.vault,
+        retention=daemon.retention,
+        tokens=daemon.tokens,
+        lifespan=lifespan,
+    )
     config = uvicorn.Config(
         app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
     )
@@ -113,6 +125,12 @@ def _serve(daemon: Daemon, listener: socket.socket) -> None:
         server.run(sockets=[listener])
     if failures:
         raise failures[0]
+
+
+def _tcp_api(app: FastAPI, daemon: Daemon, settings: Settings) -> TcpApi | None:
+    if settings.listen is None:
+        return None
+    return TcpApi(app, settings, settings.listen, Doorkeeper(daemon.is_sandboxed))
 
 
 def _bind(path: Path) -> socket.socket:

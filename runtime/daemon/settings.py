@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from runtime.access.listen import TAKES as TAKES_LISTEN
+from runtime.access.listen import Listen, parse_listen
 from runtime.errors import InvalidInputError
 from runtime.model.retention import KeepRules
 from runtime.model.secret import Secret
@@ -67,6 +69,13 @@ class Settings:
 
     memory_percent: int = DEFAULT_MEMORY_PERCENT
     """ORCHBOX_MEMORY_PERCENT: the share of the engine's memory that the limits of all sandboxes may reach."""
+
+    listen: Listen | None = None
+    """ORCHBOX_LISTEN: where the API is on TCP, beside its unix socket; None is nowhere."""
+    tls: tuple[Path, Path] | None = None
+    """ORCHBOX_TLS_CERT (with its chain) and ORCHBOX_TLS_KEY: the API's; None is a certificate of our own."""
+    tls_names: tuple[str, ...] = ()
+    """ORCHBOX_TLS_NAMES: names and addresses in a certificate of our own, beside those of this host."""
 
     adopt_s: int = DEFAULT_ADOPT_S
     """ORCHBOX_ADOPT_SECONDS: how long runs go on without a daemon, for the next one to adopt them."""
@@ -142,6 +151,9 @@ class Settings:
             vault_key=_key_source("ORCHBOX_VAULT_KEY", env),
             old_vault_key=_key_source("ORCHBOX_VAULT_KEY_OLD", env),
             keep=_keep_rules(env),
+            listen=_listen("ORCHBOX_LISTEN", env),
+            tls=_tls(env),
+            tls_names=_names("ORCHBOX_TLS_NAMES", env.get("ORCHBOX_TLS_NAMES", "")),
             adopt_s=_count(env, "ORCHBOX_ADOPT_SECONDS", DEFAULT_ADOPT_S, most=86400),
             memory_percent=_count(env, "ORCHBOX_MEMORY_PERCENT", DEFAULT_MEMORY_PERCENT, most=1000),
         )
@@ -198,6 +210,35 @@ def _key_source(name: str, env: Mapping[str, str]) -> KeySource | None:
         return parse_key_source(value, env)
     except ValueError:
         raise _bad(name, f"expected {TAKES}") from None
+
+
+def _listen(name: str, env: Mapping[str, str]) -> Listen | None:
+    value = env.get(name)
+    if not value:
+        return None
+    try:
+        return parse_listen(value)
+    except ValueError:
+        raise _bad(name, f"expected {TAKES_LISTEN}") from None
+
+
+def _tls(env: Mapping[str, str]) -> tuple[Path, Path] | None:
+    names = ("ORCHBOX_TLS_CERT", "ORCHBOX_TLS_KEY")
+    given = {name: env[name] for name in names if env.get(name)}
+    if not given:
+        return None
+    for name in names:
+        if name not in given:
+            raise _bad(name, "expected a file, since the other of the two is set")
+    certificate, key = (_file(name, given[name]) for name in names)
+    return certificate.resolve(), key.resolve()
+
+
+def _names(name: str, value: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not all(re.fullmatch(r"[A-Za-z0-9*.:-]{1,253}", part) for part in found):
+        raise _bad(name, "expected host names and addresses separated by commas")
+    return found
 
 
 def _pool(value: str) -> ipaddress.IPv4Network:

@@ -14,6 +14,9 @@ from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
 from runtime.model.secret import Secret
 
+DEFAULT_WORKSPACE = "default"
+"""The one that is there from the beginning."""
+
 
 class RunState(enum.StrEnum):
     """Where a run stands; the last four are final."""
@@ -56,8 +59,8 @@ class RunRequest:
     setup_argv: tuple[str, ...] | None = None
     """Run before `argv` in the sandbox (pip install, npm ci); a failure is a `setup_error`."""
     needs: Needs = field(default_factory=Needs)
-    workspace: str = "default"
-    """Whose vault is asked."""
+    workspace: str = DEFAULT_WORKSPACE
+    """Whose vault is asked, and who sees the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,8 @@ class RunSummary:
     error: RunError | None = None
     omitted_decisions: int = 0
     """Decisions on the run beyond those that are kept."""
+    workspace: str = DEFAULT_WORKSPACE
+    """The name of the one that it belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,8 @@ class Run:
     stderr: str = ""
     omitted_decisions: int = 0
     """Decisions on the run beyond those that are kept."""
+    workspace: str = DEFAULT_WORKSPACE
+    """The name of the one that it belongs to."""
 
     def summary(self) -> RunSummary:
         """The run without what the agent wrote."""

@@ -25,8 +25,11 @@ class StorePort(Protocol):
     async def get(self, run_id: str) -> Run | None:
         """A run by id, or None."""
 
-    async def recent(self, limit: int) -> list[RunSummary]:
-        """List the records of the newest runs, the newest first."""
+    async def summary(self, run_id: str) -> RunSummary | None:
+        """A run without what the agent wrote, or None."""
+
+    async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
+        """List the records of the newest runs, of one workspace or of all, the newest first."""
 
     async def adopt(self, run_id: str) -> int:
         """Go on with a run that an earlier daemon began; how many of its decisions are recorded."""
@@ -98,8 +101,11 @@ class RunServicePort(Protocol):
     async def get(self, run_id: str) -> Run:
         """Get a run's record. Raises NotFoundError."""
 
-    async def recent(self, limit: int = 20) -> list[RunSummary]:
-        """List the newest runs, the newest first."""
+    async def summary(self, run_id: str) -> RunSummary:
+        """Get a run's record without what the agent wrote. Raises NotFoundError."""
+
+    async def recent(self, limit: int = 20, *, workspace: str | None = None) -> list[RunSummary]:
+        """List the newest runs, of one workspace or of all, the newest first."""
 
     async def cancel(self, run_id: str) -> Run:
         """End a run. Raises NotFoundError, ConflictError where it has ended."""

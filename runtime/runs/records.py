@@ -30,6 +30,11 @@ TEND_S = 3600.0
 """How often the store is told that this daemon is at work."""
 
 
+def no_run(run_id: str) -> NotFoundError:
+    """The same for a run that is not there and for one that the caller does not see."""
+    return NotFoundError(f"no run {run_id}", hint="orch runs")
+
+
 class Records:
     """The records of all runs, over a store that may fail."""
 
@@ -85,13 +90,21 @@ class Records:
         """A run's record, with its end also where the store has not taken it. Raises NotFoundError."""
         run = self._unwritten.get(run_id) or await self._store.get(run_id)
         if run is None:
-            raise NotFoundError(f"no run {run_id}", hint="orch runs")
+            raise no_run(run_id)
         return run
 
-    async def recent(self, limit: int) -> list[RunSummary]:
-        """List the newest runs, the newest first."""
+    async def summary(self, run_id: str) -> RunSummary:
+        """A run without what the agent wrote, with its end as `get` has it. Raises NotFoundError."""
+        unwritten = self._unwritten.get(run_id)
+        found = await self._store.summary(run_id) if unwritten is None else unwritten.summary()
+        if found is None:
+            raise no_run(run_id)
+        return found
+
+    async def recent(self, limit: int, workspace: str | None) -> list[RunSummary]:
+        """List the newest runs, of one workspace or of all, the newest first."""
         ended = {run_id: run.summary() for run_id, run in self._unwritten.items()}
-        return [ended.get(run.id, run) for run in await self._store.recent(limit)]
+        return [ended.get(run.id, run) for run in await self._store.recent(limit, workspace=workspace)]
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
         """Replay and follow; a run whose events are no longer kept gives its end only."""

@@ -165,6 +165,7 @@ class RunService:
             id=order.run_id,
             agent_ref=order.request.agent_ref,
             policy_name=order.request.policy_name,
+            workspace=order.request.workspace,
             isolation=order.request.isolation,
             state=RunState.QUEUED,
             created_at=time.time(),
@@ -190,9 +191,13 @@ class RunService:
         """A run's record. Raises NotFoundError."""
         return await self._records.get(run_id)
 
-    async def recent(self, limit: int = 20) -> list[RunSummary]:
-        """List the newest runs, the newest first."""
-        return await self._records.recent(limit)
+    async def summary(self, run_id: str) -> RunSummary:
+        """A run's record without what the agent wrote. Raises NotFoundError."""
+        return await self._records.summary(run_id)
+
+    async def recent(self, limit: int = 20, *, workspace: str | None = None) -> list[RunSummary]:
+        """List the newest runs, of one workspace or of all, the newest first."""
+        return await self._records.recent(limit, workspace)
 
     async def cancel(self, run_id: str) -> Run:
         """End a run and wait for its clean-up. Raises NotFoundError, ConflictError where it has ended."""

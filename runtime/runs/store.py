@@ -89,9 +89,17 @@ class Store:
         rows = await self._rows(sa.select(*WHOLE).select_from(joined).where(runs.c.id == run_id))
         return to_run(rows[0]) if rows else None
 
-    async def recent(self, limit: int) -> list[RunSummary]:
+    async def summary(self, run_id: str) -> RunSummary | None:
+        """A run without what the agent wrote, or None."""
+        rows = await self._rows(sa.select(*SUMMARY).where(runs.c.id == run_id))
+        return to_summary(rows[0]) if rows else None
+
+    async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
         """List the newest runs, the newest first, without reading what the agents wrote."""
-        rows = await self._rows(sa.select(*SUMMARY).order_by(runs.c.created_at.desc()).limit(limit))
+        query = sa.select(*SUMMARY).order_by(runs.c.created_at.desc()).limit(limit)
+        if workspace is not None:
+            query = query.where(runs.c.workspace == workspace)
+        rows = await self._rows(query)
         return [to_summary(row) for row in rows]
 
     async def adopt(self, run_id: str) -> int:

@@ -21,7 +21,7 @@ runs = sa.Table(
     *(sa.Column(name, sa.Text) for name in ("agent_ref", "policy_name", "isolation", "state")),
     *(sa.Column(name, sa.Float) for name in ("created_at", "started_at", "finished_at")),
     sa.Column("error", sa.JSON),
-    sa.Column("owner", sa.Text),
+    *(sa.Column(name, sa.Text) for name in ("owner", "workspace")),
     *(sa.Column(name, sa.Integer) for name in ("bytes", "omitted_decisions")),
 )
 outputs = sa.Table(

@@ -97,6 +97,10 @@ class Vault:
         """List all workspaces in the order of their names."""
         return await self._database.read(rows.list_workspaces)
 
+    async def workspace(self, ref: str) -> Workspace:
+        """One workspace, by its id or its name. Raises NotFoundError."""
+        return await self._database.read(lambda connection: rows.find_workspace(connection, ref))
+
     async def add_workspace(self, name: str) -> Workspace:
         """Add a workspace. Raises InvalidInputError (its name) and ConflictError (taken)."""
         entry.check_workspace_name(name)

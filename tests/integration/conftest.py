@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -62,6 +63,8 @@ class Lab:
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    tcp_port: int = 0
+    """Where its API listens beside the socket, on every address of the host; 0 is nowhere."""
 
     def orch(
         self, *arguments: str, env: dict[str, str] | None = None, stdin: str = "", timeout: float = 180
@@ -121,7 +124,8 @@ def lab_session(engine: docker.DockerClient, canary_session: CanaryNet) -> Itera
     (folder / "policies").mkdir()
     (folder / "policies/lab.yaml").write_text(POLICIES)
     site = canary_session.write_site_policy(folder)
-    lab = Lab(folder, lab_environment(folder, site=site, dns=canary_session.ground.dns))
+    lab = Lab(folder, lab_environment(folder, site=site, dns=canary_session.ground.dns), free_port())
+    lab.environment["ORCHBOX_LISTEN"] = f"0.0.0.0:{lab.tcp_port}"
     started = lab.orch("up", "--detach")
     assert started.code == 0, started.out + started.err
     yield lab
@@ -161,6 +165,12 @@ def private_lab(private_host: PrivateHost) -> Iterator[Lab]:
     stopped = lab.orch("down")
     shutil.rmtree(folder)
     assert stopped.code == 0, stopped.out
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.create_server(("0.0.0.0", 0)) as found:
+        return int(found.getsockname()[1])
 
 
 def lab_environment(

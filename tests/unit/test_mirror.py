@@ -47,6 +47,11 @@ ELSEWHERE = {
     "runtime/runs/ports.py": "unit/runtime/runs/test_service.py",
     "runtime/runs/tables.py": "unit/runtime/runs/test_store.py",
     "runtime/version.py": "unit/test_repository.py",
+    "runtime/access/rows.py": "unit/runtime/access/test_service.py",
+    "runtime/access/tables.py": "unit/runtime/access/test_service.py",
+    "runtime/database/migrations/versions/r0005_tokens.py": "unit/runtime/database/test_migrations.py",
+    "runtime/api/token_body.py": "unit/runtime/cli/commands/test_token.py",
+    "runtime/api/tokens.py": "unit/runtime/api/test_gate.py",
     # -- the API's bodies, through its routes -----------------------------------------------------------
     "runtime/api/multipart.py": "unit/runtime/api/test_app.py",
     "runtime/api/needs_body.py": "unit/runtime/api/test_run_body.py",

@@ -37,9 +37,12 @@ _PACKAGES = Path(__file__).resolve().parents[3]
 
 @click.command()
 @click.option("--detach", is_flag=True, help="Go to the background once the daemon is ready.")
+@click.option("--tcp", metavar="HOST:PORT", help="Serve the API there, too, with TLS and tokens.")
 @json_option
-def up(*, detach: bool) -> None:
+def up(*, detach: bool, tcp: str | None) -> None:
     """Start the daemon, its proxy and the host guard."""
+    if tcp is not None:
+        os.environ["ORCHBOX_LISTEN"] = tcp  # a detached daemon inherits it
     settings = read_settings()
     if not detach:
         from runtime.daemon.serve import serve  # noqa: PLC0415 - its imports cost what other commands need not pay

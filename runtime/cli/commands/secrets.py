@@ -12,11 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.contract.secret_rules import MAX_SECRET_BYTES
-from runtime.cli.commands.workspaces import DEFAULT
 from runtime.cli.console.context import daemon_client, read_settings
 from runtime.cli.console.notes import is_talkative, too_short_note
 from runtime.cli.console.output import emit, json_option, local_time, printable
-from runtime.client.secrets import SecretsClient
+from runtime.client.secrets import OWN_WORKSPACE, SecretsClient
 from runtime.errors import InvalidInputError
 from runtime.keys.redactor import too_short
 from runtime.model.secret import Secret
@@ -25,7 +24,8 @@ from runtime.vault.source import EnvKey
 
 
 def _workspace_option[F: Callable[..., Any]](command: F) -> F:
-    option = click.option("--workspace", default=DEFAULT, show_default=True, help="Its name or id.")
+    help_text = "Its name or id.  [default: the caller's, or default]"
+    option = click.option("--workspace", default=OWN_WORKSPACE, help=help_text)
     return option(command)
 
 

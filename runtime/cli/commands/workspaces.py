@@ -12,8 +12,6 @@ from rich.text import Text
 from runtime.cli.console.context import daemon_client
 from runtime.cli.console.output import emit, json_option, local_time, printable
 
-DEFAULT = "default"
-
 
 @click.group()
 def workspaces() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from runtime.client.connection import Client
+from runtime.client.target import Target
 from runtime.daemon.settings import Settings
 
 
@@ -18,5 +19,10 @@ def read_settings() -> Settings:
 @contextmanager
 def daemon_client() -> Iterator[Client]:
     """A client to this environment's daemon."""
-    with closing(Client(read_settings().api_socket)) as client:
+    with closing(Client(daemon_target(read_settings()))) as client:
         yield client
+
+
+def daemon_target(settings: Settings) -> Target:
+    """Which daemon this environment names. Raises InvalidInputError for a variable that is wrong."""
+    return Target.from_env(os.environ, settings.api_socket)

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from runtime.api.run_json import request_to_json
-from runtime.cli.console.context import read_settings
+from runtime.cli.console.context import daemon_target, read_settings
 from runtime.cli.console.output import json_option
 from runtime.cli.run.follow import Interrupts, follow
 from runtime.cli.run.plan import RunPlan, read_plan
@@ -30,7 +30,7 @@ from runtime.model.llm_providers import PROVIDERS
 @click.option("--key", help="An LLM key for this run; needs --provider. Others see a command's arguments.")
 @click.option("--provider", type=click.Choice(PROVIDERS), help="Which provider to use.")
 @click.option("--model", help="The model, as LLM_MODEL.")
-@click.option("--workspace", default="default", show_default=True, help="Whose vault has the other secrets.")
+@click.option("--workspace", help="Whose vault has the other secrets.  [default: the caller's, or default]")
 @click.option("--policy", default="llm-only", show_default=True, help="The egress policy.")
 @click.option(
     "--isolation",
@@ -76,6 +76,9 @@ def _run_on_daemon(plan: RunPlan, *, is_quiet: bool) -> int:
     """The daemon adds what the workspace's vault has, and decides whether it is enough."""
     settings = read_settings()
     request = plan.to_request(settings)
-    with closing(Client(settings.api_socket)) as client, Interrupts() as interrupts:
-        created = client.create_run(request_to_json(request), request.bundle, request.uploads)
+    with closing(Client(daemon_target(settings))) as client, Interrupts() as interrupts:
+        body = request_to_json(request)
+        if plan.workspace is None:  # the daemon knows whose the caller is
+            del body["workspace"]
+        created = client.create_run(body, request.bundle, request.uploads)
         return follow(client, created["id"], interrupts, is_quiet=is_quiet)

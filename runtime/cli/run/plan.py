@@ -21,7 +21,7 @@ from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.keys.settle import check_choice, gather
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
-from runtime.model.run import RunRequest
+from runtime.model.run import DEFAULT_WORKSPACE, RunRequest
 from runtime.model.secret import Secret
 
 
@@ -43,7 +43,8 @@ class RunPlan(NamedTuple):
     limits: Limits
     policy_name: str
     isolation: Isolation
-    workspace: str
+    workspace: str | None
+    """None is the caller's own."""
 
     def to_request(self, settings: Settings) -> RunRequest:
         """The run as a daemon takes it, with its secrets still to be settled.
@@ -63,7 +64,7 @@ class RunPlan(NamedTuple):
             secrets=self.given,
             uploads={stored_name(name): content for name, content in self.files.items()},
             needs=self.needs,
-            workspace=self.workspace,
+            workspace=self.workspace or DEFAULT_WORKSPACE,
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import uvicorn
 
 from runtime.access.caller import PeerProtocol
+from runtime.access.service import Tokens
 from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
 from runtime.model.json_text import JsonText
@@ -63,6 +64,7 @@ class FakeService:
             id=RUN_ID,
             agent_ref=request.agent_ref,
             policy_name=request.policy_name,
+            workspace=request.workspace,
             isolation=request.isolation,
             state=RunState.RUNNING,
             created_at=1000.0,
@@ -81,8 +83,12 @@ class FakeService:
         except KeyError:
             raise NotFoundError(f"no run {run_id}", hint="orch runs") from None
 
-    async def recent(self, limit: int = 20) -> list[RunSummary]:
-        return [run.summary() for run in reversed(self.runs.values())][:limit]
+    async def summary(self, run_id: str) -> RunSummary:
+        return (await self.get(run_id)).summary()
+
+    async def recent(self, limit: int = 20, *, workspace: str | None = None) -> list[RunSummary]:
+        found = [run.summary() for run in reversed(self.runs.values())]
+        return [run for run in found if workspace in {None, run.workspace}][:limit]
 
     async def cancel(self, run_id: str) -> Run:
         run = await self.get(run_id)
@@ -114,14 +120,18 @@ class FakeService:
 
 @contextlib.contextmanager
 def serving(
-    service: FakeService, path: Path, vault: Vault | None = None, retention: RetentionPort | None = None
+    service: FakeService,
+    path: Path,
+    vault: Vault | None = None,
+    retention: RetentionPort | None = None,
+    tokens: Tokens | None = None,
 ) -> Iterator[None]:
     """The real API on a real unix socket, in a thread of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()  # a client that comes before the server waits in the backlog
-        app = make_api(service, vault=vault, retention=retention)
+        app = make_api(service, vault=vault, retention=retention, tokens=tokens)
         config = uvicorn.Config(app, http=PeerProtocol, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

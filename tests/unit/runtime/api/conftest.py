@@ -20,6 +20,6 @@ def service() -> FakeService:
 @pytest.fixture
 async def api(service: FakeService) -> AsyncIterator[httpx.AsyncClient]:
     """Its API."""
-    transport = httpx.ASGITransport(make_api(service), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(make_api(service), raise_app_exceptions=False, client=("uid:0", 0))
     async with httpx.AsyncClient(transport=transport, base_url="http://orchbox", trust_env=False) as made:
         yield made

@@ -36,7 +36,9 @@ async def api(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
         await answer.aread()
         assert VALUE not in answer.text + str(answer.headers)
 
-    transport = httpx.ASGITransport(make_api(FakeService(), vault=vault), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(
+        make_api(FakeService(), vault=vault), raise_app_exceptions=False, client=("uid:0", 0)
+    )
     async with httpx.AsyncClient(
         transport=transport, base_url="http://orchbox", trust_env=False, event_hooks={"response": [look]}
     ) as made:
@@ -152,16 +154,16 @@ async def test_there_is_no_way_to_a_value(api: httpx.AsyncClient):
 
 
 async def test_the_audit_says_who(api: httpx.AsyncClient, vault: Vault):
-    """`local` where the transport does not tell; the newest first, up to a limit."""
+    """The newest first, up to a limit."""
     await api.post(SECRETS, json=ASKED)
     await vault.read("default", ["A_KEY"], run_id="run-1", reader="uid:7")
     await api.post("/v1/vault/rotate")
     lines = (await api.get(f"{SECRETS}/audit")).json()["audit"]
 
     assert [(line["who"], line["action"], line["name"], line["run_id"]) for line in lines] == [
-        ("local", "rotate", None, None),
+        ("uid:0", "rotate", None, None),
         ("uid:7", "read", "A_KEY", "run-1"),
-        ("local", "set", "A_KEY", None),
+        ("uid:0", "set", "A_KEY", None),
     ]
     assert len((await api.get(f"{SECRETS}/audit", params={"limit": 1})).json()["audit"]) == 1
     assert_problem(await api.get(f"{SECRETS}/audit", params={"limit": 0}), 400, "INVALID_INPUT")
@@ -185,7 +187,9 @@ async def test_a_lost_key_is_a_503_with_a_remedy(api: httpx.AsyncClient, vault: 
     (tmp_path / "vault.key").unlink()
     database = open_database(None, default=tmp_path / "db")
     shut = Vault(database, (FileKey(tmp_path / "vault.key"),))
-    transport = httpx.ASGITransport(make_api(FakeService(), vault=shut), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(
+        make_api(FakeService(), vault=shut), raise_app_exceptions=False, client=("uid:0", 0)
+    )
     async with httpx.AsyncClient(transport=transport, base_url="http://orchbox", trust_env=False) as other:
         for answer in (await other.put(SECRETS, json=ASKED), await other.post("/v1/vault/rotate")):
             body = assert_problem(answer, 503, "VAULT_KEY_ERROR")
