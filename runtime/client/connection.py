@@ -143,7 +143,7 @@ class Client:
 def _http_client(target: Target) -> httpx.Client:
     """No proxy of the environment is between us and the daemon: a token goes to nobody else."""
     if target.url is None:
-        # No TLS is spoken on a unix socket; the default would read every CA of the machine for each command.
+        # No TLS is spoken on a unix socket; the default would read every CA of the machine for each call.
         transport = httpx.HTTPTransport(
             uds=str(target.socket), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         )
