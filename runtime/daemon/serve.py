@@ -118,7 +118,12 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         lifespan=lifespan,
     )
     config = uvicorn.Config(
-        app, http=PeerProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=2
+        app,
+        http=PeerProtocol,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=2,
     )
     server = SleepingServer(config)
     with listener:

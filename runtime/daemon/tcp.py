@@ -133,7 +133,12 @@ class TcpApi:
         listener = _bind(self._listen, self._doorkeeper)
         try:
             config = uvicorn.Config(
-                self._app, access_log=False, server_header=False, timeout_graceful_shutdown=2, **self._config
+                self._app,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # or whoever connects from loopback says who they are
+                timeout_graceful_shutdown=2,
+                **self._config,
             )
             config.load()
             config.ssl = self._context()

@@ -48,6 +48,7 @@ class LlmServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
         self._server = SignallessServer(config)

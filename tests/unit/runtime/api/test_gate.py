@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from runtime.access.caller import UnixPeer
 from runtime.access.scopes import ROLES, Caller, Role, Scope
 from runtime.access.service import Tokens
 from runtime.api.app import make_api
@@ -128,7 +129,7 @@ async def test_a_role_gets_past_the_gate_where_its_scopes_let_it(world: World, r
 
 async def test_the_unix_socket_is_an_operators(world: World):
     """Its owner, and root: the kernel says so."""
-    async with world.client("uid:4711") as client:
+    async with world.client(UnixPeer("uid:4711")) as client:
         told = (await client.get("/v1/whoami")).json()
     assert told == {
         "caller": "uid:4711",
@@ -136,6 +137,12 @@ async def test_the_unix_socket_is_an_operators(world: World):
         "workspace": None,
         "scopes": sorted(scope.value for scope in Scope),
     }
+
+
+async def test_a_text_is_no_unix_peer(world: World):
+    """However it came into the place of a peer's address."""
+    async with world.client("uid:0") as client:
+        assert (await client.get("/v1/whoami")).status_code == 401
 
 
 async def test_too_many_failures_are_told_when_to_come_again(world: World):

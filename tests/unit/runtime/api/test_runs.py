@@ -11,13 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from runtime.access.caller import UnixPeer
 from runtime.api.app import make_api
 from runtime.database.connection import open_database
 from runtime.keeper.folder import KeeperFolder
 from runtime.keeper.link import done_of
 from runtime.keeper.messages import Ended
 from runtime.model.limits import Isolation
-from runtime.model.run import Event, Run, RunState
+from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.runs.records import Records
 from runtime.runs.store import Store
 
@@ -32,6 +33,9 @@ class Service:
 
     async def get(self, run_id: str) -> Run:
         return await self._records.get(run_id)
+
+    async def summary(self, run_id: str) -> RunSummary:
+        return await self._records.summary(run_id)
 
     def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         return self._records.events(run_id, after)
@@ -74,7 +78,7 @@ async def test_a_result_goes_out_as_its_keeper_wrote_it(tmp_path: Path, records:
     values = {"state": "completed", "error": None, "stdout": "o", "stderr": "e", "omitted": {}, "at": 2.0}
     done = await done_of(folder, Ended(**values, has_result=True, result_bytes=len(TEXT)))
     assert await record.finish(done)
-    transport = httpx.ASGITransport(make_api(Service(records)))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(make_api(Service(records)), client=(UnixPeer("uid:0"), 0))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://orchbox") as api:
         answer = await api.get("/v1/runs/run-1")
         events = (await api.get("/v1/runs/run-1/events")).content

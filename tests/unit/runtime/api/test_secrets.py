@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from runtime.access.caller import UnixPeer
 from runtime.api.app import make_api
 from runtime.database.connection import open_database
 from runtime.vault.service import Vault
@@ -37,7 +38,7 @@ async def api(vault: Vault) -> AsyncIterator[httpx.AsyncClient]:
         assert VALUE not in answer.text + str(answer.headers)
 
     transport = httpx.ASGITransport(
-        make_api(FakeService(), vault=vault), raise_app_exceptions=False, client=("uid:0", 0)
+        make_api(FakeService(), vault=vault), raise_app_exceptions=False, client=(UnixPeer("uid:0"), 0)
     )
     async with httpx.AsyncClient(
         transport=transport, base_url="http://orchbox", trust_env=False, event_hooks={"response": [look]}
@@ -188,7 +189,7 @@ async def test_a_lost_key_is_a_503_with_a_remedy(api: httpx.AsyncClient, vault: 
     database = open_database(None, default=tmp_path / "db")
     shut = Vault(database, (FileKey(tmp_path / "vault.key"),))
     transport = httpx.ASGITransport(
-        make_api(FakeService(), vault=shut), raise_app_exceptions=False, client=("uid:0", 0)
+        make_api(FakeService(), vault=shut), raise_app_exceptions=False, client=(UnixPeer("uid:0"), 0)
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://orchbox", trust_env=False) as other:
         for answer in (await other.put(SECRETS, json=ASKED), await other.post("/v1/vault/rotate")):

@@ -98,6 +98,30 @@ async def test_a_token_opens_it(tmp_path: Path, is_tls: bool):
         await served.whoami()
 
 
+@pytest.mark.parametrize("who", ["uid:0", "[uid:0]", "uid:0:0", "[uid:0], 127.0.0.1", "127.0.0.1"])
+async def test_no_header_says_who_calls(tmp_path: Path, who: str):
+    """uvicorn believes such headers from loopback (0.54, `proxy_headers`), and would call it the unix peer."""
+    headers = {"X-Forwarded-For": who, "Forwarded": f"for={who}", "X-Real-IP": who}
+    async with serving(tmp_path) as served:
+        context = ssl.create_default_context(cafile=str(served.ca))
+        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+            answer = await client.get(f"{served.listen.url}/v1/whoami", headers=headers)
+    assert answer.status_code == 401
+
+
+async def test_attempts_are_counted_by_the_address_that_connects(tmp_path: Path):
+    """A header with another one each time buys no attempt more."""
+    async with serving(tmp_path) as served:
+        context = ssl.create_default_context(cafile=str(served.ca))
+        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+            statuses = []
+            for number in range(12):
+                headers = {"X-Forwarded-For": f"192.0.2.{number}", "Authorization": "Bearer x"}
+                answer = await client.get(f"{served.listen.url}/v1/whoami", headers=headers)
+                statuses.append(answer.status_code)
+    assert statuses[-1] == 429
+
+
 async def test_a_client_without_the_ca_says_what_is_missing(tmp_path: Path):
     """And sends its token to nobody whom it does not trust."""
     async with serving(tmp_path) as served:
