@@ -1,0 +1,90 @@
+"""Where the audit's lines are: files of a folder, numbered in their order.
+
+<home>/audit/<instance>/000001.jsonl ...     0600, in a folder of 0700
+<home>/audit/<instance>/head                 the checkpoint of the last line, made anew with each
+<home>/audit/<instance>/key.pem              signs checkpoints, 0600
+<home>/audit/<instance>/public.pem           checks them; keep a copy elsewhere
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.audit.chain import MAX_LINE_BYTES, Head, Line, read_line
+
+_NAME = re.compile(r"[0-9]{6,}\.jsonl")
+_LONGEST = MAX_LINE_BYTES + 1
+"""Of a line that is read: what is longer is no line, and is told as such without being held."""
+_TAIL_BYTES = 4 * MAX_LINE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFolder:
+    """One installation's."""
+
+    path: Path
+
+    @property
+    def key(self) -> Path:
+        """The signing key."""
+        return self.path / "key.pem"
+
+    @property
+    def public(self) -> Path:
+        """Its other half."""
+        return self.path / "public.pem"
+
+    @property
+    def head(self) -> Path:
+        """How far the chain has come."""
+        return self.path / "head"
+
+    def files(self) -> list[Path]:
+        """Those with lines, in their order."""
+        if not self.path.is_dir():
+            return []
+        found = [path for path in self.path.iterdir() if _NAME.fullmatch(path.name)]
+        return sorted(found, key=lambda path: int(path.stem))
+
+    def file(self, number: int) -> Path:
+        """The one with this number."""
+        return self.path / f"{number:06}.jsonl"
+
+    def lines(self) -> Iterator[tuple[str, bytes]]:
+        """Every line of every file with its place. Raises OSError.
+
+        What stands behind the last newline of all is no line yet, or none any more: the head tells which.
+        """
+        files = self.files()
+        for path in files:
+            number = 0
+            with path.open("rb") as file:
+                while line := file.readline(_LONGEST):
+                    number += 1
+                    is_unfinished = not line.endswith(b"\n") and len(line) < _LONGEST
+                    if not (is_unfinished and path == files[-1]):
+                        yield f"{path.name}:{number}", line
+
+    def has(self, head: Head) -> bool:
+        """Whether this line stands in one of the last two files. Raises OSError."""
+        end = f'"hash":"{head.hash}"}}\n'.encode()
+        return any(end in path.read_bytes() for path in self.files()[-2:])
+
+
+def end_of(path: Path) -> tuple[Head | None, bytes]:
+    """The last whole line near a file's end as a chain's head, and what stands there without a newline.
+
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
+        pieces = file.read().splitlines(keepends=True)
+    torn = pieces.pop() if pieces and not pieces[-1].endswith(b"\n") else b""
+    for piece in reversed(pieces):
+        found = read_line(piece, path.name)
+        if isinstance(found, Line):
+            return found.head, torn
+    return None, torn

@@ -1,0 +1,87 @@
+"""Is the audit as it was written? Reads every line, and trusts nothing but the public key. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from runtime.audit.chain import Broken, Head, Line, follow, genesis, read_line
+from runtime.audit.checkpoint import KIND, is_signed
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What was found."""
+
+    lines: int = 0
+    checkpoints: int = 0
+    head: Head | None = None
+    broken: list[Broken] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was changed, cut or moved."""
+        return not self.broken
+
+
+def verify(
+    lines: Iterable[tuple[str, bytes]],
+    installation: str,
+    key: Ed25519PublicKey,
+    *,
+    kept: Collection[Head] = (),
+) -> Verdict:
+    """Look at all lines. `kept` are heads that are known to have been there.
+
+    Without one, a chain that ends early cannot be told from one that is shorter. Lines at the beginning may
+    be missing where a later line says that they were pruned.
+    """
+    verdict, place, missing = Verdict(), "the end", set(kept)
+    lines, pruned = iter(lines), set[Head]()
+    first = next(lines, None)
+    start = _start(first, genesis(installation))
+    for found in follow(_with(first, lines), start):
+        if isinstance(found, Broken):
+            verdict.broken.append(found)
+            continue
+        verdict.lines, verdict.head, place = verdict.lines + 1, found.head, found.place
+        missing.discard(found.head)
+        _look(found, installation, key, verdict, pruned)
+    if first is not None and start != genesis(installation) and start not in pruned:
+        verdict.broken.insert(0, Broken(first[0], f"lines 1 to {start.seq} are missing before it"))
+    missing -= {head for head in missing if head.seq <= start.seq and start in pruned}
+    for head in sorted(missing - {start}):
+        what = f"line {head.seq}, which is known to have been there, is missing or another one"
+        verdict.broken.append(Broken(place, what))
+    return verdict
+
+
+def _look(line: Line, installation: str, key: Ed25519PublicKey, verdict: Verdict, pruned: set[Head]) -> None:
+    kind, data = line.entry.get("kind"), line.entry.get("data")
+    if kind == KIND:
+        verdict.checkpoints += 1
+        if not isinstance(data, dict) or not is_signed(
+            data, installation, Head(line.head.seq - 1, line.prev), key
+        ):
+            verdict.broken.append(Broken(line.place, "the checkpoint is not signed with this key"))
+    elif kind == "audit.pruned" and isinstance(data, dict):
+        pruned.add(Head(data.get("seq", 0), str(data.get("hash"))))
+    elif kind == "audit.missing" and isinstance(data, dict):
+        what = f"before it the daemon missed lines up to {data.get('seq')}, which had been written"
+        verdict.broken.append(Broken(line.place, what))
+
+
+def _start(first: tuple[str, bytes] | None, beginning: Head) -> Head:
+    """Where the first line that is there says that it goes on from."""
+    line = None if first is None else read_line(first[1], first[0])
+    if not isinstance(line, Line) or line.head.seq <= 1:
+        return beginning
+    return Head(line.head.seq - 1, line.prev)
+
+
+def _with(first: tuple[str, bytes] | None, lines: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, bytes]]:
+    if first is not None:
+        yield first
+    yield from lines

@@ -1,0 +1,172 @@
+"""Appends lines to the audit's files, on the thread that calls: whole batches, flushed, then the head.
+
+A batch is there as a whole or not at all. What a power cut leaves of one is taken off at the next start, and
+a line says how much that was; what is missing although the head says that it was there is told by one, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from runtime.audit.chain import Head, genesis, seal
+from runtime.audit.checkpoint import KIND, Signer, read_public, read_text
+from runtime.audit.files import AuditFolder, end_of
+
+MAX_FILE_BYTES = 16 << 20
+CHECKPOINT_LINES = 1000
+"""Between two signatures; one more is made at the end of each file and when the daemon stops."""
+_HEAD_BYTES = 256
+
+
+class Entry(NamedTuple):
+    """What a line says."""
+
+    at: float
+    kind: str
+    who: str
+    data: Mapping[str, object]
+
+
+class AuditWriter:
+    """Of one folder. No method may be called by two threads at a time."""
+
+    def __init__(self, folder: AuditFolder, signer: Signer, head: Head, number: int) -> None:
+        """Use `open`."""
+        self.folder = folder
+        self.head = head
+        self._signer = signer
+        self._signed = head.seq
+        self._number = number
+        self._file, self._size = self._open_file()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._head_file = os.open(folder.head, flags, 0o600)
+
+    @classmethod
+    def open(cls, folder: AuditFolder, installation: str, *, at: float) -> AuditWriter:
+        """Go on behind the last whole line. Raises OSError, and ValueError for a key that is none."""
+        folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.path.chmod(0o700)
+        signer = Signer.open(folder.key, folder.public, installation)
+        files = folder.files()
+        head, torn = genesis(installation), b""
+        for path in reversed(files):
+            found, behind = end_of(path)
+            torn = torn or behind
+            if found is not None:
+                head = found
+                break
+        known = _known_head(folder, installation)
+        is_there = known is None or folder.has(known)
+        writer = cls(folder, signer, head, int(files[-1].stem) if files else 1)
+        writer._begin(torn, None if is_there else known, at)
+        return writer
+
+    def write(self, entries: Sequence[Entry], at: float) -> None:
+        """Append them. Raises OSError, with nothing of them written."""
+        batch, head = [], self.head
+        for entry in entries:
+            line, head = _sealed(entry, head)
+            batch.append(line)
+        if not batch:
+            return
+        if head.seq - self._signed >= CHECKPOINT_LINES:
+            line, head = self._checkpoint(head, at)
+            batch.append(line)
+        self._append(b"".join(batch), head)
+        if self._size >= MAX_FILE_BYTES:
+            self._rotate(at)
+
+    def prune(self, before: float, at: float, *, is_dry: bool) -> int:
+        """Remove whole files, the oldest first, that were last written before this; how many lines.
+
+        A line that says where they ended is written first. Raises OSError.
+        """
+        gone, last, lines = [], None, 0
+        for path in self.folder.files()[:-1]:
+            found, _ = end_of(path)
+            if found is None or path.stat().st_mtime >= before:
+                break
+            gone.append(path)
+            last = found
+            with path.open("rb") as file:
+                lines += sum(1 for _ in file)
+        if last is None or is_dry:
+            return lines
+        self.write([Entry(at, "audit.pruned", "daemon", {"seq": last.seq, "hash": last.hash})], at)
+        for path in gone:
+            path.unlink()
+        return lines
+
+    def close(self, at: float) -> None:
+        """Sign what there is."""
+        with contextlib.suppress(OSError):
+            self._sign(at)
+        os.close(self._file)
+        os.close(self._head_file)
+
+    def _begin(self, torn: bytes, gone: Head | None, at: float) -> None:
+        if torn:
+            self._size -= len(torn)
+            os.ftruncate(self._file, self._size)
+            self.write([Entry(at, "audit.torn", "daemon", {"bytes": len(torn)})], at)
+        if gone is not None:
+            missing = {"seq": gone.seq, "hash": gone.hash}
+            self.write([Entry(at, "audit.missing", "daemon", missing)], at)
+
+    def _open_file(self) -> tuple[int, int]:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(self.folder.file(self._number), flags, 0o600)
+        return file, os.fstat(file).st_size
+
+    def _append(self, data: bytes, head: Head) -> None:
+        try:
+            if os.write(self._file, data) != len(data):
+                raise _full()
+            os.fdatasync(self._file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise
+        self._size += len(data)
+        self.head = head
+        # Behind the lines, never before them: a head that is too old is behind, and takes nothing away.
+        os.pwrite(self._head_file, self._signer.text(head).encode().ljust(_HEAD_BYTES - 1) + b"\n", 0)
+
+    def _checkpoint(self, head: Head, at: float) -> tuple[bytes, Head]:
+        self._signed = head.seq + 1
+        return _sealed(Entry(at, KIND, "daemon", self._signer.entry(head)), head)
+
+    def _sign(self, at: float) -> None:
+        if self.head.seq > self._signed:
+            self._append(*self._checkpoint(self.head, at))
+
+    def _rotate(self, at: float) -> None:
+        self._sign(at)
+        self._number += 1
+        previous = self._file
+        self._file, self._size = self._open_file()
+        os.close(previous)
+
+
+def _sealed(entry: Entry, head: Head) -> tuple[bytes, Head]:
+    """An entry that is too long or no JSON is on record as such: it takes nobody's line away."""
+    front = {"at": entry.at, "kind": entry.kind, "who": entry.who}
+    try:
+        return seal({**front, "data": dict(entry.data)}, head)
+    except (TypeError, ValueError, RecursionError):
+        return seal({**front, "data": {"unwritable": True}}, head)
+
+
+def _known_head(folder: AuditFolder, installation: str) -> Head | None:
+    try:
+        return read_text(folder.head.read_text(), installation, read_public(folder.public))
+    except (OSError, ValueError):
+        return None
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
