@@ -11,9 +11,11 @@ from runtime.api import problems
 from runtime.api.gate import Gate, check_routes
 from runtime.api.health import add_health_routes
 from runtime.api.prune import add_prune_route
+from runtime.api.recorded import Recorded, Refusals
 from runtime.api.runs import add_run_routes
 from runtime.api.secrets import add_vault_routes
 from runtime.api.tokens import add_token_routes
+from runtime.audit.port import AuditPort, NoAudit
 from runtime.runs.ports import RunServicePort
 from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
@@ -25,15 +27,18 @@ def make_api(
     vault: Vault | None = None,
     retention: RetentionPort | None = None,
     tokens: Tokens | None = None,
+    audit: AuditPort | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
-    """Make the API over a run service and what else there is: a vault, the pruning of records, tokens.
+    """Make the API over a run service and what else there is: a vault, pruning, tokens, the audit.
 
     `lifespan` is what the daemon starts before and stops after serving. Raises RuntimeError for a route that
     does not say who may ask for it.
     """
     app = FastAPI(title="Orchbox runner API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(Gate, tokens=tokens)
+    audit = audit or NoAudit()
+    app.add_middleware(Recorded, audit=audit)
+    app.add_middleware(Gate, tokens=tokens, refusals=Refusals(audit))  # around it: it says who calls
     problems.install(app)  # around the gate: its refusals are numbered, too
     add_run_routes(app, service, vault)
     add_health_routes(app, service)

@@ -18,6 +18,7 @@ from runtime.access.caller import caller_of, find_caller
 from runtime.access.scopes import Scope
 from runtime.access.service import Tokens
 from runtime.api.problems import told
+from runtime.api.recorded import Refusals
 from runtime.errors import OrchError
 
 OPEN = frozenset({"/healthz"})
@@ -29,9 +30,10 @@ DESCRIPTION = "/openapi.json"
 class Gate:
     """Lets nobody in whom nobody vouches for, before any route is looked for and any body is read."""
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens | None, refusals: Refusals) -> None:
         self._app = app
         self._tokens = tokens
+        self._refusals = refusals
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer 401 or 429 itself, or pass the request on with its caller."""
@@ -44,6 +46,7 @@ class Gate:
             if scope["path"] not in OPEN:
                 scope["state"]["caller"] = await find_caller(scope, self._tokens)
         except OrchError as exc:
+            self._refusals.note(scope, exc)
             await told(exc, request_id=scope["state"]["request_id"])(scope, receive, send)
             return
         await self._app(scope, receive, send)

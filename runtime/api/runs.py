@@ -13,6 +13,7 @@ from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.api.gate import needs
 from runtime.api.multipart import BODY_SCHEMA, read_parts
+from runtime.api.recorded import record
 from runtime.api.run_body import read_create_run, to_run_request
 from runtime.api.run_json import event_to_json, run_to_json, run_to_summary
 from runtime.api.secrets import entered
@@ -62,6 +63,7 @@ def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None)
         workspace = await _workspace(request, vault, body.workspace)
         asked = to_run_request(body, parts.bundle, parts.uploads, workspace=workspace)
         run = await service.create(asked)
+        record(request, run=run.id)
         return _answer(run, status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
 
     @app.get("/v1/runs", dependencies=[needs(Scope.RUNS_READ)])

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse
 from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.api.gate import needs
+from runtime.api.recorded import record
 from runtime.api.secret_body import (
     ChangedSecret,
     NewSecret,
@@ -90,7 +91,7 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
     async def _put(workspace: str, request: Request, *, must_be_new: bool) -> SecretEntry:
         workspace = await entered(request, vault, workspace)
         body = await read_body(request, NewSecret)
-        return await vault.put(
+        put = await vault.put(
             workspace,
             body.name,
             Secret(body.value.get_secret_value()),
@@ -99,6 +100,8 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
             secret_type=body.secret_type,
             must_be_new=must_be_new,
         )
+        record(request, secret=put.name)
+        return put
 
     @app.get(SECRETS + "/audit", dependencies=[needs(Scope.SECRETS_AUDIT)])
     async def audit(
@@ -119,6 +122,7 @@ def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
         changed = await vault.patch(
             workspace, ref, who=caller_of(request).name, value=value, description=body.description
         )
+        record(request, secret=changed.name)
         return JSONResponse(asdict(changed))
 
     @app.delete(SECRETS + "/{ref}", dependencies=[needs(Scope.SECRETS_WRITE)])
@@ -126,4 +130,5 @@ def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
         """Delete a secret, named by its id or its name; running sandboxes lose it before the answer comes."""
         workspace = await entered(request, vault, workspace)
         name = await vault.delete(workspace, ref, who=caller_of(request).name)
+        record(request, secret=name)
         return JSONResponse({"name": name, "deleted": True})

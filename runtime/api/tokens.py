@@ -9,6 +9,7 @@ from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.access.service import Tokens
 from runtime.api.gate import needs
+from runtime.api.recorded import record
 from runtime.api.secret_body import read_body
 from runtime.api.secrets import entered
 from runtime.api.token_body import NewToken, Rotation, token_to_json
@@ -31,6 +32,7 @@ def add_token_routes(app: FastAPI, tokens: Tokens, vault: Vault) -> None:
             expires_in_s=body.expires_in_s,
             who=caller_of(request).name,
         )
+        record(request, token=entry.id, role=entry.role.value)
         return AsciiJson(token_to_json(entry, text), status_code=201)
 
     @app.get("/v1/tokens", dependencies=[needs(Scope.TOKENS_READ)])

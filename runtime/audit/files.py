@@ -27,6 +27,11 @@ class AuditFolder:
 
     path: Path
 
+    @classmethod
+    def of(cls, home: Path, instance: str) -> AuditFolder:
+        """That of an instance of this home."""
+        return cls(home / "audit" / instance)
+
     @property
     def key(self) -> Path:
         """The signing key."""

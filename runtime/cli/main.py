@@ -59,6 +59,7 @@ _PLACES = {
         "Bring exported prompts (of AGENT, or all) up to date with their directories.",
     ),
     "formats": Place(f"{_COMMANDS}.install", "formats", "List the formats that `orch install` knows."),
+    "audit": Place(f"{_COMMANDS}.audit", "audit", "Is the audit as it was written, and what does it say?"),
     "secrets": Place(
         f"{_COMMANDS}.secrets",
         "secrets",

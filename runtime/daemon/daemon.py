@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from proxy.contract.messages import CONTROL_SOCKET, LLM_SOCKET
 from runtime.access.service import Tokens
+from runtime.audit.files import AuditFolder
+from runtime.audit.log import AuditLog
 from runtime.containers.foreign import find_foreign
 from runtime.containers.resolv_conf import ResolvConfs
 from runtime.daemon import installation
@@ -34,6 +37,7 @@ from runtime.runs.retention import Retention
 from runtime.runs.service import RunService
 from runtime.runs.store import Store
 from runtime.vault.service import Vault
+from runtime.version import VERSION
 
 PROXY_START_TIMEOUT_S = 30.0
 PROXY_RETRY_S = 1.0
@@ -54,9 +58,11 @@ class Daemon:
         engine = self._engine = DockerEngine(marks=marks)
         self._database = open_database(settings.database, default=settings.home / "orchbox.sqlite3")
         self._store = Store(self._database, owner=self._installation)
+        self.audit = AuditLog.open(AuditFolder.of(settings.home, instance), self._installation)
         self.vault = Vault(self._database, settings.vault_keys)
+        self.vault.chain = self.audit
         self.tokens = Tokens(self._database)
-        self.retention = Retention(self._store, self.vault, settings.keep)
+        self.retention = Retention(self._store, self.vault, self.audit, settings.keep)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
@@ -106,6 +112,7 @@ class Daemon:
             memory_percent=settings.memory_percent,
             vault=self.vault,
             llm=LlmRoutes(sessions),
+            audit=self.audit,
         )
         self.vault.on_change = self.service.secret_changed
         self._background: list[asyncio.Task[None]] = []
@@ -123,6 +130,7 @@ class Daemon:
         """
         for foreign in await find_foreign(self._engine, self._settings.instance, self._installation):
             raise foreign.refusal("the daemon was not started")
+        await self.audit.add("daemon.start", who="daemon", data={"version": VERSION, "pid": os.getpid()})
         await self._keepers.start()
         await self.service.start()
         await self.open_vault()
@@ -144,7 +152,7 @@ class Daemon:
         ]
         if self._settings.proxy_mode == "managed" and self._has_started:
             steps.append(self.supervisor.remove)  # else it is an earlier daemon's, and runs may go on with it
-        for step in (*steps, self._engine.close, self._database.close):
+        for step in (*steps, self._engine.close, self._database.close, self._close_audit):
             try:
                 await step()
             except OrchError as exc:
@@ -167,6 +175,11 @@ class Daemon:
             await self.vault.prepare()
         except OrchError as exc:
             self._log.error("vault-shut", detail=exc.message, hint=exc.hint)
+
+    async def _close_audit(self) -> None:
+        if self._has_started:
+            self.audit.note("daemon.stop", who="daemon", data={"pid": os.getpid()})
+        await self.audit.close()
 
     async def _stop_background(self) -> None:
         for task in self._background:

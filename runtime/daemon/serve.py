@@ -115,6 +115,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         vault=daemon.vault,
         retention=daemon.retention,
         tokens=daemon.tokens,
+        audit=daemon.audit,
         lifespan=lifespan,
     )
     config = uvicorn.Config(

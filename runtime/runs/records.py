@@ -16,6 +16,7 @@ from typing import Any, cast
 import structlog
 
 from proxy.contract.decision_line import DecisionLine
+from runtime.audit.port import AuditPort, NoAudit
 from runtime.errors import NotFoundError
 from runtime.keeper.work import Done, Tell
 from runtime.model.run import Event, Run, RunState, RunSummary
@@ -38,8 +39,10 @@ def no_run(run_id: str) -> NotFoundError:
 class Records:
     """The records of all runs, over a store that may fail."""
 
-    def __init__(self, store: StorePort) -> None:
+    def __init__(self, store: StorePort, *, audit: AuditPort | None = None) -> None:
+        """`audit` is told of each run's begin, decisions and end."""
         self._store = store
+        self.audit = audit or NoAudit()
         self._journals = Journals()
         self._unwritten: dict[str, Run] = {}
         """Runs that have ended, and whose end the store did not take."""
@@ -71,6 +74,8 @@ class Records:
         """Record a new run and begin its events. Raises what the store raises."""
         await self._store.create(run)
         record = RunRecord(self, run, self._journals.open(run.id))
+        said = {"agent": run.agent_ref, "policy": run.policy_name, "workspace": run.workspace}
+        self.audit.note("run.queued", who=f"run:{run.id}", data={**said, "isolation": run.isolation.value})
         await record.tell("state", {"state": run.state.value})
         return record
 
@@ -246,6 +251,7 @@ class RunRecord:
                 self._written_decisions -= 1
             else:
                 line = cast("DecisionLine", data)  # the keeper's worker has read it strictly
+                self._records.audit.note("decision", who=f"run:{self.run.id}", data=data)
                 self._records.write_later(self.run.id, self._records.add_decision(self.run.id, line))
         await self._journal.add(kind, data, at)
 
@@ -267,6 +273,9 @@ class RunRecord:
             omitted_decisions=omitted_decisions,
         )
         try:
+            code = None if outcome.error is None else outcome.error.code
+            said = {"state": outcome.state.value, "code": code, "omitted_decisions": omitted_decisions}
+            self._records.audit.note("run.ended", who=f"run:{self.run.id}", data=said)
             is_written = await self._records.write_end(self.run)
             if outcome.error is not None:
                 await self.tell("error", dataclasses.asdict(outcome.error))

@@ -1,4 +1,4 @@
-"""Records grow old: finished runs and the audit of the vault are removed by age and size, no others ever."""
+"""Records grow old: finished runs and both audits' lines are removed by age and size, no others ever."""
 
 from __future__ import annotations
 
@@ -15,11 +15,18 @@ PRUNE_EVERY_S = 3600.0
 DAY_S = 86_400.0
 
 
-class AuditPort(Protocol):
+class VaultAuditPort(Protocol):
     """The vault's audit (`runtime.vault.service.Vault`)."""
 
     async def prune_audit(self, before: float, *, is_dry: bool) -> int:
         """Remove the lines older than this; how many."""
+
+
+class ChainPort(Protocol):
+    """The daemon's audit (`runtime.audit.log.AuditLog`)."""
+
+    async def prune(self, before: float, *, is_dry: bool) -> int:
+        """Remove the files whose lines are all older than this; how many lines."""
 
 
 class RetentionPort(Protocol):
@@ -32,8 +39,9 @@ class RetentionPort(Protocol):
 class Retention:
     """Prunes by the operator's rules, on demand and every hour."""
 
-    def __init__(self, store: StorePort, audit: AuditPort, rules: KeepRules) -> None:
+    def __init__(self, store: StorePort, vault: VaultAuditPort, audit: ChainPort, rules: KeepRules) -> None:
         self._store = store
+        self._vault = vault
         self._audit = audit
         self._rules = rules
         self._one_at_a_time = asyncio.Lock()
@@ -47,7 +55,9 @@ class Retention:
         rules, now = self._rules, time.time()
         async with self._one_at_a_time:
             runs, size = await self._store.prune(now - rules.days * DAY_S, rules.runs_bytes, is_dry=is_dry)
-            lines = await self._audit.prune_audit(now - rules.audit_days * DAY_S, is_dry=is_dry)
+            before = now - rules.audit_days * DAY_S
+            lines = await self._vault.prune_audit(before, is_dry=is_dry)
+            lines += await self._audit.prune(before, is_dry=is_dry)
         done = Pruned(runs, size, lines)
         if not is_dry and (runs or lines):
             self._log.info("pruned", runs=runs, bytes=size, audit_lines=lines)

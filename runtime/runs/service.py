@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.bindings import brokered_names
 from proxy.policy.model import Policy
+from runtime.audit.port import AuditPort, NoAudit
 from runtime.containers import sweep
 from runtime.egress.port import LinkPort
 from runtime.engine.protocol import Engine, EngineInfo
@@ -25,6 +26,7 @@ from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
 from runtime.model.secret import Secret
 from runtime.network.connected import RunNetworks
 from runtime.network.guard import HostGuard
+from runtime.policies.digest import policy_digest
 from runtime.runs.admission import Admission
 from runtime.runs.adoption import Adoption
 from runtime.runs.driver import RunDriver
@@ -54,6 +56,7 @@ class RunService:
         memory_percent: int,
         vault: VaultPort | None = None,
         llm: LlmPort | None = None,
+        audit: AuditPort | None = None,
     ) -> None:
         self._engine = engine
         self._link = link
@@ -65,7 +68,8 @@ class RunService:
         self._live = LiveSecrets()
         self._ends = Ends()
         self._admission = Admission(percent=memory_percent)
-        self._records = Records(store)
+        self._audit = audit or NoAudit()
+        self._records = Records(store, audit=self._audit)
         self.has_adopted = False
         """Whether runs of an earlier daemon go on: they need the proxy that they have."""
         self._readiness = Readiness(engine, link, guard, lambda: networks.proxy_container)
@@ -126,13 +130,15 @@ class RunService:
         engine = await self._readiness.require()
         # In a thread: a `registry:` rule asks pip or npm for its configuration.
         policy = await asyncio.to_thread(self._policies, request.policy_name)
+        run_id = str(uuid.uuid4())
+        loaded = {"policy": policy.name, "sha256": policy_digest(policy)}
+        self._audit.note("policy.load", who=f"run:{run_id}", data=loaded)
         if await self._engine.image_id(request.image) is None:
             raise NotFoundError(f"no such image: {request.image}", hint="make images")
         if request.isolation.value not in engine.runtimes:
             raise InvalidInputError(
                 f"the engine has no runtime {request.isolation.value}", hint="orch doctor says how to add it"
             )
-        run_id = str(uuid.uuid4())
         try:
             return await self._begin(await self._order(run_id, request, policy, engine))
         except BaseException:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from proxy.contract.secret_rules import is_secret_name
+from runtime.audit.port import AuditPort, NoAudit
 from runtime.database.connection import Database
 from runtime.errors import ConflictError, NotFoundError, VaultKeyError
 from runtime.model.secret import Secret
@@ -44,6 +45,8 @@ class Vault:
         self._keyring = Keyring(database, sources)
         self.on_change: OnChange = _nobody_has_it
         """Told of each secret that was set or deleted, before whoever did that is told that it is done."""
+        self.chain: AuditPort = NoAudit()
+        """The daemon's audit: a value is read only once that stands there, too."""
         self._in_order = asyncio.Lock()
 
     async def prepare(self) -> None:
@@ -57,7 +60,7 @@ class Vault:
     ) -> dict[str, Secret]:
         """The values of those of `names` that the workspace has; each is audited (who, name, run).
 
-        Raises NotFoundError (no such workspace), VaultKeyError.
+        Raises NotFoundError (no such workspace), VaultKeyError, NotReadyError (it cannot be audited).
         """
 
         def find(connection: sa.Connection) -> tuple[str, dict[str, bytes], rows.KeysetRow | None]:
@@ -73,6 +76,8 @@ class Vault:
             rows.add_audit(connection, "read", values, who=reader, workspace_id=workspace_id, run_id=run_id)
 
         await self._database.write(note)
+        said = {"workspace": workspace, "secrets": sorted(values), "reader": reader}
+        await self.chain.add("secret.read", who=f"run:{run_id}", data=said)
         return values
 
     async def _open_values(

@@ -8,12 +8,13 @@ import time
 import pytest
 import sqlalchemy as sa
 
-from runtime.errors import ConflictError, InvalidInputError, NotFoundError, VaultKeyError
+from runtime.errors import ConflictError, InvalidInputError, NotFoundError, NotReadyError, VaultKeyError
 from runtime.model.secret import Secret
 from runtime.vault.keyset import Keyset
 from runtime.vault.service import Vault
 from runtime.vault.source import EnvKey, FileKey
 from runtime.vault.tables import keyset, secrets
+from tests.unit.runtime.fake_audit import FakeAudit
 from tests.vault.places import ME, VALUE, Place
 
 
@@ -48,6 +49,20 @@ async def test_the_next_daemon_reads_it_too(place: Place, vault: Vault):
     await put(vault, "A_KEY")
 
     assert await read(place.vault(), "A_KEY") == {"A_KEY": VALUE}
+
+
+async def test_a_value_is_read_only_once_the_audit_has_it(vault: Vault):
+    """Names, the run and who read; a disk that is full keeps the value inside."""
+    vault.chain = audit = FakeAudit()
+    await put(vault, "A_KEY")
+    assert await read(vault, "A_KEY", run_id="run-7") == {"A_KEY": VALUE}
+    assert audit.lines == [
+        ("secret.read", "run:run-7", {"workspace": "default", "secrets": ["A_KEY"], "reader": ME})
+    ]
+    audit.is_full = True
+    with pytest.raises(NotReadyError):
+        await read(vault, "A_KEY")
+    assert await read(vault, "NOT_THERE") == {}
 
 
 async def test_every_read_is_on_record(vault: Vault):

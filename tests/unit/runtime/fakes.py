@@ -40,9 +40,10 @@ class MemoryStore:
         """A run, or None."""
         return self.runs.get(run_id)
 
-    async def recent(self, limit: int) -> list[RunSummary]:
+    async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
         """The newest first."""
-        return [run.summary() for run in reversed(self.runs.values())][:limit]
+        found = [run.summary() for run in reversed(self.runs.values())]
+        return [run for run in found if workspace in {None, run.workspace}][:limit]
 
     async def adopt(self, run_id: str) -> int:
         """How many lines there are."""

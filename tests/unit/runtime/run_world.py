@@ -24,6 +24,7 @@ from runtime.network.connected import RunNetworks
 from runtime.network.proof import GuardStatus
 from runtime.network.slots import NetworkSlots
 from runtime.runs.service import RunService
+from tests.unit.runtime.fake_audit import FakeAudit
 from tests.unit.runtime.fakes import FakeKeepers, FakeLink, FakeVault, MemoryStore
 
 IMAGE = "orchbox/agent-python:local"
@@ -63,6 +64,7 @@ class World:
     vault: FakeVault
     keepers: FakeKeepers
     resolv_dir: Path
+    audit: FakeAudit
     agent: Agent | None = None
 
     async def play(self, process: FakeProcess) -> int:
@@ -142,8 +144,9 @@ def build(engine: FakeEngine, home: Path) -> World:
         installation=INSTALLATION,
         memory_percent=100,
         vault=vault,
+        audit=(audit := FakeAudit()),
     )
-    return World(engine, link, store, guard, service, vault, keepers, home / "resolv")
+    return World(engine, link, store, guard, service, vault, keepers, home / "resolv", audit)
 
 
 @pytest.fixture

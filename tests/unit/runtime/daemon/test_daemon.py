@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
+from runtime.audit.files import AuditFolder
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.serve import forget_keys
 from runtime.daemon.settings import Settings
-from runtime.errors import VaultKeyError
+from runtime.errors import NotReadyError, VaultKeyError
 from runtime.model.secret import Secret
 
 VALUE = "sk-secret-value-000111222"
@@ -25,6 +27,22 @@ async def close(daemon: Daemon) -> None:
     """What these tests opened."""
     await daemon._engine.close()
     await daemon._database.close()
+
+
+async def test_every_part_writes_to_the_one_audit(tmp_path: Path):
+    """It is signed when the daemon ends; one that cannot be written keeps the daemon from starting."""
+    daemon = Daemon(settings(tmp_path))
+    assert daemon.vault.chain is daemon.audit
+    assert daemon.service._audit is daemon.audit
+    assert daemon.retention._audit is daemon.audit
+    await daemon.audit.add("api.call", who="uid:0", data={})
+    await daemon.close()
+    folder = AuditFolder(tmp_path / "audit/default")
+    kinds = [json.loads(line)["kind"] for _, line in folder.lines()]
+    assert kinds == ["api.call", "audit.checkpoint"]
+    folder.key.write_text("x")
+    with pytest.raises(NotReadyError, match=r"audit/default: the audit cannot be written"):
+        Daemon(settings(tmp_path))
 
 
 async def test_the_first_start_makes_the_key(tmp_path: Path):

@@ -95,6 +95,7 @@ def successor(world: World, *, llm: Router | None = None) -> RunService:
         memory_percent=100,
         vault=world.vault,
         llm=llm,
+        audit=world.audit,
     )
     return world.service
 

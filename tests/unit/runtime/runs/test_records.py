@@ -12,12 +12,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.contract.decision_line import DecisionLine
+from proxy.policy.model import Policy
 from runtime.engine.fake_programs import FakeProcess
 from runtime.engine.protocol import STDOUT
 from runtime.errors import ConflictError, NotReadyError
 from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunState
+from runtime.policies.digest import policy_digest
 from runtime.runs.records import RETRY_WAITS_S, Records
 from tests.unit.runtime.fakes import MemoryStore
 from tests.unit.runtime.run_world import World, answer, request
@@ -50,6 +52,26 @@ async def test_decisions_are_events_and_are_kept(world: World):
     kinds = [event.kind async for event in world.service.events(run.id)]
     assert kinds.count("decision") == 1
     assert list(world.store.lines) == [run.id]
+
+
+async def test_a_run_is_in_the_audit(world: World):
+    """Which policy it had, its begin, what was decided on it, and its end."""
+
+    async def ask(process: FakeProcess, head: dict[str, Any]) -> int:
+        [(sandbox_id, worker)] = world.link.workers.items()
+        worker.on_decision({"sandbox_id": sandbox_id, "verdict": "deny"})
+        return 3
+
+    world.agent = ask
+    run = await world.run()
+    digest = policy_digest(Policy("llm-only"))
+    about = {"agent": "acme/test", "policy": "llm-only", "workspace": "default", "isolation": "runc"}
+    assert world.audit.lines == [
+        ("policy.load", f"run:{run.id}", {"policy": "llm-only", "sha256": digest}),
+        ("run.queued", f"run:{run.id}", about),
+        ("decision", f"run:{run.id}", {"sandbox_id": run.id, "verdict": "deny"}),
+        ("run.ended", f"run:{run.id}", {"state": "failed", "code": "SANDBOX_ERROR", "omitted_decisions": 0}),
+    ]
 
 
 async def test_a_decision_that_the_store_refuses_is_told_all_the_same(world: World, monkeypatch):

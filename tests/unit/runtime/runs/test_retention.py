@@ -17,7 +17,7 @@ from tests.unit.runtime.fakes import MemoryStore
 
 
 class Audit:
-    """A vault's, that notes what it is asked."""
+    """The vault's and the daemon's, that note what they are asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, bool]] = []
@@ -26,6 +26,11 @@ class Audit:
         """Five lines are old."""
         self.asked.append((before, is_dry))
         return 5
+
+    async def prune(self, before: float, *, is_dry: bool) -> int:
+        """Two more."""
+        self.asked.append((before, is_dry))
+        return 2
 
 
 async def fill(store: MemoryStore) -> None:
@@ -46,10 +51,11 @@ async def test_what_is_beyond_the_bounds_goes(*, is_dry: bool):
     store, audit = MemoryStore(), Audit()
     await fill(store)
 
-    assert await Retention(store, audit, KeepRules()).prune(is_dry=is_dry) == Pruned(1, 1, 5)
+    assert await Retention(store, audit, audit, KeepRules()).prune(is_dry=is_dry) == Pruned(1, 1, 7)
     assert set(store.runs) == ({"new", "old", "on"} if is_dry else {"new", "on"})
-    [(before, was_dry)] = audit.asked
+    [(before, was_dry), again] = audit.asked
     assert was_dry is is_dry
+    assert again == (before, was_dry)
     assert time.time() - before == pytest.approx(365 * DAY_S, abs=60)
 
 
@@ -69,7 +75,7 @@ async def test_the_daemon_prunes_by_itself(monkeypatch: pytest.MonkeyPatch):
         return await prune(before, max_bytes, is_dry=is_dry)
 
     monkeypatch.setattr(store, "prune", fail_once)
-    keeping = asyncio.create_task(Retention(store, audit, KeepRules()).keep())
+    keeping = asyncio.create_task(Retention(store, audit, audit, KeepRules()).keep())
     async with asyncio.timeout(30):
         while "old" in store.runs:
             await asyncio.sleep(0)

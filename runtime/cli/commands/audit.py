@@ -1,0 +1,195 @@
+"""`orch audit`: is it as it was written, and what does it say? Reads the files; needs no daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from runtime.audit.chain import Broken, Head, Line, read_line
+from runtime.audit.checkpoint import read_public, read_text
+from runtime.audit.files import AuditFolder
+from runtime.audit.ocsf import to_ocsf
+from runtime.audit.verify import Verdict, verify
+from runtime.cli.console.context import read_settings
+from runtime.cli.console.output import emit, json_option, printable
+from runtime.daemon import installation
+from runtime.errors import InvalidInputError, NotFoundError
+from runtime.version import VERSION
+
+FORMATS = ("jsonl", "ocsf")
+BROKEN = 1
+"""The exit status where the audit is not as it was written."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which audit is meant."""
+
+    folder: AuditFolder
+    installation: str
+    key: Ed25519PublicKey
+
+
+def _place_options[F: Any](command: F) -> F:
+    """For an audit that was copied elsewhere."""
+    path = click.Path(path_type=Path)
+    for option in (
+        click.option("--public-key", type=path, help="The key that checks.  [default: the folder's own]"),
+        click.option("--installation", "owner", metavar="ID", help="Whose it is.  [default: this home's]"),
+        click.option("--folder", type=path, help="Where the audit is.  [default: below ORCHBOX_HOME]"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def audit() -> None:
+    """The audit: who did what, in files that show every later change to them."""
+
+
+@audit.command("verify")
+@click.option(
+    "--checkpoint",
+    multiple=True,
+    metavar="TEXT",
+    help="One of orch audit checkpoint, kept elsewhere; repeat.",
+)
+@_place_options
+@json_option
+@click.pass_context
+def verify_(
+    context: click.Context,
+    *,
+    checkpoint: tuple[str, ...],
+    folder: Path | None,
+    owner: str | None,
+    public_key: Path | None,
+) -> None:
+    """Look for any line that was changed, cut, moved or added since it was written.
+
+    Exits with 1 where there is one, and names it.
+    """
+    place = _place(folder, owner, public_key)
+    kept = {_checkpoint(text, place, "--checkpoint") for text in checkpoint}
+    faults = []
+    try:
+        kept.add(read_text(_head_text(place), place.installation, place.key))
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        faults.append(Broken(place.folder.head.name, f"how far the audit has come is not told: {reason}"))
+    verdict = verify(place.folder.lines(), place.installation, place.key, kept=kept)
+    verdict.broken += faults
+    data = {
+        "is_whole": verdict.is_whole,
+        "lines": verdict.lines,
+        "checkpoints": verdict.checkpoints,
+        "last": None if verdict.head is None else verdict.head.seq,
+        "broken": [broken._asdict() for broken in verdict.broken],
+    }
+    emit(data, lambda: _print_verdict(verdict))
+    if not verdict.is_whole:
+        context.exit(BROKEN)
+
+
+@audit.command()
+@_place_options
+@json_option
+def checkpoint(*, folder: Path | None, owner: str | None, public_key: Path | None) -> None:
+    """Print how far the audit has come, signed: keep it where this host cannot write.
+
+    `orch audit verify --checkpoint TEXT` then tells also of an older copy in the place of all the files.
+    """
+    place = _place(folder, owner, public_key)
+    try:
+        text = _head_text(place)
+    except OSError as exc:
+        raise NotFoundError(f"{place.folder.head}: {exc.strerror}", hint="orch audit verify") from None
+    head = _checkpoint(text, place, str(place.folder.head))
+    data = {"installation": place.installation, "seq": head.seq, "checkpoint": text}
+    emit(data, lambda: click.echo(text))
+
+
+@audit.command()
+@click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True)
+@click.option("--kind", multiple=True, help="Only lines of this kind, as in api.call or decision; repeat.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Only lines behind this number.")
+@_place_options
+def export(
+    *,
+    form: str,
+    kind: tuple[str, ...],
+    after: int,
+    folder: Path | None,
+    owner: str | None,
+    public_key: Path | None,
+) -> None:
+    """Print the lines on stdout, one JSON object each: as they are, or as OCSF events for a SIEM.
+
+    A line that is broken is not printed: orch audit verify tells of it.
+    """
+    place = _place(folder, owner, public_key)
+    for line, data in _lines(place.folder):
+        if line.head.seq > after and (not kind or line.entry.get("kind") in kind):
+            if form == "ocsf":
+                event = to_ocsf(line, installation=place.installation, product_version=VERSION)
+                click.echo(json.dumps(event))
+            else:
+                click.echo(data, nl=False)
+
+
+def _lines(folder: AuditFolder) -> Iterator[tuple[Line, bytes]]:
+    for where, data in folder.lines():
+        line = read_line(data, where)
+        if isinstance(line, Line):
+            yield line, data
+        else:
+            click.echo(f"{where}: {line.what}; it is left out", err=True)
+
+
+def _place(folder: Path | None, owner: str | None, public_key: Path | None) -> Place:
+    """Raises NotFoundError where there is no audit, InvalidInputError for what is no key."""
+    settings = read_settings()
+    found = AuditFolder(folder) if folder is not None else AuditFolder.of(settings.home, settings.instance)
+    owner = owner or installation.known(settings)
+    if owner is None or not found.path.is_dir():
+        raise NotFoundError(
+            f"{found.path}: no daemon has written an audit there", hint="orch up, or --folder"
+        )
+    key = public_key or found.public
+    try:
+        return Place(found, owner, read_public(key))
+    except (OSError, ValueError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "not an Ed25519 public key"
+        raise InvalidInputError(
+            f"{key}: {reason}", hint="name the audit's key with --public-key: a copy of its public.pem"
+        ) from None
+
+
+def _head_text(place: Place) -> str:
+    return place.folder.head.read_text(errors="replace").strip()
+
+
+def _checkpoint(text: str, place: Place, where: str) -> Head:
+    try:
+        return read_text(text, place.installation, place.key)
+    except ValueError as exc:
+        raise InvalidInputError(
+            f"{where}: {exc}",
+            hint="it has to be of this installation and this key (--installation, --public-key)",
+        ) from None
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    last = "no line" if verdict.head is None else f"line {verdict.head.seq}"
+    if verdict.is_whole:
+        click.echo(f"whole: {verdict.lines} lines up to {last}, {verdict.checkpoints} checkpoints")
+        return
+    for broken in verdict.broken:
+        click.echo(f"{printable(broken.place)}: {printable(broken.what)}")
+    click.echo(f"NOT as it was written: {len(verdict.broken)} faults in {verdict.lines} lines up to {last}")
