@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,9 +92,26 @@ class Lab:
         given = ["--data", json.dumps(data)] if data is not None else []
         return self.orch("run", str(folder), "--policy", "lab", *given, *arguments, env=env)
 
+    def kill_daemon(self) -> None:
+        """kill -9, and wait until the process is gone."""
+        pid = int((self.folder / "run/daemon.pid").read_text().splitlines()[0])
+        os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 60
+        while not is_gone(pid):
+            assert time.monotonic() < until, "the daemon outlives kill -9"
+            time.sleep(0.02)
+
     def decisions(self, run_id: str) -> list[dict[str, Any]]:
         """What the proxy decided for a run."""
         return list(self.orch("egress", run_id).json["decisions"])
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended, buried or not."""
+    try:
+        return "Z (zombie)" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def engine_or_skip() -> docker.DockerClient:

@@ -79,20 +79,6 @@ def states(client: Client, runs: list[str]) -> list[str]:
     return [client.get_run(run)["state"] for run in runs]
 
 
-def kill_daemon(lab: Lab) -> None:
-    """kill -9, and wait until the process is gone."""
-    pid = int((lab.folder / "run/daemon.pid").read_text().splitlines()[0])
-    os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z (zombie)" in _status(pid))
-
-
-def _status(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return "Z (zombie)"
-
-
 def keepers(lab: Lab) -> list[int]:
     """The processes that keep runs of the lab's daemon, without their parent."""
     found = []
@@ -131,7 +117,7 @@ def test_twenty_runs_outlive_their_daemon(lab: Lab, engine: docker.DockerClient,
     before = [event for event, _ in zip(client.events(list(runs)[2]), range(4), strict=False)]
 
     for _ in range(2):
-        kill_daemon(lab)
+        lab.kill_daemon()
         again = lab.orch("up", "--detach")
         assert again.code == 0, again.out + again.err
         wait_for(lambda: client.ready()["ready"])
@@ -168,7 +154,7 @@ def test_a_run_keeps_its_way_out_and_its_policy_meanwhile(
     until_it_speaks(client, run)
     [sandbox] = sandboxes(engine)
     curl = ["curl", "-sS", "-o", "/dev/null", "-m", "20", "-w", "%{http_code}"]
-    kill_daemon(lab)
+    lab.kill_daemon()
     try:
         allowed = sandbox.exec_run([*curl, "http://ok.test/meanwhile"], user="1000")
         refused = sandbox.exec_run([*curl, "http://no.test/meanwhile"], user="1000")
@@ -193,7 +179,7 @@ def test_a_daemon_that_does_not_come_back_ends_its_runs(
     try:
         run = start(lab, client, 1, 600)
         until_it_speaks(client, run)
-        kill_daemon(lab)
+        lab.kill_daemon()
         wait_for(lambda: not sandboxes(engine))
         wait_for(lambda: not keepers(lab))
     finally:
@@ -279,7 +265,7 @@ def test_the_command_follows_its_run_to_the_next_daemon(lab: Lab, client: Client
     )
     assert running.stderr is not None
     assert running.stderr.readline() == "tick 0\n"
-    kill_daemon(lab)
+    lab.kill_daemon()
     again = lab.orch("up", "--detach")
     out, err = running.communicate(timeout=120)
 

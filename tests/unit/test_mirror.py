@@ -30,6 +30,7 @@ ELSEWHERE = {
     "proxy/worker.py": "unit/proxy/test_parent.py",
     # -- runtime: values and seams, whose behaviour is that of the modules that use them ---------------
     "runtime/agents/folder.py": "unit/runtime/cli/run/test_command.py",
+    "runtime/audit/port.py": "unit/runtime/daemon/test_daemon.py",
     "runtime/containers/labels.py": "unit/runtime/containers/test_sweep.py",
     "runtime/egress/port.py": "unit/runtime/egress/test_link.py",
     "runtime/keeper/parent.py": "unit/runtime/keeper/test_nursery.py",
