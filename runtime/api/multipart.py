@@ -51,6 +51,16 @@ class Parts(NamedTuple):
 
 class _InMemoryParser(MultiPartParser):
     spool_max_size = MAX_BODY_BYTES + 1
+    is_whole = False
+    """Whether the closing boundary came: what is cut short is left out without a word (starlette 1.10)."""
+
+    def on_end(self) -> None:
+        self.is_whole = True
+
+    def close(self) -> None:
+        """Let go of every part, also of one that was cut short and is no part of the form."""
+        for file in self._files_to_close_on_error:
+            file.close()
 
 
 async def read_parts(request: Request) -> Parts:
@@ -69,9 +79,11 @@ async def read_parts(request: Request) -> Parts:
     except MultiPartException as exc:
         raise InvalidInputError(f"the form cannot be read: {exc.message}", hint="send a form") from None
     try:
+        if not parser.is_whole:
+            raise InvalidInputError("the form is cut short", hint="send it up to its closing boundary")
         return await _sort(form)
     finally:
-        await form.close()
+        parser.close()
 
 
 async def _bounded(request: Request) -> AsyncGenerator[bytes]:

@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -78,7 +79,10 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, exc: HTTPException) -> JSONResponse:
         code = _ROUTING.get(exc.status_code, OrchError).code
         phrase = HTTPStatus(exc.status_code).phrase  # not `exc.detail`: a library may quote what was sent
-        return problem(exc.status_code, code, phrase, request_id=request.state.request_id)
+        answer = problem(exc.status_code, code, phrase, request_id=request.state.request_id)
+        if exc.headers and "Allow" in exc.headers:  # of a 405 (RFC 9110, section 15.5.6)
+            answer.headers["Allow"] = exc.headers["Allow"]
+        return answer
 
     app.add_middleware(_LastResort)
 
@@ -107,6 +111,11 @@ class _LastResort:
 
         try:
             await self._app(scope, receive, numbered)
+        except ClientDisconnect:  # it left in the middle of its body, and nobody hears this
+            detail = "the body of the request did not come"
+            await problem(400, InvalidInputError.code, detail, request_id=request_id)(
+                scope, receive, numbered
+            )
         except Exception as exc:  # noqa: BLE001 - whatever it is, the caller gets a problem and we a line
             self._log.error(
                 "request-failed",

@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -68,6 +68,8 @@ class Recorded:
 
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:
+            raise
         except Exception:
             status = status or 500
             raise

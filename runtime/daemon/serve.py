@@ -124,6 +124,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         log_config=None,
         access_log=False,
         proxy_headers=False,
+        ws="none",
         timeout_graceful_shutdown=2,
     )
     server = SleepingServer(config)

@@ -136,6 +136,7 @@ class TcpApi:
                 self._app,
                 access_log=False,
                 server_header=False,
+                ws="none",
                 proxy_headers=False,  # or whoever connects from loopback says who they are
                 timeout_graceful_shutdown=2,
                 **self._config,

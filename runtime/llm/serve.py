@@ -49,6 +49,7 @@ class LlmServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            ws="none",
             timeout_graceful_shutdown=1,
         )
         self._server = SignallessServer(config)

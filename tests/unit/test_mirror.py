@@ -149,6 +149,7 @@ ELSEWHERE = {
 
 OF_MANY = {
     "runtime/database/test_migrations.py": "what every revision does with a database of an older version",
+    "runtime/daemon/test_hostile.py": "thousands of requests that no client sends, to the API on its port",
     "runtime/keeper/test_faults.py": "a keeper whose disk, log or memory fails",
     "runtime/keeper/test_handover.py": "a keeper whose daemon goes away before the run is handed over",
     "runtime/keeper/test_secrets.py": "secrets that a keeper enforces and hands down",

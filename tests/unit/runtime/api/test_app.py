@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from runtime.access.caller import UnixPeer
 from runtime.api.multipart import MAX_FILE_BYTES
 from runtime.errors import InvalidInputError, LlmKeyRequiredError, MissingSecretsError, NotReadyError
 from runtime.model.secret import Secret
@@ -221,3 +222,51 @@ async def test_decisions_are_listed(api: httpx.AsyncClient):
 async def test_a_wrong_limit_is_refused(api: httpx.AsyncClient, limit: str):
     """A list has an end."""
     assert_problem(await api.get("/v1/runs", params={"limit": limit}), 400, "INVALID_INPUT")
+
+
+@pytest.mark.parametrize("end", [b"", b"--", b"\r\n--b", b"\r\n--b\r\n"])
+async def test_a_form_that_is_cut_short_starts_nothing(api: httpx.AsyncClient, end: bytes):
+    """Its last file would be missing without a word."""
+    head = b'--b\r\nContent-Disposition: form-data; name="request"\r\n\r\n{}\r\n'
+    file = b'--b\r\nContent-Disposition: form-data; name="upload"; filename="a.txt"\r\n\r\nhalf of'
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await api.post("/v1/runs", content=head + file + end, headers=kind)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "the form is cut short")
+
+
+async def test_a_method_that_is_not_there_is_told_with_those_that_are(api: httpx.AsyncClient):
+    """RFC 9110, section 15.5.6."""
+    answer = await api.request("TRACE", "/v1/runs")
+    assert answer.status_code == 405
+    assert answer.headers["allow"]
+
+
+async def test_a_caller_who_leaves_in_the_middle_is_no_failure_of_ours(
+    api: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]
+):
+    """No error in the log: it happens all day."""
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    sent: list[dict[str, object]] = []
+
+    async def send(message: dict[str, object]) -> None:
+        sent.append(message)
+
+    app = api._transport.app  # type: ignore[attr-defined]
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/v1/runs",
+        "query_string": b"",
+        "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
+        "client": (UnixPeer("uid:0"), 0),
+        "server": ("x", 80),
+        "scheme": "http",
+        "http_version": "1.1",
+        "root_path": "",
+    }
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert "request-failed" not in capsys.readouterr().out

@@ -1,0 +1,1 @@
+"""Requests that no client sends: thousands of them, from a seed, for every route that the API describes."""
