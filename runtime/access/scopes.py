@@ -13,6 +13,8 @@ class Scope(enum.StrEnum):
     """One kind of thing that a caller may do."""
 
     HEALTH_READ = "health:read"
+    METRICS_READ = "metrics:read"
+    """Figures of the whole host, with no name of a run, host or secret in them."""
     RUNS_READ = "runs:read"
     RUNS_WRITE = "runs:write"
     WORKSPACES_READ = "workspaces:read"
@@ -46,6 +48,7 @@ ROLES: Mapping[Role, frozenset[Scope]] = {
     Role.ORCHESTRATOR: frozenset(
         {
             *_LOOKS,
+            Scope.METRICS_READ,
             Scope.RUNS_WRITE,
             Scope.WORKSPACES_READ,
             Scope.SECRETS_READ,
@@ -54,10 +57,11 @@ ROLES: Mapping[Role, frozenset[Scope]] = {
         }
     ),
     Role.TESTER: frozenset({*_LOOKS, Scope.RUNS_WRITE}),
-    Role.VIEWER: frozenset({*_LOOKS, Scope.WORKSPACES_READ, Scope.SECRETS_READ}),
+    Role.VIEWER: frozenset({*_LOOKS, Scope.METRICS_READ, Scope.WORKSPACES_READ, Scope.SECRETS_READ}),
 }
 HOST_WIDE = frozenset(
     {
+        Scope.METRICS_READ,
         Scope.WORKSPACES_WRITE,
         Scope.VAULT_ROTATE,
         Scope.RECORDS_PRUNE,

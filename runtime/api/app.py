@@ -8,8 +8,10 @@ from fastapi import FastAPI
 
 from runtime.access.service import Tokens
 from runtime.api import problems
+from runtime.api.counts import Counting, RequestCounts
 from runtime.api.gate import Gate, check_routes
 from runtime.api.health import add_health_routes
+from runtime.api.metrics import Exposition, add_metrics_route
 from runtime.api.prune import add_prune_route
 from runtime.api.recorded import Recorded, Refusals
 from runtime.api.runs import add_run_routes
@@ -28,9 +30,13 @@ def make_api(
     retention: RetentionPort | None = None,
     tokens: Tokens | None = None,
     audit: AuditPort | None = None,
+    metrics: Exposition | None = None,
+    counts: RequestCounts | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
     """Make the API over a run service and what else there is: a vault, pruning, tokens, the audit.
+
+    `metrics` is what Prometheus is answered with; each answer is counted in `counts`.
 
     `lifespan` is what the daemon starts before and stops after serving. Raises RuntimeError for a route that
     does not say who may ask for it.
@@ -40,6 +46,8 @@ def make_api(
     app.add_middleware(Recorded, audit=audit)
     app.add_middleware(Gate, tokens=tokens, refusals=Refusals(audit))  # around it: it says who calls
     problems.install(app)  # around the gate: its refusals are numbered, too
+    if counts is not None:
+        app.add_middleware(Counting, counts=counts)  # around all: every answer counts
     add_run_routes(app, service, vault)
     add_health_routes(app, service)
     if vault is not None:
@@ -48,5 +56,7 @@ def make_api(
         add_prune_route(app, retention)
     if tokens is not None and vault is not None:
         add_token_routes(app, tokens, vault)
+    if metrics is not None:
+        add_metrics_route(app, metrics)
     check_routes(app)
     return app

@@ -17,6 +17,7 @@ from runtime.audit.log import AuditLog
 from runtime.containers.foreign import find_foreign
 from runtime.containers.resolv_conf import ResolvConfs
 from runtime.daemon import installation
+from runtime.daemon.parts import Parts
 from runtime.daemon.settings import Settings
 from runtime.database.connection import open_database
 from runtime.egress.link import ProxyLink
@@ -64,7 +65,7 @@ class Daemon:
         self.tokens = Tokens(self._database)
         self.retention = Retention(self._store, self.vault, self.audit, settings.keep)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
-        slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
+        slots = self._slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
             engine,
             slots,
@@ -159,6 +160,19 @@ class Daemon:
                 self._log.error("not-closed", detail=exc.message)
             except Exception as exc:  # noqa: BLE001 - the next step must be tried
                 self._log.error("not-closed", error=type(exc).__name__)
+
+    @property
+    def parts(self) -> Parts:
+        """What its metrics are read from."""
+        return Parts(
+            self.service,
+            self._slots,
+            self._keepers,
+            self._link,
+            self._guard,
+            self.vault,
+            self._database,
+        )
 
     def is_sandboxed(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         """Whether a peer of the API is where sandboxes or their proxy are, or may be.

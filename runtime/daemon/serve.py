@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,8 +18,10 @@ from fastapi import FastAPI
 from runtime.access.caller import PeerProtocol
 from runtime.access.sleeping_server import SleepingServer
 from runtime.api.app import make_api
+from runtime.api.counts import RequestCounts
 from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
+from runtime.daemon.metrics import Metrics
 from runtime.daemon.settings import Settings
 from runtime.daemon.tcp import Doorkeeper, TcpApi
 from runtime.errors import NotReadyError, OrchError
@@ -108,14 +111,19 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         finally:
             if tcp is not None:
                 await tcp.close()
+            metrics.lag.close()
             await daemon.close()
 
+    counts: RequestCounts = Counter()
+    metrics = Metrics(daemon.parts, counts)
     app = make_api(
         daemon.service,
         vault=daemon.vault,
         retention=daemon.retention,
         tokens=daemon.tokens,
         audit=daemon.audit,
+        metrics=metrics.text,
+        counts=counts,
         lifespan=lifespan,
     )
     config = uvicorn.Config(

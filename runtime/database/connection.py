@@ -42,6 +42,8 @@ class Database:
         """Raises OrchError naming the database when it cannot be used."""
         self.is_sqlite = url.get_backend_name() == "sqlite"
         self.name = _name_of(url)
+        self.errors = 0
+        """How often it did not answer."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         try:
             if self.is_sqlite:
@@ -100,6 +102,7 @@ class Database:
         try:
             return await loop.run_in_executor(self._thread, function)
         except (sa.exc.OperationalError, sa.exc.InterfaceError) as exc:
+            self.errors += 1
             raise NotReadyError(
                 f"{self.name}: the database does not answer ({type(exc.orig).__name__})",
                 hint="check its server, or free space on its disk",

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import itertools
 import os
+import select
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -76,6 +77,15 @@ class KeeperLink:
             return
         with contextlib.suppress(OSError):
             self._process = os.pidfd_open(pid)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the keeper's process is known and has not ended."""
+        if self._process is None:
+            return False
+        ended = select.poll()
+        ended.register(self._process, select.POLLIN)  # readable once the process has ended (pidfd_open(2))
+        return not ended.poll(0)
 
     def kill(self) -> None:
         """End a keeper that does not answer any more."""

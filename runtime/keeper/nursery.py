@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+import weakref
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 from typing import Protocol
@@ -48,12 +49,23 @@ class Nursery:
         self._reading: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._asked: dict[str, asyncio.Future[int]] = {}
+        self._links: weakref.WeakSet[KeeperLink] = weakref.WeakSet()
         self._log = structlog.get_logger()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether the parent lives, of which keepers are forked."""
+        return self._parent is not None and self._parent.returncode is None
+
+    @property
+    def alive(self) -> int:
+        """How many keepers live, of those that this daemon speaks with."""
+        return sum(link.is_alive for link in self._links)
 
     async def start(self) -> None:
         """Start the parent ahead of the first run. Raises OSError."""
         async with self._starting:
-            if self._parent is not None and self._parent.returncode is None:
+            if self.is_warm:
                 return
             self._parent = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -90,6 +102,7 @@ class Nursery:
                 pid = await self._ask(run_id)
                 link = await open_link(folder_of(self._settings.home, run_id))
                 link.know(pid)
+                self._links.add(link)
                 return link
         except (OSError, TimeoutError) as exc:
             self._log.error("no-keeper", run=run_id, error=type(exc).__name__)
@@ -107,6 +120,7 @@ class Nursery:
             return None
         if (pid := folder.pid) is not None:
             link.know(pid)
+        self._links.add(link)
         return link
 
     async def _ask(self, run_id: str) -> int:

@@ -71,6 +71,8 @@ class HostGuard:
         self.lost.set()
         self.on_lost: Callable[[], None] = lambda: None
         """Called when what was proved no longer holds: whatever runs now may reach the host."""
+        self.losses = 0
+        """How often what was proved was lost."""
         self._failures = 0
         self._watch: GuardWatch | None = None
         self._log = structlog.get_logger()
@@ -143,6 +145,7 @@ class HostGuard:
     def _on_change(self, why: str) -> None:
         self.status = GuardStatus(detail=f"{why}; it is being put back and proved again")
         self.lost.set()
+        self.losses += 1
         self._log.error("guard-lost", detail=why)
         self.on_lost()
 

@@ -63,6 +63,16 @@ class NetworkSlots:
         self._taken: set[int] = set()
         self._lock = asyncio.Lock()
 
+    @property
+    def used(self) -> int:
+        """How many slots this daemon has taken."""
+        return len(self._taken)
+
+    @property
+    def free(self) -> int:
+        """How many of its pool are left, but for those that another daemon of the host has taken."""
+        return slot_count(self._pool) - self.used
+
     async def acquire(self, run_id: str, *, role: str = "network") -> Slot:
         """A fresh network for one run. Raises NotReadyError when the pool is used up."""
         tried: set[int] = set()

@@ -56,12 +56,26 @@ class Admission:
         self._working: set[Ticket] = set()
         self._waiting: deque[Ticket] = deque()
 
+    @property
+    def used_bytes(self) -> int:
+        """What the limits of the runs that work add up to."""
+        return self._used
+
+    @property
+    def free_bytes(self) -> int:
+        """What they may reach beyond that."""
+        return max(0, self._room - self._used)
+
+    def measure(self, host_bytes: int) -> None:
+        """The engine's host has so much memory."""
+        self._room = host_bytes * self._percent // 100
+
     def queue(self, *, memory_bytes: int, payload_bytes: int, host_bytes: int) -> Ticket:
         """A place for one more run, at the end.
 
         Raises InvalidInputError for a run that can never fit, NotReadyError where too many wait.
         """
-        self._room = host_bytes * self._percent // 100
+        self.measure(host_bytes)
         if memory_bytes > self._room:
             raise InvalidInputError(
                 f"the run's memory limit of {memory_bytes >> 20} MiB is more than all sandboxes may have"

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from runtime.audit.port import AuditPort, NoAudit
 from runtime.errors import NotFoundError
 from runtime.keeper.work import Done, Tell
 from runtime.model.run import Event, Run, RunState, RunSummary
+from runtime.runs.figures import RunFigures
 from runtime.runs.journal import Journal, Journals
 from runtime.runs.ports import StorePort
 
@@ -51,6 +53,8 @@ class Records:
         self._writes: dict[str, set[asyncio.Task[None]]] = {}
         """What is being written of each run: one run's flood holds up no other's end."""
         self._adopted: set[str] = set()
+        self._living: dict[str, RunRecord] = {}
+        self.figures = RunFigures()
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
@@ -73,9 +77,9 @@ class Records:
     async def open(self, run: Run) -> RunRecord:
         """Record a new run and begin its events. Raises what the store raises."""
         await self._store.create(run)
-        record = RunRecord(self, run, self._journals.open(run.id))
         said = {"agent": run.agent_ref, "policy": run.policy_name, "workspace": run.workspace}
         self.audit.note("run.queued", who=f"run:{run.id}", data={**said, "isolation": run.isolation.value})
+        record = self._living[run.id] = RunRecord(self, run, self._journals.open(run.id))
         await record.tell("state", {"state": run.state.value})
         return record
 
@@ -83,13 +87,25 @@ class Records:
         """Go on with a run that an earlier daemon recorded; its events are told anew from the first on."""
         self._adopted.add(run.id)
         written = await self._store.adopt(run.id)
-        return RunRecord(self, run, self._journals.open(run.id), written_decisions=written)
+        record = RunRecord(self, run, self._journals.open(run.id), written_decisions=written)
+        self._living[run.id] = record
+        return record
 
     async def give_back(self, run_id: str) -> None:
         """A run that was not adopted after all: it is failed with the others that were left unfinished."""
         self._adopted.discard(run_id)
+        self.leave(run_id)
         if (journal := self._journals.get(run_id)) is not None:
             await journal.close()
+
+    @property
+    def states(self) -> Counter[RunState]:
+        """How many runs that have not ended are in which state."""
+        return Counter(record.run.state for record in self._living.values())
+
+    def leave(self, run_id: str) -> None:
+        """The run has ended, or is not ours."""
+        self._living.pop(run_id, None)
 
     async def get(self, run_id: str) -> Run:
         """A run's record, with its end also where the store has not taken it. Raises NotFoundError."""
@@ -212,6 +228,8 @@ class RunRecord:
         self._journal = journal
         self._written_decisions = written_decisions
         self._elsewhere: Tell | None = None
+        self._turn_at: float | None = None
+        """When its turn came, by the monotonic clock."""
 
     @property
     def events(self) -> list[Event]:
@@ -226,9 +244,18 @@ class RunRecord:
         """Record that the run has come this far, which is never its end. Raises what the store raises."""
         if state.is_final:
             raise ValueError("a run ends by `finish` only")
+        self._count_step(state)
         self.run = dataclasses.replace(self.run, state=state, started_at=started_at)
         await self._records.update(self.run)
         await self.tell("state", {"state": state.value})
+
+    def _count_step(self, state: RunState) -> None:
+        figures = self._records.figures
+        if state is RunState.STARTING:
+            figures.queue_s.observe(time.time() - self.run.created_at)
+            self._turn_at = time.monotonic()
+        elif state is RunState.RUNNING and self._turn_at is not None:
+            figures.start_s.observe(time.monotonic() - self._turn_at)
 
     async def tell(self, kind: str, data: dict[str, object]) -> None:
         """Add an event to the run's story."""
@@ -252,6 +279,7 @@ class RunRecord:
             else:
                 line = cast("DecisionLine", data)  # the keeper's worker has read it strictly
                 self._records.audit.note("decision", who=f"run:{self.run.id}", data=data)
+                self._records.figures.count_decision(line)
                 self._records.write_later(self.run.id, self._records.add_decision(self.run.id, line))
         await self._journal.add(kind, data, at)
 
@@ -272,6 +300,8 @@ class RunRecord:
             stderr=done.stderr,
             omitted_decisions=omitted_decisions,
         )
+        self._records.leave(self.run.id)
+        self._records.figures.count_end(outcome.state, outcome.error)
         try:
             code = None if outcome.error is None else outcome.error.code
             said = {"state": outcome.state.value, "code": code, "omitted_decisions": omitted_decisions}

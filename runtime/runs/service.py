@@ -96,7 +96,8 @@ class RunService:
 
     async def start(self) -> None:
         """Go on with the runs of an earlier daemon, reap what it left, listen to the proxy and the guard."""
-        await self._engine.info()  # without an engine nothing is adopted either
+        info = await self._engine.info()  # without an engine nothing is adopted either
+        self._admission.measure(info.memory_bytes)
         self.has_adopted = await self._adoption.adopt() > 0
         try:
             await self.reap()
@@ -117,6 +118,16 @@ class RunService:
         """End every run and wait for its clean-up."""
         await self._ends.close()
         await self._records.close()
+
+    @property
+    def records(self) -> Records:
+        """What is known and counted of runs."""
+        return self._records
+
+    @property
+    def admission(self) -> Admission:
+        """Who works and who waits."""
+        return self._admission
 
     async def checks(self) -> list[Check]:
         """The engine, the proxy and the guard; a run may start when all of them are ok."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -48,6 +49,8 @@ class Vault:
         self.chain: AuditPort = NoAudit()
         """The daemon's audit: a value is read only once that stands there, too."""
         self._in_order = asyncio.Lock()
+        self.reads: Counter[str] = Counter()
+        """Of values for runs: `given`, `absent` (asked for, and not there), `failed` (not to be had)."""
 
     async def prepare(self) -> None:
         """Open the vault; a new one gets its key set, and its key file. Raises VaultKeyError."""
@@ -62,7 +65,18 @@ class Vault:
 
         Raises NotFoundError (no such workspace), VaultKeyError, NotReadyError (it cannot be audited).
         """
+        try:
+            found = await self._read(workspace, names, run_id=run_id, reader=reader)
+        except Exception:
+            self.reads["failed"] += len(names)
+            raise
+        self.reads["given"] += len(found)
+        self.reads["absent"] += len(names) - len(found)
+        return found
 
+    async def _read(
+        self, workspace: str, names: Collection[str], *, run_id: str, reader: str
+    ) -> dict[str, Secret]:
         def find(connection: sa.Connection) -> tuple[str, dict[str, bytes], rows.KeysetRow | None]:
             found = rows.find_workspace(connection, workspace).id
             return found, rows.sealed_values(connection, found, names), rows.read_keyset(connection)

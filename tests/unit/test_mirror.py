@@ -48,6 +48,8 @@ ELSEWHERE = {
     "runtime/runs/ports.py": "unit/runtime/runs/test_service.py",
     "runtime/runs/tables.py": "unit/runtime/runs/test_store.py",
     "runtime/version.py": "unit/test_repository.py",
+    "runtime/daemon/parts.py": "unit/runtime/daemon/test_metrics.py",
+    "runtime/api/counts.py": "unit/runtime/api/test_metrics.py",
     "runtime/access/rows.py": "unit/runtime/access/test_service.py",
     "runtime/access/tables.py": "unit/runtime/access/test_service.py",
     "runtime/database/migrations/versions/r0005_tokens.py": "unit/runtime/database/test_migrations.py",

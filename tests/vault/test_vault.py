@@ -42,6 +42,7 @@ async def test_a_run_reads_what_was_set(vault: Vault):
         "OPENAI_API_KEY": VALUE,
     }
     assert await read(vault) == {}
+    assert vault.reads == {"given": 2, "absent": 1}
 
 
 async def test_the_next_daemon_reads_it_too(place: Place, vault: Vault):
@@ -310,6 +311,7 @@ async def test_the_right_key_opens_it_again(place: Place, vault: Vault):
     place.key.write_text(kept)
 
     assert await read(shut, "A_KEY") == {"A_KEY": VALUE}
+    assert shut.reads == {"failed": 1, "given": 1, "absent": 0}
 
 
 async def test_a_key_file_is_made_for_a_new_vault_only(place: Place, vault: Vault):

@@ -12,11 +12,11 @@ from runtime.errors import NotFoundError, PermissionDeniedError
 
 MAY = {
     Role.ORCHESTRATOR: {
-        *("health:read", "runs:read", "runs:write", "workspaces:read"),
+        *("health:read", "metrics:read", "runs:read", "runs:write", "workspaces:read"),
         *("secrets:read", "secrets:write", "secrets:audit"),
     },
     Role.TESTER: {"health:read", "runs:read", "runs:write"},
-    Role.VIEWER: {"health:read", "runs:read", "workspaces:read", "secrets:read"},
+    Role.VIEWER: {"health:read", "metrics:read", "runs:read", "workspaces:read", "secrets:read"},
 }
 
 

@@ -89,6 +89,7 @@ async def test_a_database_that_went_away_is_one_error(database: Database):
     """Not the driver's own, which holds the statement."""
     with pytest.raises(NotReadyError, match="does not answer"):
         await database.read(lambda c: c.execute(sa.text("select * from nowhere")))
+    assert database.errors == 1
 
 
 async def test_what_was_replaced_is_overwritten(database: Database, tmp_path: Path):

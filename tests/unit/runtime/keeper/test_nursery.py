@@ -73,6 +73,23 @@ def a_run() -> str:
     return str(uuid.uuid4())
 
 
+async def test_keepers_that_live_are_counted(nursery: Nursery):
+    """By their processes: one that was killed is not one of them, nor one that was let go of."""
+    assert nursery.is_warm
+    links = [await nursery.open(a_run()) for _ in range(3)]
+    assert nursery.alive == 3
+    pid = process_of(links[0])
+    links[0].kill()
+    await gone(pid)
+    assert nursery.alive == 2
+    await links[1].close(is_recorded=False)
+    assert nursery.alive == 1
+    await nursery.close()
+    assert not nursery.is_warm
+    await links[0].close(is_recorded=False)
+    await links[2].close(is_recorded=False)
+
+
 async def test_each_run_has_a_process_of_its_own(nursery: Nursery):
     """Limited, in a session of its own, without a key of the caller's, and without the daemon's pipes."""
     links = [await nursery.open(a_run()) for _ in range(2)]

@@ -266,7 +266,7 @@ async def test_what_was_proved_counts_while_it_is_watched(world: World, last_wor
 
     await asyncio.wait_for(guard.lost.wait(), 30)
     assert not guard.status.is_proved
-    assert len(told) == 1
+    assert len(told) == guard.losses == 1
     assert "put back" in told[0]
 
 

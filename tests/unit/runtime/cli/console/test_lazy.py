@@ -28,7 +28,17 @@ HEAVY = {
         "httpx",
         "hvac",
     ),
-    *("mitmproxy", "openai", "psycopg", "pydantic", "requests", "rich", "runtime.api.run_body", "sqlalchemy"),
+    *(
+        "mitmproxy",
+        "openai",
+        "prometheus_client",
+        "psycopg",
+        "pydantic",
+        "requests",
+        "rich",
+        "runtime.api.run_body",
+        "sqlalchemy",
+    ),
     *("starlette", "structlog", "tink", "uvicorn", "websockets", "yaml"),
 }
 """Modules that take long to import; a command that comes to need another one says so below."""
