@@ -41,14 +41,14 @@ class Database:
     def __init__(self, url: sa.URL) -> None:
         """Raises OrchError naming the database when it cannot be used."""
         self.is_sqlite = url.get_backend_name() == "sqlite"
-        self.name = _name_of(url)
+        self.name = name_of(url)
         self.errors = 0
         """How often it did not answer."""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="database")
         try:
             if self.is_sqlite:
                 _make_private(Path(str(url.database)))
-            self._engine = _sqlite(url) if self.is_sqlite else _postgresql(url)
+            self._engine = open_engine(url)
             self._reading, self._writing = _modes(self._engine, is_sqlite=self.is_sqlite)
             self._migrate()
         except (OSError, sa.exc.SQLAlchemyError, CommandError) as exc:
@@ -116,16 +116,27 @@ class Database:
         with self._writing.begin() as connection:
             if not self.is_sqlite:  # SQLite's writers exclude one another anyway
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config = migrations()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
 
 def open_database(url: Secret | None, *, default: Path) -> Database:
     """The database of a URL, or the SQLite file `default`. Raises InvalidInputError, OrchError."""
+    return Database(url_of(url, default=default))
+
+
+def migrations() -> Config:
+    """Where the migrations are."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def url_of(url: Secret | None, *, default: Path) -> sa.URL:
+    """A database's URL as SQLAlchemy has it. Raises InvalidInputError, without a word of what it is."""
     if url is None:
-        return Database(sa.URL.create("sqlite", database=str(default)))
+        return sa.URL.create("sqlite", database=str(default))
     try:
         found = sa.make_url(url.reveal())
         if found.get_backend_name() == "postgresql":
@@ -135,14 +146,20 @@ def open_database(url: Secret | None, *, default: Path) -> Database:
             "environment variable ORCHBOX_DATABASE_URL: not a database's URL",
             hint="as in postgresql://user:password@host/database; %-encode special characters",
         ) from None
-    return Database(found)
+    return found
 
 
-def _name_of(url: sa.URL) -> str:
+def name_of(url: sa.URL) -> str:
+    """What may be shown of it."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     host = url.host or url.query.get("host") or "this host"
     return f"PostgreSQL database {url.database} at {host}"
+
+
+def open_engine(url: sa.URL) -> sa.Engine:
+    """What connects to it, and has not yet."""
+    return _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import functools
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +101,18 @@ def engine_info(data: Mapping[str, Any]) -> EngineInfo:
         runtimes,
         has_apparmor="name=apparmor" in secured,
         memory_bytes=int(data.get("MemTotal") or 0),
+        clock=_epoch(str(data.get("SystemTime") or "")),
+        host=str(data.get("Name") or ""),
+        data_root=str(data.get("DockerRootDir") or ""),
     )
+
+
+def _epoch(text: str) -> float | None:
+    """RFC 3339, with nine digits behind the second and with the host's zone."""
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
 
 
 def _explain(exc: docker.errors.APIError) -> str:

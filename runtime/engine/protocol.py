@@ -25,6 +25,12 @@ class EngineInfo:
     has_apparmor: bool = False
     memory_bytes: int = 0
     """Of the host; 0 where the engine does not say."""
+    clock: float | None = None
+    """The host's, in epoch seconds, as it answered; None where the engine does not say."""
+    host: str = ""
+    """Its name."""
+    data_root: str = ""
+    """Where images and containers are, on that host."""
 
 
 ISOLATED_GATEWAYS_SINCE = 28

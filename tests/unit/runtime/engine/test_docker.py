@@ -144,6 +144,21 @@ def test_apparmor_is_read_from_the_engines_answer(options: list[str] | None, exp
     assert (info.has_apparmor, info.runtimes) == (expected, frozenset({"runc"}))
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("2026-11-26T13:35:43.123456789Z", 1795700143.123456),
+        ("2026-11-26T14:35:43.5+01:00", 1795700143.5),
+        ("", None),
+        ("yesterday", None),
+    ],
+)
+def test_the_clock_of_the_engines_host_is_read(said: str, expected: float | None):
+    """As RFC 3339 with nine digits; what is none is no clock, and no error."""
+    info = engine_info({"ServerVersion": "1", "SystemTime": said, "Name": "h", "DockerRootDir": "/d"})
+    assert (info.clock, info.host, info.data_root) == (expected, "h", "/d")
+
+
 def test_an_address_that_is_none_is_unavailable():
     """DOCKER_HOST with nonsense is one clear error."""
     with pytest.raises(EngineUnavailableError):

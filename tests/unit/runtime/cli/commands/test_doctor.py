@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import os
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +69,57 @@ async def test_gvisor_is_not_tried_without_an_image():
     assert (await gvisor(FakeEngine({}, runtimes=BOTH)))["ok"] is True
 
 
+async def host_checks(**says: object) -> dict[str, dict]:
+    """What is said of the engine's host, where the engine says this."""
+    engine = FakeEngine({IMAGE: None})
+    engine._info = dataclasses.replace(engine._info, **says)  # type: ignore[arg-type]
+    return {check["name"]: check for check in await engine_checks(engine, SETTINGS)}
+
+
+@pytest.mark.parametrize(("ahead_s", "ok"), [(0, True), (3600, False), (-3600, False)])
+async def test_the_clock_of_the_engines_host_is_compared(ahead_s: float, ok: bool):
+    """Certificates and tokens are judged by more than one clock."""
+    found = await host_checks(clock=time.time() + ahead_s)
+    assert found["clock of the engine's host"]["ok"] is ok
+
+
+async def test_room_for_the_engine_is_looked_for_on_its_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A full disk is a fault; another host's cannot be seen from here."""
+    name = "disk of the engine"
+    here, root = socket.gethostname(), str(tmp_path)
+    monkeypatch.setattr(doctor.disk, "ENGINE_BYTES", 1)
+    assert (await host_checks(host=here, data_root=root))[name]["ok"]
+    monkeypatch.setattr(doctor.disk, "ENGINE_BYTES", 1 << 62)
+    assert not (await host_checks(host=here, data_root=root))[name]["ok"]
+    assert name not in await host_checks(host=f"not-{here}", data_root=root)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_daemons_own_places_are_looked_at(run_dir: Path, capsys, monkeypatch):
+    """Disks, database, vault and certificate each have their line, and one fault is enough."""
+    tls = run_dir / "home/tls"
+    tls.mkdir(parents=True)
+    (tls / "api.pem").write_text("none")
+    monkeypatch.setattr(doctor.disk, "HOME_BYTES", 1)
+    monkeypatch.setattr(doctor.disk, "RUN_DIR_BYTES", 1 << 62)
+
+    status, said = diagnosis(capsys)
+
+    assert status == 8
+    found = {check["name"]: check["ok"] for check in said["checks"]}
+    assert found | {"version": True, "engine": True, "daemon": True} == {
+        "version": True,
+        "engine": True,
+        "disk of ORCHBOX_HOME": True,
+        "disk of ORCHBOX_RUN_DIR": False,
+        "database": True,
+        "vault": True,
+        "certificate": False,
+        "certificate key": False,
+        "daemon": True,
+    }
+
+
 @pytest.fixture
 def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where no daemon runs, on an engine that is in order."""
@@ -74,6 +128,8 @@ def run_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         return [{"name": "engine", "ok": True, "detail": "Docker", "remedy": None}]
 
     monkeypatch.setattr(doctor, "_ask_engine", engine)
+    for name in ("HOME_BYTES", "RUN_DIR_BYTES"):
+        monkeypatch.setattr(doctor.disk, name, 1)  # whatever room the tests' machine has
     monkeypatch.setenv("ORCHBOX_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("ORCHBOX_RUN_DIR", str(tmp_path))
     yield tmp_path
