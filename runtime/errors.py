@@ -181,6 +181,15 @@ class NotReadyError(ServerError):
     """A guard that cannot be verified, or something else, keeps the daemon from starting agents."""
 
 
+class StoppingError(NotReadyError):
+    """The daemon ends and takes no more runs; another one may be there soon."""
+
+    def __init__(self, message: str, *, retry_after_s: float, hint: str | None = None) -> None:
+        """`retry_after_s`: from now on."""
+        super().__init__(message, hint=hint or f"try again in {math.ceil(retry_after_s)} s")
+        self.retry_after_s = retry_after_s
+
+
 class InternalError(ServerError):
     """The daemon failed by a defect of its own, and its log says more."""
 

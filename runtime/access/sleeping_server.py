@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 import uvicorn
 
@@ -19,6 +20,12 @@ class SleepingServer(uvicorn.Server):
     _loop: asyncio.AbstractEventLoop | None = None
     _woken: asyncio.Event
     _is_ending = False
+    _asked = 0
+    on_serving: Callable[[], None] = staticmethod(lambda: None)
+    """Called when it listens."""
+    on_signal: Callable[[], None] | None = None
+    """Called in the loop at the first two signals in the place of an end: whoever is called ends it."""
+    MAX_ASKED = 2
 
     @property
     def should_exit(self) -> bool:
@@ -32,10 +39,25 @@ class SleepingServer(uvicorn.Server):
             # From a signal's handler, too: what it sets alone would not end the wait.
             self._loop.call_soon_threadsafe(self._woken.set)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as uvicorn has it
+        """A signal ends it, unless somebody else is to be asked; none is asked a third time.
+
+        uvicorn raises the first one again, when it is done. Its own handler is not called: sse-starlette 3
+        would cut every stream at it.
+        """
+        self._asked += 1
+        if self._asked == 1:
+            self._captured_signals.append(sig)
+        if self.on_signal is not None and self._loop is not None and self._asked <= self.MAX_ASKED:
+            self._loop.call_soon_threadsafe(self.on_signal)
+        else:
+            self.should_exit = True
+
     async def main_loop(self) -> None:
         """Wait until the server is to end."""
         self._woken = asyncio.Event()
         self._loop = asyncio.get_running_loop()
+        self.on_serving()
         self.server_state.default_headers = self.config.encoded_headers
         try:
             if not self._is_ending:

@@ -26,6 +26,7 @@ from runtime.errors import (
     NotFoundError,
     OrchError,
     RateLimitedError,
+    StoppingError,
     frames_of,
 )
 
@@ -55,7 +56,7 @@ def told(exc: OrchError, *, request_id: str) -> JSONResponse:
     answer = problem(exc.status, exc.reported_code, exc.message, hint=exc.hint, request_id=request_id)
     if isinstance(exc, AuthRequiredError):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="orchbox"'
-    if isinstance(exc, RateLimitedError):
+    if isinstance(exc, RateLimitedError | StoppingError):
         answer.headers["Retry-After"] = str(math.ceil(exc.retry_after_s))
     return answer
 

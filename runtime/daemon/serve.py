@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 from fastapi import FastAPI
+from sse_starlette.sse import AppStatus
 
 from runtime.access.caller import PeerProtocol
 from runtime.access.sleeping_server import SleepingServer
@@ -22,11 +23,16 @@ from runtime.api.counts import RequestCounts
 from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.metrics import Metrics
+from runtime.daemon.notify import Notifier
 from runtime.daemon.settings import Settings
+from runtime.daemon.stopping import Stopping
 from runtime.daemon.tcp import Doorkeeper, TcpApi
 from runtime.errors import NotReadyError, OrchError
 from runtime.keeper import log as keeper_log
 from runtime.vault.source import EnvKey
+
+END_S = 120.0
+"""For what the daemon does after its last run was told to end: grace of agents, removal, the proxy's end."""
 
 
 def configure_logs() -> None:
@@ -75,7 +81,7 @@ def _hold_and_serve(settings: Settings) -> None:
 def forget_keys(settings: Settings) -> None:
     """What was read is taken out of the environment, so that no program we start inherits it."""
     variables = [source.variable for source in settings.vault_keys if isinstance(source, EnvKey)]
-    for name in ("ORCHBOX_DATABASE_URL", *variables):
+    for name in ("ORCHBOX_DATABASE_URL", "NOTIFY_SOCKET", *variables):
         os.environ.pop(name, None)
 
 
@@ -136,10 +142,32 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         timeout_graceful_shutdown=2,
     )
     server = SleepingServer(config)
+    AppStatus.enable_automatic_graceful_drain = False  # a stream ends with its run, not in the middle of it
+    _announce(server, daemon, settings)
     with listener:
         server.run(sockets=[listener])
     if failures:
         raise failures[0]
+
+
+def _announce(server: SleepingServer, daemon: Daemon, settings: Settings) -> None:
+    """Tell the service manager of the server's beginning and end, and stop in order at a signal."""
+    notifier = Notifier(settings.notify_socket)
+    stopping: list[Stopping] = []
+
+    def end() -> None:
+        server.should_exit = True
+
+    def tell() -> None:
+        notifier.stopping("runs end", takes_s=settings.stop_s + END_S)
+
+    def ask() -> None:
+        if not stopping:
+            stopping.append(Stopping(daemon.service, patience_s=settings.stop_s, on_begin=tell, on_idle=end))
+        stopping[0].ask()
+
+    server.on_serving = lambda: notifier.ready(f"serves on {settings.api_socket}")
+    server.on_signal = ask
 
 
 def _tcp_api(app: FastAPI, daemon: Daemon, settings: Settings) -> TcpApi | None:

@@ -80,6 +80,11 @@ class Settings:
     adopt_s: int = DEFAULT_ADOPT_S
     """ORCHBOX_ADOPT_SECONDS: how long runs go on without a daemon, for the next one to adopt them."""
 
+    stop_s: int = 0
+    """ORCHBOX_STOP_SECONDS: how long runs may go on once the daemon is told to stop."""
+    notify_socket: str | None = None
+    """NOTIFY_SOCKET: where systemd wants to be told that the daemon answers, and that it ends."""
+
     @property
     def vault_keys(self) -> tuple[KeySource, ...]:
         """Where the vault's key is, then where it was."""
@@ -155,6 +160,8 @@ class Settings:
             tls=_tls(env),
             tls_names=_names("ORCHBOX_TLS_NAMES", env.get("ORCHBOX_TLS_NAMES", "")),
             adopt_s=_count(env, "ORCHBOX_ADOPT_SECONDS", DEFAULT_ADOPT_S, most=86400),
+            stop_s=_count(env, "ORCHBOX_STOP_SECONDS", 0, least=0, most=86400),
+            notify_socket=env.get("NOTIFY_SOCKET") or None,
             memory_percent=_count(env, "ORCHBOX_MEMORY_PERCENT", DEFAULT_MEMORY_PERCENT, most=1000),
         )
 
@@ -260,11 +267,13 @@ def _keep_rules(env: Mapping[str, str]) -> KeepRules:
     )
 
 
-def _count(env: Mapping[str, str], name: str, default: int, *, most: int = 999_999_999) -> int:
-    """At least 1: 0 might be meant as nothing or as for ever."""
+def _count(
+    env: Mapping[str, str], name: str, default: int, *, least: int = 1, most: int = 999_999_999
+) -> int:
+    """At least 1, mostly: 0 might be meant as nothing or as for ever."""
     value = env.get(name) or str(default)
-    if not re.fullmatch(r"[0-9]{1,9}", value) or not 1 <= int(value) <= most:
-        raise _bad(name, f"expected a whole number from 1 to {most}")
+    if not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+        raise _bad(name, f"expected a whole number from {least} to {most}")
     return int(value)
 
 

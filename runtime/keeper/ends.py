@@ -122,6 +122,11 @@ class Ends:
         if (live := self._lives.get(run_id)) is not None:
             await asyncio.gather(live.task, return_exceptions=True)
 
+    async def until_none(self) -> None:
+        """Return once no run lives."""
+        while self._lives:
+            await asyncio.wait([live.task for live in self._lives.values()])
+
     async def close(self) -> None:
         """End every run and wait for its clean-up."""
         self.end_all(DAEMON_STOPPED)

@@ -94,8 +94,8 @@ class RunServicePort(Protocol):
     async def create(self, request: RunRequest) -> Run:
         """Start a run.
 
-        Raises NotReadyError, NotFoundError (image, policy), InvalidInputError, MissingSecretsError,
-        LlmKeyRequiredError.
+        Raises NotReadyError, StoppingError, NotFoundError (image, policy), InvalidInputError,
+        MissingSecretsError, LlmKeyRequiredError.
         """
 
     async def get(self, run_id: str) -> Run:

@@ -15,7 +15,13 @@ from runtime.audit.port import AuditPort, NoAudit
 from runtime.containers import sweep
 from runtime.egress.port import LinkPort
 from runtime.engine.protocol import Engine, EngineInfo
-from runtime.errors import ConflictError, EngineUnavailableError, InvalidInputError, NotFoundError
+from runtime.errors import (
+    ConflictError,
+    EngineUnavailableError,
+    InvalidInputError,
+    NotFoundError,
+    StoppingError,
+)
 from runtime.keeper.ends import CANCELLED, GUARD_LOST, PROXY_LOST, Ends
 from runtime.keeper.nursery import KeepersPort
 from runtime.keys.live import LiveSecrets
@@ -36,6 +42,9 @@ from runtime.runs.records import Records
 from runtime.sandbox.head import Head
 from runtime.sandbox.parcel import Parcel
 from runtime.sandbox.sandbox import SandboxOrder
+
+RESTART_S = 5.0
+"""For the next daemon to be there, after this one's last run."""
 
 
 class RunService:
@@ -70,6 +79,8 @@ class RunService:
         self._admission = Admission(percent=memory_percent)
         self._audit = audit or NoAudit()
         self._records = Records(store, audit=self._audit)
+        self._stops_at: float | None = None
+        """When it ends what runs then, by the monotonic clock; None while it does not stop."""
         self.has_adopted = False
         """Whether runs of an earlier daemon go on: they need the proxy that they have."""
         self._readiness = Readiness(engine, link, guard, lambda: networks.proxy_container)
@@ -114,9 +125,21 @@ class RunService:
         """Remove this installation's sandboxes, helpers and networks that no running task owns."""
         await sweep.reap(self._engine, self._instance, installation=self._installation, spare=self._ends)
 
-    async def close(self) -> None:
+    def refuse_runs(self, *, patience_s: float) -> None:
+        """From now on no run begins; those that there are have so long."""
+        self._stops_at = time.monotonic() + patience_s
+
+    async def until_idle(self) -> None:
+        """Return once no run is left."""
+        await self._ends.until_none()
+
+    async def end_runs(self) -> None:
         """End every run and wait for its clean-up."""
         await self._ends.close()
+
+    async def close(self) -> None:
+        """End every run and what records them."""
+        await self.end_runs()
         await self._records.close()
 
     @property
@@ -130,13 +153,21 @@ class RunService:
         return self._admission
 
     async def checks(self) -> list[Check]:
-        """The engine, the proxy and the guard; a run may start when all of them are ok."""
-        return await self._readiness.checks()
+        """The engine, the proxy and the guard; a run may start when all of them are ok.
+
+        A daemon that stops is one more, which is not.
+        """
+        checks = await self._readiness.checks()
+        if self._stops_at is not None:
+            stops = Check("daemon", is_ok=False, detail="it stops", remedy="orch up, once it has ended")
+            checks.append(stops)
+        return checks
 
     # -- runs ----------------------------------------------------------------------------------
 
     async def create(self, request: RunRequest) -> Run:
         """Start a run in the background; everything that can be refused at once is refused here."""
+        self._require_going_on()
         check_names(request)
         engine = await self._readiness.require()
         # In a thread: a `registry:` rule asks pip or npm for its configuration.
@@ -155,6 +186,12 @@ class RunService:
         except BaseException:
             self._live.forget(run_id)
             raise
+
+    def _require_going_on(self) -> None:
+        """Raise StoppingError, with when to come again, where the daemon ends."""
+        if self._stops_at is not None:
+            left_s = max(0.0, self._stops_at - time.monotonic())
+            raise StoppingError("the daemon stops, and takes no more runs", retry_after_s=left_s + RESTART_S)
 
     async def _order(
         self, run_id: str, request: RunRequest, policy: Policy, engine: EngineInfo
@@ -187,6 +224,7 @@ class RunService:
             state=RunState.QUEUED,
             created_at=time.time(),
         )
+        self._require_going_on()  # since it was asked for, much was waited for
         ticket = self._admission.queue(
             memory_bytes=order.request.limits.memory_bytes,
             payload_bytes=order.parcel.held_bytes,

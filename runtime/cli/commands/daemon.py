@@ -180,7 +180,7 @@ def _end(settings: Settings, running: pidfile.Holder) -> None:
         raise PermissionDeniedError(
             f"the daemon (pid {running.pid}) is another user's", hint="run orch down as that user"
         ) from None
-    deadline = time.monotonic() + STOP_TIMEOUT_S
+    deadline = time.monotonic() + settings.stop_s + STOP_TIMEOUT_S
     while _is_alive(running.pid):
         if time.monotonic() > deadline:
             raise NotReadyError(

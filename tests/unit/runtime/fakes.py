@@ -40,6 +40,11 @@ class MemoryStore:
         """A run, or None."""
         return self.runs.get(run_id)
 
+    async def summary(self, run_id: str) -> RunSummary | None:
+        """A run without what the agent wrote, or None."""
+        run = self.runs.get(run_id)
+        return None if run is None else run.summary()
+
     async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
         """The newest first."""
         found = [run.summary() for run in reversed(self.runs.values())]

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from runtime.access.sleeping_server import SignallessServer, SleepingServer
 
@@ -105,3 +106,50 @@ async def test_it_does_not_wake_while_nobody_calls(
     await asyncio.wait_for(serving, LIMIT_S)
 
     assert looks == []
+
+
+async def test_whoever_is_asked_ends_it(
+    listener: socket.socket, config: uvicorn.Config, monkeypatch: pytest.MonkeyPatch
+):
+    """At the first two signals; the server goes on meanwhile, and no stream hears of the signals."""
+    asked: list[int] = []
+    monkeypatch.setattr("sse_starlette.sse.AppStatus.should_exit", False)
+    before = signal.signal(signal.SIGTERM, lambda *_args: None)
+    try:
+        server, listens = SleepingServer(config), asyncio.Event()
+        server.on_serving = listens.set
+        server.on_signal = lambda: asked.append(1)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await asyncio.wait_for(listens.wait(), LIMIT_S)
+        for number in (1, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(LIMIT_S):
+                while len(asked) < number:
+                    await asyncio.sleep(0)
+            assert (await ask(listener)).status_code == 200
+        assert not AppStatus.should_exit
+        server.should_exit = True
+        await asyncio.wait_for(serving, LIMIT_S)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert asked == [1, 1]
+
+
+async def test_the_third_signal_ends_it(listener: socket.socket, config: uvicorn.Config):
+    """Where whoever was asked does not."""
+    before = signal.signal(signal.SIGTERM, lambda *_args: None)
+    try:
+        server, listens = SleepingServer(config), asyncio.Event()
+        server.on_serving = listens.set
+        server.on_signal = lambda: None
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        await asyncio.wait_for(listens.wait(), LIMIT_S)
+        for number in (1, 2, 3):
+            assert not server.should_exit
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(LIMIT_S):
+                while server._asked < number:
+                    await asyncio.sleep(0)
+        await asyncio.wait_for(serving, LIMIT_S)
+    finally:
+        signal.signal(signal.SIGTERM, before)

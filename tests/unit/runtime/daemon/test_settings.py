@@ -57,6 +57,16 @@ def test_a_share_of_memory_is_a_percentage(value: str):
         Settings.from_env({"HOME": "/x", "ORCHBOX_MEMORY_PERCENT": value})
 
 
+@pytest.mark.parametrize("value", ["-1", "86401", "1.5", "x"])
+def test_a_stop_takes_seconds(value: str):
+    """None by default: runs are ended at once."""
+    assert Settings.from_env({"HOME": "/x"}).stop_s == 0
+    for seconds in (0, 300):
+        assert Settings.from_env({"HOME": "/x", "ORCHBOX_STOP_SECONDS": str(seconds)}).stop_s == seconds
+    with pytest.raises(InvalidInputError, match="ORCHBOX_STOP_SECONDS"):
+        Settings.from_env({"HOME": "/x", "ORCHBOX_STOP_SECONDS": value})
+
+
 def test_every_variable_counts(tmp_path: Path):
     """The environment wins over every default."""
     site = tmp_path / "site.yaml"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from proxy.policy.model import Policy
 from runtime.containers import labels
 from runtime.engine.fake import FakeEngine
 from runtime.engine.fake_programs import FakeProcess
@@ -17,13 +19,14 @@ from runtime.errors import (
     InvalidInputError,
     NotFoundError,
     NotReadyError,
+    StoppingError,
 )
 from runtime.keys.settle import LlmKeyRequiredError, MissingSecretsError
 from runtime.model.limits import Isolation
 from runtime.model.needs import Needs
 from runtime.model.run import Run, RunState
 from runtime.model.secret import Secret
-from tests.unit.runtime.run_world import IMAGE, INSTALLATION, World, answer, build, request
+from tests.unit.runtime.run_world import IMAGE, INSTALLATION, World, answer, build, hang, request
 
 
 async def test_a_secret_that_cannot_be_delivered_is_refused_at_once(world: World):
@@ -192,3 +195,39 @@ async def test_a_head_that_no_init_reads_is_refused_at_once(world: World, change
     with pytest.raises(InvalidInputError, match="command, environment and secrets take"):
         await world.service.create(request(**changes))
     assert world.store.runs == {}
+
+
+async def test_a_service_that_stops_takes_no_run(world: World):
+    """And says when to come again; those that there are go on, and are waited for."""
+    world.agent = hang
+    run = await world.service.create(request())
+    await world.until_running(run)
+    assert all(check.is_ok for check in await world.service.checks())
+
+    world.service.refuse_runs(patience_s=100)
+
+    with pytest.raises(StoppingError, match="stops") as refused:
+        await world.service.create(request())
+    assert 100 < refused.value.retry_after_s <= 105
+    assert [check.name for check in await world.service.checks() if not check.is_ok] == ["daemon"]
+    idle = asyncio.create_task(world.service.until_idle())
+    await asyncio.sleep(0)
+    assert not idle.done()
+    assert (await world.service.get(run.id)).state is RunState.RUNNING
+    await world.service.cancel(run.id)
+    await asyncio.wait_for(idle, 30)
+
+
+async def test_a_run_that_was_being_accepted_as_it_stopped_is_refused(world: World):
+    """The vault and the policy are waited for: it must not begin behind the end."""
+    policies = world.service._policies
+
+    def slow(name: str) -> Policy:
+        world.service.refuse_runs(patience_s=0)
+        return policies(name)
+
+    world.service._policies = slow
+    with pytest.raises(StoppingError):
+        await world.service.create(request())
+    assert world.store.runs == {}
+    world.assert_nothing_left()
