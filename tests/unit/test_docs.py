@@ -19,6 +19,7 @@ HISTORY = {"CHANGELOG.md"}
 """Pages that tell of what was: their links are checked, the paths that they name are not."""
 TOP = {
     "bench",
+    "contrib",
     "docs",
     "examples",
     "images",
