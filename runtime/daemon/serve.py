@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -38,17 +39,22 @@ END_S = 120.0
 def configure_logs() -> None:
     """Write logs as JSON lines on stderr, uvicorn's warnings among them."""
     keeper_log.configure_logs()
-    server_log = logging.getLogger("uvicorn")
-    server_log.handlers = [_ServerLog(logging.WARNING)]
-    server_log.propagate = False
+    for library, event in (("uvicorn", "server"), ("opentelemetry", "traces")):
+        log = logging.getLogger(library)
+        log.handlers = [_LibraryLog(event)]
+        log.propagate = False
 
 
-class _ServerLog(logging.Handler):
-    """uvicorn's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
+class _LibraryLog(logging.Handler):
+    """A library's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
+
+    def __init__(self, event: str) -> None:
+        super().__init__(logging.WARNING)
+        self._event = event
 
     def emit(self, record: logging.LogRecord) -> None:
         first = record.getMessage().partition("\n")[0]
-        structlog.get_logger().warning("server", detail=first[:200])
+        structlog.get_logger().warning(self._event, detail=first[:200])
 
 
 def serve(settings: Settings) -> None:
@@ -105,6 +111,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         tcp = _tcp_api(app, daemon, settings)
+        close_traces = _trace(daemon, settings)
         try:
             if tcp is not None:
                 await tcp.start()
@@ -119,6 +126,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
                 await tcp.close()
             metrics.lag.close()
             await daemon.close()
+            await close_traces()
 
     counts: RequestCounts = Counter()
     metrics = Metrics(daemon.parts, counts)
@@ -168,6 +176,17 @@ def _announce(server: SleepingServer, daemon: Daemon, settings: Settings) -> Non
 
     server.on_serving = lambda: notifier.ready(f"serves on {settings.api_socket}")
     server.on_signal = ask
+
+
+def _trace(daemon: Daemon, settings: Settings) -> Callable[[], Awaitable[None]]:
+    """Send traces of runs where a collector is named; what ends that."""
+    if not settings.has_traces:
+        return lambda: asyncio.sleep(0)
+    from runtime.daemon.tracing import Tracing  # noqa: PLC0415 - a daemon without a collector goes without the SDK
+
+    tracing = Tracing()
+    daemon.service.records.on_end = tracing.export
+    return tracing.close
 
 
 def _tcp_api(app: FastAPI, daemon: Daemon, settings: Settings) -> TcpApi | None:

@@ -82,6 +82,8 @@ class Settings:
 
     stop_s: int = 0
     """ORCHBOX_STOP_SECONDS: how long runs may go on once the daemon is told to stop."""
+    has_traces: bool = False
+    """Whether OTEL_EXPORTER_OTLP_ENDPOINT (or that of traces) names a collector, and nothing rules it out."""
     notify_socket: str | None = None
     """NOTIFY_SOCKET: where systemd wants to be told that the daemon answers, and that it ends."""
 
@@ -161,9 +163,23 @@ class Settings:
             tls_names=_names("ORCHBOX_TLS_NAMES", env.get("ORCHBOX_TLS_NAMES", "")),
             adopt_s=_count(env, "ORCHBOX_ADOPT_SECONDS", DEFAULT_ADOPT_S, most=86400),
             stop_s=_count(env, "ORCHBOX_STOP_SECONDS", 0, least=0, most=86400),
+            has_traces=_has_traces(env),
             notify_socket=env.get("NOTIFY_SOCKET") or None,
             memory_percent=_count(env, "ORCHBOX_MEMORY_PERCENT", DEFAULT_MEMORY_PERCENT, most=1000),
         )
+
+
+def _has_traces(env: Mapping[str, str]) -> bool:
+    """As OpenTelemetry's standard variables have it; spoken is OTLP over HTTP only.
+
+    Nothing of them is an error here: they are there for other programs, too.
+    """
+    prefix = "OTEL_EXPORTER_OTLP_"
+    endpoint = env.get(f"{prefix}TRACES_ENDPOINT") or env.get(f"{prefix}ENDPOINT")
+    protocol = env.get(f"{prefix}TRACES_PROTOCOL") or env.get(f"{prefix}PROTOCOL") or "http/protobuf"
+    exporters = (env.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")
+    is_disabled = (env.get("OTEL_SDK_DISABLED") or "").strip().lower() == "true"
+    return bool(endpoint) and protocol == "http/protobuf" and "otlp" in exporters and not is_disabled
 
 
 def _bad(name: str, takes: str) -> InvalidInputError:

@@ -32,6 +32,7 @@ from runtime.runs.admission import Ticket
 from runtime.runs.heirloom import Heirloom, left_with
 from runtime.runs.ports import LlmPort
 from runtime.runs.records import RunRecord
+from runtime.runs.trace import ENDED, MADE, NETWORK
 from runtime.sandbox.outcome import Outcome
 from runtime.sandbox.plan import plan_of
 from runtime.sandbox.sandbox import SandboxOrder, SandboxPlan
@@ -120,6 +121,7 @@ class RunDriver:
             await record.tell("secrets_too_short", {"names": names})
         order = self._open_llm(order, record)
         async with self._networks.made(run_id) as network:
+            record.note(NETWORK)
             link = await uninterrupted(self._open_keeper(run_id, story))
             plan = plan_of(order, network, instance=self._instance)
             earlier = [Entry(kind=event.kind, data=event.data, at=event.at) for event in record.events]
@@ -194,9 +196,11 @@ class RunDriver:
                 case Entry():
                     await story.record.take(said.kind, said.data, said.at)
                 case Made() if let_go is not None:
+                    story.record.note(MADE)
                     story.end_turn()
                     await let_go(link, story.record)
                 case Ended():
+                    story.record.note(ENDED)
                     story.ended = said
                     return await self._read(link, said)
         return None

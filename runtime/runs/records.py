@@ -24,6 +24,7 @@ from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.runs.figures import RunFigures
 from runtime.runs.journal import Journal, Journals
 from runtime.runs.ports import StorePort
+from runtime.runs.trace import RUNNING, TURN, OnEnd, TraceNotes
 
 RETRY_WAITS_S = (0.1, 0.5, 2.0, 5.0)
 """Before each further attempt to write a run's end, where the store has failed."""
@@ -55,6 +56,8 @@ class Records:
         self._adopted: set[str] = set()
         self._living: dict[str, RunRecord] = {}
         self.figures = RunFigures()
+        self.on_end: OnEnd | None = None
+        """Given the trace of each run that has ended; without it none is made."""
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
@@ -228,6 +231,7 @@ class RunRecord:
         self._journal = journal
         self._written_decisions = written_decisions
         self._elsewhere: Tell | None = None
+        self._trace = TraceNotes()
         self._turn_at: float | None = None
         """When its turn came, by the monotonic clock."""
 
@@ -249,8 +253,13 @@ class RunRecord:
         await self._records.update(self.run)
         await self.tell("state", {"state": state.value})
 
+    def note(self, what: str) -> None:
+        """Note for the run's trace that something has come (`runs.trace`)."""
+        self._trace.note(what, time.time())
+
     def _count_step(self, state: RunState) -> None:
         figures = self._records.figures
+        self.note(TURN if state is RunState.STARTING else RUNNING)
         if state is RunState.STARTING:
             figures.queue_s.observe(time.time() - self.run.created_at)
             self._turn_at = time.monotonic()
@@ -280,6 +289,8 @@ class RunRecord:
                 line = cast("DecisionLine", data)  # the keeper's worker has read it strictly
                 self._records.audit.note("decision", who=f"run:{self.run.id}", data=data)
                 self._records.figures.count_decision(line)
+                if self._records.on_end is not None:
+                    self._trace.add_decision(line)
                 self._records.write_later(self.run.id, self._records.add_decision(self.run.id, line))
         await self._journal.add(kind, data, at)
 
@@ -314,4 +325,13 @@ class RunRecord:
             await self.tell("state", {"state": outcome.state.value})
         finally:
             await self._journal.close()
+            self._send_trace()
         return is_written
+
+    def _send_trace(self) -> None:
+        if self._records.on_end is None:
+            return
+        try:
+            self._records.on_end(self._trace.trace(self.run.summary(), time.time()))
+        except Exception as exc:  # noqa: BLE001 - the run has ended all the same
+            structlog.get_logger().error("trace-not-sent", run=self.run.id, error=type(exc).__name__)

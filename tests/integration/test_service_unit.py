@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.agents.bundle import bundle_of
 from runtime.client.connection import ApiError, Client
+from tests.harness.collector import collecting
 from tests.integration.conftest import inventory, lab_environment, reap_killed_session
 
 pytestmark = pytest.mark.docker
@@ -52,11 +53,15 @@ def as_the_unit(folder: Path) -> list[str]:
 class Unit:
     """The daemon, started and signalled as systemd would."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, collector: str) -> None:
         self.folder = folder
         environment = lab_environment(folder, site=folder, dns="", instance=INSTANCE, pool="10.235.0.0/22")
         del environment["ORCHBOX_SITE_POLICY"]
-        notify = {"NOTIFY_SOCKET": str(folder / "notify"), "ORCHBOX_STOP_SECONDS": "100"}
+        notify = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
+            "NOTIFY_SOCKET": str(folder / "notify"),
+            "ORCHBOX_STOP_SECONDS": "100",
+        }
         self._environment = {**environment, **notify}
         self._heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._heard.bind(str(folder / "notify"))
@@ -110,13 +115,13 @@ class Unit:
 
 
 @contextmanager
-def a_unit(engine: docker.DockerClient) -> Iterator[Unit]:
-    """One of the test's own, which leaves nothing behind."""
+def a_unit(engine: docker.DockerClient, collector: str) -> Iterator[Unit]:
+    """One of the test's own, which sends its traces there and leaves nothing behind."""
     reap_killed_session(engine, INSTANCE)
     before = inventory(engine, INSTANCE)
     folder = Path(tempfile.mkdtemp(prefix="orchunit-"))
     (folder / "policies").mkdir()
-    unit = Unit(folder)
+    unit = Unit(folder, collector)
     try:
         yield unit
         assert inventory(engine, INSTANCE) == before
@@ -160,7 +165,11 @@ def sandbox(engine: docker.DockerClient) -> docker.models.containers.Container:
 @pytest.mark.skipif(os.geteuid() != 0, reason="the unit is root's")
 def test_a_run_outlives_a_restart_and_is_finished_at_a_stop(engine: docker.DockerClient):
     """SIGHUP leaves it to the next daemon; SIGTERM lets it end, refuses the next one, and tells its follower."""
-    with a_unit(engine) as unit, closing(Client(unit.folder / "run/api.sock")) as client:
+    with (
+        collecting() as collector,
+        a_unit(engine, collector.url) as unit,
+        closing(Client(unit.folder / "run/api.sock")) as client,
+    ):
         unit.start()
         wait_for(lambda: client.ready()["ready"])
         run = begin(client, unit.folder)
@@ -193,5 +202,7 @@ def test_a_run_outlives_a_restart_and_is_finished_at_a_stop(engine: docker.Docke
         assert unit.ended() == 0
         follower.join(LIMIT_S)
         assert followed[-1] == "completed"
+        assert {span.trace_id.hex() for span in collector.spans} == {run.replace("-", "")}
+        assert {span.name for span in collector.spans} == {"run", "agent", "clean-up"}
         log = [json.loads(line) for line in (unit.folder / "log").read_text().splitlines()]
         assert [line["event"] for line in log if line["event"] == "stopping"] == ["stopping"]

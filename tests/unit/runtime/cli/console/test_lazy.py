@@ -31,6 +31,7 @@ HEAVY = {
     *(
         "mitmproxy",
         "openai",
+        "opentelemetry.sdk",
         "prometheus_client",
         "psycopg",
         "pydantic",
