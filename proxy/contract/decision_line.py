@@ -12,6 +12,8 @@ from typing import Any, TypedDict, cast
 from proxy.policy.model import Decision, TlsMode, Verdict
 from proxy.policy.reasons import ReasonCode
 
+MASK = "***"
+"""What stands in a line in the place of a secret's value."""
 MAX_TEXT = 256
 """Characters kept of a host or a path: a line's size is bounded whatever the client sends."""
 

@@ -5,10 +5,11 @@ Plain values in, a Decision out: the mitmproxy hooks gather the values, nothing 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from proxy.destination.overrides import find_overrides
+from proxy.destination.overrides import Override, find_overrides
 from proxy.destination.query import shown_name
 from proxy.policy.decide import decide
 from proxy.policy.hosts import BadHostError, is_ip_literal, normalize_host, split_authority
@@ -131,18 +132,28 @@ def _override_refusal(
     policy: Policy, request: Request, facts: RequestFacts, allowed: Decision
 ) -> Decision | None:
     """Where rules are about methods, paths or a credential, the upstream must not read others than we did."""
-    rules = [rule for rule in policy.allow if rule.host.matches(request.host)]
-    is_pinned = any(rule.pin_credential for rule in rules)
-    has_methods = any(rule.methods is not None for rule in rules)
-    has_paths = any(rule.paths is not None for rule in rules)
-    if not (is_pinned or has_methods or has_paths):
-        return None
-    for what, name in find_overrides(facts.target, facts.headers):
-        if what == "path" and not has_paths:
-            continue
+    for what, name in counted_overrides(policy, request.host, facts.target, facts.headers):
+        is_pinned = any(rule.pin_credential for rule in policy.allow if rule.host.matches(request.host))
         detail = f"{shown_name(name)} could give {request.host} another {what} than the one that was judged"
         return deny(_REPLACES[what] if not is_pinned else _REPLACES_PINNED[what], detail, allowed.rule_id)
     return None
+
+
+def override_kinds(policy: Policy, host: str) -> frozenset[str]:
+    """What may not be replaced in a request to this host, since a rule for the host is about it."""
+    rules = [rule for rule in policy.allow if rule.host.matches(host)]
+    if any(rule.paths is not None for rule in rules):
+        return frozenset({"method", "headers", "path"})
+    is_about_requests = any(rule.pin_credential or rule.methods is not None for rule in rules)
+    return frozenset({"method", "headers"}) if is_about_requests else frozenset()
+
+
+def counted_overrides(
+    policy: Policy, host: str, target: str, headers: Iterable[tuple[str, str]]
+) -> Iterator[Override]:
+    """Each header and parameter that is refused at this host for what it could replace."""
+    kinds = override_kinds(policy, host)
+    return (found for found in find_overrides(target, headers) if found.what in kinds) if kinds else iter(())
 
 
 _REPLACES = {"method": ReasonCode.METHOD, "path": ReasonCode.PATH, "headers": ReasonCode.METHOD}

@@ -20,18 +20,10 @@ from proxy.hooks.recorder import Recorder
 from proxy.layers.refuse import BodyRefusedError
 from proxy.policy.model import Decision
 from proxy.policy.problems import problem_for
-from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import INTERNAL_ERROR, deny
-from proxy.secrets.body_codings import UnreadableBodyError
+from proxy.policy.refusal import INTERNAL_ERROR
 from proxy.secrets.body_scan import BodyScan
-from proxy.secrets.broker import leak_decision
-from proxy.secrets.leak_scan import LeakError
+from proxy.secrets.outgoing import body_refusal
 from proxy.secrets.scrub import StreamScrub
-
-UNREADABLE = deny(
-    ReasonCode.SECRET_LEAK,
-    "the body is in a content coding that cannot be looked into; send it as it is, or as gzip, deflate or br",
-)
 
 
 class Bodies:
@@ -114,10 +106,7 @@ def downward(scrub: StreamScrub) -> Callable[[bytes], list[bytes]]:
 
 
 def _decision_on(exc: Exception, judged: Judged) -> Decision:
-    match exc:
-        case LeakError():
-            return leak_decision(exc.found, host=judged.host, rule_id=judged.decision.rule_id)
-        case UnreadableBodyError():
-            return UNREADABLE
-    structlog.get_logger().error("body-scan-failed", error=type(exc).__name__)
-    return INTERNAL_ERROR
+    decision = body_refusal(exc, host=judged.host, rule_id=judged.decision.rule_id)
+    if decision is INTERNAL_ERROR:
+        structlog.get_logger().error("body-scan-failed", error=type(exc).__name__)
+    return decision

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from proxy.admission.grants import GrantRegistry
 from proxy.admission.session import Address, Session
+from proxy.contract.decision_line import MASK
 from proxy.contract.grant import Grant
 from proxy.destination.resolve import Lookup, NotDialableError, vetted_address
 from proxy.hooks.known import KnownSecrets
 from proxy.hooks.llm_door import LlmDoor
-from proxy.hooks.recorder import MASK
 from proxy.policy.llm import LLM_HOST
 from proxy.policy.model import Decision
 from proxy.policy.reasons import ReasonCode

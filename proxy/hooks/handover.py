@@ -15,22 +15,22 @@ from proxy.admission.session import Session
 from proxy.contract.grant import Grant
 from proxy.destination.judge import Judged
 from proxy.destination.query import parse_query
-from proxy.hooks.bodies import UNREADABLE, Bodies, downward
+from proxy.hooks.bodies import Bodies, downward
 from proxy.hooks.exchange import Exchange, Exchanges
 from proxy.hooks.known import KnownSecrets, Uploads
 from proxy.hooks.llm_door import LlmDoor
 from proxy.layers.websocket import ControlFrames
-from proxy.policy.bindings import Binding, binding_of
+from proxy.policy.bindings import Binding
 from proxy.policy.llm import LLM_HOST
 from proxy.policy.model import Decision, Request
 from proxy.policy.reasons import ReasonCode
 from proxy.policy.refusal import RefusedError, deny
 from proxy.secrets import positions
-from proxy.secrets.body_codings import UnreadableBodyError, codings_of
-from proxy.secrets.body_scan import BodyScan
-from proxy.secrets.broker import Brokered, Head, broker, leak_decision, watched
-from proxy.secrets.forms import SecretForms, find_in_name
+from proxy.secrets.body_codings import codings_of
+from proxy.secrets.broker import Brokered, Head
+from proxy.secrets.forms import SecretForms
 from proxy.secrets.leak_scan import LeakScan
+from proxy.secrets.outgoing import judge_outgoing
 from proxy.secrets.scrub import Reflection, StreamScrub
 
 _UPLOAD_HEADER = "x-goog-upload-url"
@@ -62,32 +62,26 @@ class Handover:
         asked = _asked(request, judged)
         if judged.host == LLM_HOST:
             self._door.lead(request, grant, session)
-        binding = binding_of(grant.policy, asked)
-        if not grant.secrets and not binding.hosted:
-            self._open(flow, grant, session, judged, binding)
-            return None
-        forms = watched(self._known.of(grant).forms, binding)
-        if (found := find_in_name(forms, request.method)) is not None:  # clients write it in capitals
-            return leak_decision(found, host=judged.host, rule_id=judged.decision.rule_id)
-        result = broker(
+        result = judge_outgoing(
+            grant.policy,
+            asked,
             _head_of(request),
-            binding,
             grant.secrets,
-            forms=forms,
-            host=judged.host,
+            known=self._known.of(grant).forms,
             rule_id=judged.decision.rule_id,
             known_uploads=self._uploads.of(grant.sandbox_id),
         )
         if isinstance(result, Decision):
             return result
-        try:
-            scan = BodyScan(forms, _codings_to_undo(request, grant))
-        except UnreadableBodyError:
-            return UNREADABLE
-        exchange = self._open(flow, grant, session, judged, binding, forms=forms, used=result.used)
-        if forms:
-            request.stream = self._bodies.upward(exchange, request.method, scan)
-        _apply(request, result)
+        binding, search = result
+        if search is None:
+            self._open(flow, grant, session, judged, binding)
+            return None
+        used = search.brokered.used
+        exchange = self._open(flow, grant, session, judged, binding, forms=search.forms, used=used)
+        if search.forms:
+            request.stream = self._bodies.upward(exchange, request.method, search.body)
+        _apply(request, search.brokered)
         return None
 
     def _open(
@@ -194,12 +188,6 @@ def _asked(request: http.Request, judged: Judged) -> Request:
         method=request.method,
         path=request.path,
     )
-
-
-def _codings_to_undo(request: http.Request, grant: Grant) -> list[str]:
-    """A sandbox that holds placeholders only has nothing in hiding that is worth looking for."""
-    has_values = any(secret.placeholder is None for secret in grant.secrets)
-    return codings_of(request.headers.fields) if has_values else []
 
 
 def _head_of(request: http.Request) -> Head:

@@ -6,17 +6,11 @@ from mitmproxy import http
 
 from proxy.admission.session import Session
 from proxy.contract.grant import Grant
-from proxy.contract.messages import OWN_HEADERS, SANDBOX_HEADER
+from proxy.contract.messages import SANDBOX_HEADER
 from proxy.control.llm_relay import LOOPBACK
-from proxy.policy.llm import LLM_HOST, has_llm
+from proxy.policy.llm import LLM_HOST, NO_LLM, has_llm
 from proxy.policy.model import Decision, Policy
-from proxy.policy.reasons import ReasonCode
-from proxy.policy.refusal import deny
-from proxy.secrets import positions
-
-NO_LLM = deny(
-    ReasonCode.NOT_ALLOWED_HOST, f"this agent's manifest asks for no LLM route: {LLM_HOST} is closed"
-)
+from proxy.secrets.outgoing import means_nothing_to_the_router
 
 
 class LlmDoor:
@@ -35,7 +29,7 @@ class LlmDoor:
         if self.port is None:
             raise RuntimeError("there is no relay to the LLM router")
         for name in {name.lower() for name in request.headers}:
-            if name.startswith(OWN_HEADERS) or positions.is_credential_header(name):
+            if means_nothing_to_the_router(name):
                 del request.headers[name]
         request.headers[SANDBOX_HEADER] = grant.sandbox_id
         request.data.port = self.port

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proxy.admission.grants import GrantRegistry
+from proxy.contract.decision_line import MASK
 from proxy.hooks.known import KnownSecrets
-from proxy.hooks.recorder import MASK
 from proxy.secrets.cover import StreamCover
 from proxy.secrets.forms import SecretForms, find_in_name, make_search
 from proxy.secrets.search import Search

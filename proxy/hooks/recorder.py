@@ -9,7 +9,7 @@ from dataclasses import replace
 from proxy.admission.grants import GrantRegistry
 from proxy.admission.meters import Meters
 from proxy.admission.session import Origin
-from proxy.contract.decision_line import decision_line
+from proxy.contract.decision_line import MASK, decision_line
 from proxy.contract.grant import Grant
 from proxy.control.audit import Audit
 from proxy.destination.judge import Judged
@@ -17,8 +17,6 @@ from proxy.hooks.known import KnownSecrets
 from proxy.policy.model import Verdict
 from proxy.policy.reasons import ReasonCode
 from proxy.secrets.forms import find_form, find_in_name
-
-MASK = "***"
 
 
 class Recorder:

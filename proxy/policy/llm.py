@@ -9,6 +9,8 @@ from dataclasses import replace
 
 from proxy.policy.hosts import HostPattern
 from proxy.policy.model import AllowRule, Policy
+from proxy.policy.reasons import ReasonCode
+from proxy.policy.refusal import deny
 
 LLM_HOST = "llm.internal"
 LLM_PORT = 80
@@ -18,6 +20,9 @@ LLM_RULE = AllowRule(
     ports=frozenset({LLM_PORT}),
     methods=frozenset({"GET", "POST"}),
     paths=("/v1/*",),
+)
+NO_LLM = deny(
+    ReasonCode.NOT_ALLOWED_HOST, f"this agent's manifest asks for no LLM route: {LLM_HOST} is closed"
 )
 
 

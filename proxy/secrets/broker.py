@@ -80,6 +80,29 @@ def broker(
     known_uploads: Collection[str] = (),
 ) -> Brokered | Decision:
     """Decide on one request that the policy has allowed; `forms` are those of `watched`."""
+    swap, brokered = _swapped(head, binding, secrets, known_uploads)
+    if (found := find_form(forms, "\n".join(swap.rest).encode("latin-1", "replace"))) is not None:
+        return leak_decision(found, host=host, rule_id=rule_id)
+    held = binding.pinned & {s.name for s in secrets if s.placeholder is not None}
+    if not swap.foreign and held and not (swap.used & held) and not swap.is_known_upload:
+        swap.foreign = [f"carries none of {', '.join(sorted(held))}, which this sandbox was given for it"]
+    if swap.foreign and binding.pinned:
+        detail = f"{host} takes this sandbox's own credential only: the request {swap.foreign[-1]}"
+        return deny(ReasonCode.FOREIGN_CREDENTIAL, detail, rule_id)
+    if swap.is_ambiguous:
+        detail = "the placeholder is given more than once in the same place"
+        return deny(ReasonCode.CREDENTIAL_HOST, detail, rule_id)
+    return Brokered(brokered, frozenset(swap.used), bool(binding.hosted))
+
+
+def foreign_parts(head: Head, binding: Binding, secrets: Collection[GrantSecret]) -> tuple[str, ...]:
+    """What a head carries that a host with a pinned credential refuses, in words that hold nothing of it."""
+    return tuple(_swapped(head, binding, secrets, ())[0].foreign) if binding.pinned else ()
+
+
+def _swapped(
+    head: Head, binding: Binding, secrets: Collection[GrantSecret], known_uploads: Collection[str]
+) -> tuple[_Swap, Head]:
     swap = _Swap(
         binding, {s.placeholder: s for s in secrets if s.placeholder and s.name in binding.credentials}
     )
@@ -87,18 +110,7 @@ def broker(
         swap.target(head.target, known_uploads), tuple(swap.header(*item) for item in head.headers)
     )
     swap.check_duplicates()
-    if (found := find_form(forms, "\n".join(swap.rest).encode("latin-1", "replace"))) is not None:
-        return leak_decision(found, host=host, rule_id=rule_id)
-    held = binding.pinned & {s.name for s in secrets if s.placeholder is not None}
-    if swap.foreign is None and held and not (swap.used & held) and not swap.is_known_upload:
-        swap.foreign = f"carries none of {', '.join(sorted(held))}, which this sandbox was given for it"
-    if swap.foreign is not None and binding.pinned:
-        detail = f"{host} takes this sandbox's own credential only: the request {swap.foreign}"
-        return deny(ReasonCode.FOREIGN_CREDENTIAL, detail, rule_id)
-    if swap.is_ambiguous:
-        detail = "the placeholder is given more than once in the same place"
-        return deny(ReasonCode.CREDENTIAL_HOST, detail, rule_id)
-    return Brokered(brokered, frozenset(swap.used), bool(binding.hosted))
+    return swap, brokered
 
 
 class _Swap:
@@ -112,7 +124,7 @@ class _Swap:
         self._places: Counter[str] = Counter()
         self.rest: list[str] = []
         self.used: set[str] = set()
-        self.foreign: str | None = None
+        self.foreign: list[str] = []
         """What else the request carries, in words that hold nothing of it."""
         self.is_known_upload = False
         self.is_ambiguous = False
@@ -139,12 +151,12 @@ class _Swap:
             self.is_known_upload = True
         elif positions.is_credential_parameter(parameter):
             self._places["?" + parameter.known_as] += 1
-            self.foreign = f"carries another one in its query ({shown_name(parameter.name)})"
+            self.foreign.append(f"carries another one in its query ({shown_name(parameter.name)})")
         elif self._passes is not None and _is_unlisted(
             self._passes.parameters, parameter.name, parameter.value or parameter.text
         ):
             named = shown_name(parameter.name) if parameter.value else "..."  # it may be the key itself
-            self.foreign = f"carries a parameter that is not listed for it ({named})"
+            self.foreign.append(f"carries a parameter that is not listed for it ({named})")
 
     def header(self, name: str, value: str) -> tuple[str, str]:
         """The header, swapped where it holds a placeholder in its place."""
@@ -160,18 +172,18 @@ class _Swap:
             return name, swapped
         self.rest.append(f"{name}: {value}")
         if value.strip() and positions.is_credential_header(name, self._binding.headers):
-            self.foreign = f"carries another one in a header ({shown_name(lower)})"
+            self.foreign.append(f"carries another one in a header ({shown_name(lower)})")
         elif self._passes is not None and _is_unlisted(self._passes.headers, lower, value):
-            self.foreign = f"carries a header that is not listed for it ({shown_name(lower)})"
+            self.foreign.append(f"carries a header that is not listed for it ({shown_name(lower)})")
         if lower == "content-type" and positions.is_batch(value):
-            self.foreign = "is a batch of requests, which would carry credentials of their own"
+            self.foreign.append("is a batch of requests, which would carry credentials of their own")
         return name, value
 
     def check_duplicates(self) -> None:
         """Two of the same place: which one counts is the server's choice, so neither does."""
         if self.used and any(count > 1 for count in self._places.values()):
             self.is_ambiguous = True
-            self.foreign = self.foreign or "carries a credential more than once in the same place"
+            self.foreign = self.foreign or ["carries a credential more than once in the same place"]
 
     def _swapped_key(self, name: str, value: str) -> str | None:
         if (pair := positions.basic_pair(value)) is not None:
@@ -186,7 +198,7 @@ class _Swap:
                 continue
             self.rest.append(other.encode().decode("latin-1"))  # the bytes of the pair, as in all of `rest`
             if not positions.is_harmless_half(other):
-                self.foreign = "carries another one beside it (basic)"
+                self.foreign.append("carries another one beside it (basic)")
             value = self._value(half) or ""
             return positions.basic_value(value, other) if is_user else positions.basic_value(other, value)
         return None
@@ -203,7 +215,7 @@ class _Swap:
             self.rest.append(f"{name}: {item}")
             items.append(item)
             if positions.is_credential_subprotocol(item) or not is_listed(self._listed_subprotocols, item):
-                self.foreign = "carries another one in a WebSocket subprotocol"
+                self.foreign.append("carries another one in a WebSocket subprotocol")
         return ", ".join(items)
 
     def _value(self, placeholder: str) -> str | None:

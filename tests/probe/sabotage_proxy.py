@@ -27,6 +27,7 @@ from proxy.layers import http1, http2, routes
 from proxy.policy import limits, paths
 from proxy.policy.limits import Limits
 from proxy.policy.model import Decision, TlsMode, Verdict
+from proxy.secrets import outgoing
 
 ALLOWED = Decision(verdict=Verdict.ALLOW, tls=TlsMode.PASSTHROUGH)
 
@@ -164,29 +165,29 @@ def head_check() -> None:
 
 def credential_pinning() -> None:
     """A pinned host takes anybody's credential."""
-    bind = handover.binding_of
-    handover.binding_of = lambda policy, asked: replace(bind(policy, asked), pinned=frozenset())
+    bind = outgoing.binding_of
+    outgoing.binding_of = lambda policy, asked: replace(bind(policy, asked), pinned=frozenset())
 
 
 def credential_binding() -> None:
     """Placeholders may be sent anywhere."""
-    watch = handover.watched
+    watch = outgoing.watched
 
     def lax(forms: Any, binding: Any) -> Any:
         return tuple(form for form in watch(forms, binding) if form.reason != "credential_host")
 
-    handover.watched = lax
+    outgoing.watched = lax
 
 
 def tripwire() -> None:
     """The values that a sandbox holds may leave."""
-    watch = handover.watched
+    watch = outgoing.watched
 
     def lax(forms: Any, binding: Any) -> Any:
         return tuple(form for form in watch(forms, binding) if form.reason != "secret_leak")
 
-    handover.watched = lax
-    handover.find_in_name = dials.find_in_name = lambda forms, host: None
+    outgoing.watched = lax
+    outgoing.find_in_name = dials.find_in_name = lambda forms, host: None
 
 
 def reflection() -> None:

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "proxy/layers/refuse.py": "wire/test_refusals.py",
     "proxy/layers/routes.py": "wire/test_tls_corpus.py",
     "proxy/layers/tls.py": "wire/test_tls_corpus.py",
+    "proxy/secrets/outgoing.py": "wire/test_tripwire.py",
     "proxy/policy/refusal.py": "wire/test_refusals.py",
     "proxy/secrets/body_codings.py": "unit/proxy/secrets/test_body_scan.py",
     "proxy/server.py": "wire/test_allowed.py",

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from proxy.contract.grant import GrantSecret
-from proxy.hooks import handover
 from proxy.policy.reasons import ReasonCode
+from proxy.secrets import outgoing
 from proxy.secrets.body_scan import BodyScan
 from proxy.secrets.forms import SecretForms, find_form
 from proxy.secrets.leak_scan import LeakScan
@@ -475,7 +475,7 @@ async def test_a_websockets_message_with_a_value_is_dropped_and_the_connection_c
 async def test_a_failing_swap_denies(rig: Rig, monkeypatch, name: str):
     """An exception on the way to the swap is a 500, and nothing is sent."""
     await give_keys(rig)
-    monkeypatch.setattr(handover, name, boom)
+    monkeypatch.setattr(outgoing, name, boom)
     response = await send(rig, "llm.test", headers=OWN, content=b"x")
 
     assert (response.status_code, reason(response)) == (500, "internal_error")

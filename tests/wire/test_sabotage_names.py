@@ -15,11 +15,12 @@ from proxy.destination import judge, resolve
 from proxy.hooks import connections, dials, dns, handover, requests
 from proxy.layers import http1, http2, routes
 from proxy.policy import limits, paths
+from proxy.secrets import outgoing
 from tests.probe.sabotage_proxy import SABOTAGES
 
 PLACES: tuple[Any, ...] = (
     *(master, server, judge, resolve, connections, dials, dns, handover, requests, http1, http2),
-    *(routes, limits, paths),
+    *(routes, limits, paths, outgoing),
     *(connections.ConnectionHooks, dns.DnsHooks, requests.RequestHooks, handover.Handover),
 )
 
