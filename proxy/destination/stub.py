@@ -21,6 +21,8 @@ MAX_ASKS = 5
 MAX_KEPT_S = 30.0
 MAX_KEPT = 512
 """Names whose answers are kept."""
+NO_SUCH_NAME = "no such name"
+"""The text of the error where a server says that there is none, and not that it failed."""
 _NO_ERROR, _NO_SUCH_NAME = 0, 3
 _PORT = 53
 
@@ -48,7 +50,7 @@ class Resolver:
             return addresses
         answer = await self._ask(host)
         if answer.code != _NO_ERROR or not answer.addresses:
-            raise OSError("no such name" if answer.code in {_NO_ERROR, _NO_SUCH_NAME} else "no answer")
+            raise OSError(NO_SUCH_NAME if answer.code in {_NO_ERROR, _NO_SUCH_NAME} else "no answer")
         self._kept[host] = (self._clock() + min(answer.ttl_s, MAX_KEPT_S), answer.addresses)
         self._kept.move_to_end(host)
         if len(self._kept) > MAX_KEPT:

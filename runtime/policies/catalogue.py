@@ -7,7 +7,8 @@ from pathlib import Path
 
 from proxy.policy.model import Policy
 from runtime.errors import InvalidInputError, NotFoundError
-from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy
+from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_placed
+from runtime.policies.places import LoadedPolicy
 from runtime.policies.registries import LocalRegistries
 
 
@@ -22,8 +23,12 @@ class PolicyCatalogue:
 
     def __call__(self, name: str) -> Policy:
         """Load a policy. Raises NotFoundError (no such policy) and InvalidInputError (a broken one)."""
+        return self.placed(name).policy
+
+    def placed(self, name: str) -> LoadedPolicy:
+        """The same, with the places of its rules."""
         try:
-            return load_policy(name, self._folders, registries=self._registries, site=self._site)
+            return load_placed(name, self._folders, registries=self._registries, site=self._site)
         except PolicyNotFoundError as exc:
             raise NotFoundError(str(exc), hint="see policies/, or set ORCHBOX_POLICY_DIR") from exc
         except PolicyError as exc:

@@ -21,6 +21,7 @@ from proxy.policy.hosts import BadHostError, HostPattern, is_ip_literal, split_a
 from proxy.policy.model import AllowRule, Budgets, DenyRule, Network, Policy, TlsMode, Verdict
 from proxy.policy.passes import Passes, join
 from runtime.model.llm_providers import HOSTED
+from runtime.policies.places import LoadedPolicy, RulePlace
 from runtime.policies.schema import (
     ANY_HOST,
     OPERATOR_ONLY,
@@ -32,7 +33,7 @@ from runtime.policies.schema import (
 from runtime.policies.source import PolicyError, PolicyNotFoundError, PolicySource, read_policy_file
 from runtime.policies.yaml_document import Place
 
-__all__ = ["PolicyError", "PolicyNotFoundError", "load_policy", "load_policy_file"]
+__all__ = ["PolicyError", "PolicyNotFoundError", "load_placed", "load_policy", "load_policy_file"]
 
 SITE_VARIABLE = "ORCHBOX_SITE_POLICY"
 
@@ -55,8 +56,7 @@ def load_policy(
     `registries` gives the hosts (`host` or `host:port`) of `registry: pip|npm|apt`; `site` is the
     operator's file, merged into every policy. Raises PolicyError.
     """
-    loading = _Loading(search_path, registries, site)
-    return loading.merge(name, loading.collect(name, named_by="policy", chain=()))
+    return load_placed(name, search_path, registries=registries, site=site).policy
 
 
 def load_policy_file(
@@ -67,8 +67,22 @@ def load_policy_file(
     site: Path | None = None,
 ) -> Policy:
     """Load one file; what it extends is looked for beside it, then in the search path. Raises PolicyError."""
-    loading = _Loading([path.parent, *search_path], registries, site)
-    return loading.merge(path.stem, loading.collect_file(path, chain=()))
+    return load_placed(path, search_path, registries=registries, site=site).policy
+
+
+def load_placed(
+    named: str | Path,
+    search_path: Sequence[Path],
+    *,
+    registries: Mapping[str, Sequence[str]],
+    site: Path | None = None,
+) -> LoadedPolicy:
+    """Load a policy by name, or one file, with the places of its rules. Raises PolicyError."""
+    if isinstance(named, Path):
+        loading = _Loading([named.parent, *search_path], registries, site)
+        return loading.merge(named.stem, loading.collect_file(named, chain=()))
+    loading = _Loading(search_path, registries, site)
+    return loading.merge(named, loading.collect(named, named_by="policy", chain=()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,8 @@ class _Part:
     file: PolicyFile
     allow: tuple[AllowRule, ...] = ()
     deny: tuple[DenyRule, ...] = ()
+    places: Mapping[str, RulePlace] = field(default_factory=dict)
+    any_public: RulePlace | None = None
 
 
 @dataclass(slots=True)
@@ -138,10 +154,17 @@ class _Loading:
                 parts += self.collect(parent, named_by=line, chain=(*chain, name))
         return [*parts, self._part(source)]
 
-    def merge(self, name: str, parts: list[_Part]) -> Policy:
+    def merge(self, name: str, parts: list[_Part]) -> LoadedPolicy:
         """Everything added up, the site's file last."""
         if self.site is not None:
             parts = [*parts, self.site]
+        places = {rule: place for part in parts for rule, place in part.places.items()}
+        for part in parts:
+            if part.any_public is not None:
+                places.setdefault(f"{name}.allow_any_public", part.any_public)
+        return LoadedPolicy(self._merged(name, parts), places)
+
+    def _merged(self, name: str, parts: list[_Part]) -> Policy:
         pins = self.site.file.resolve if self.site else {}
         return Policy(
             name=name,
@@ -177,7 +200,14 @@ class _Loading:
             DenyRule(id=f"{name}.deny[{index}]", host=HostPattern.parse(entry.host))
             for index, entry in enumerate(source.file.egress.deny)
         ]
-        return _Part(source.file, tuple(allow), tuple(deny))
+
+        def line(*where: str | int) -> RulePlace:
+            return RulePlace(source.path, source.document.line_of(("egress", *where)))
+
+        places = {f"{name}.allow[{at}]": line("allow", at) for at in range(len(entries))}
+        places |= {rule.id: line("deny", at) for at, rule in enumerate(deny)}
+        any_public = line("allow", any_host[0]) if any_host else None
+        return _Part(source.file, tuple(allow), tuple(deny), places, any_public)
 
     def _rules(self, source: PolicySource, index: int, entry: AllowEntry) -> Iterator[AllowRule]:
         place: Place = ("egress", "allow", index)

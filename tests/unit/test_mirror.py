@@ -70,7 +70,12 @@ ELSEWHERE = {
     "runtime/cli/run/input.py": "unit/runtime/cli/run/test_command.py",
     "runtime/client/secrets.py": "unit/runtime/cli/commands/test_secrets.py",
     "runtime/install/installed.py": "unit/runtime/install/test_exports.py",
-    "runtime/policies/explain.py": "unit/runtime/cli/commands/test_policy.py",
+    "runtime/policies/describe.py": "unit/runtime/cli/commands/test_policy.py",
+    "runtime/policies/places.py": "unit/runtime/policies/test_loader.py",
+    "runtime/cli/console/explanation.py": "unit/runtime/cli/commands/test_policy.py",
+    "runtime/explain/judge.py": "wire/test_explain.py",
+    "runtime/explain/sandbox.py": "unit/runtime/explain/test_document.py",
+    "runtime/explain/fields.py": "unit/runtime/explain/test_asked.py",
     "runtime/policies/catalogue.py": "unit/runtime/cli/commands/test_policy.py",
     # -- the database, on SQLite and a real PostgreSQL ----------------------------------------------------
     "runtime/database/migrations/env.py": "unit/runtime/database/test_connection.py",

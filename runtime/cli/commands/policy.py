@@ -1,4 +1,4 @@
-"""`orch policy`: check a file, explain a request. Needs no daemon.
+"""`orch policy`: check a file, explain a request. Neither needs a daemon.
 
 orch policy check policies/llm-only.yaml
 orch policy explain https://api.openai.com/v1/files --policy llm-only --method DELETE
@@ -6,6 +6,7 @@ orch policy explain https://api.openai.com/v1/files --policy llm-only --method D
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import textwrap
 from collections.abc import Callable, Iterator
@@ -14,16 +15,23 @@ from typing import Any
 
 import click
 
-from proxy.policy.model import Policy
 from runtime.cli.console.context import read_settings
+from runtime.cli.console.explanation import print_explanation
 from runtime.cli.console.output import emit, json_option
+from runtime.daemon.settings import Settings
 from runtime.errors import InvalidInputError, NotFoundError
-from runtime.policies.explain import describe, explain_request
-from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy, load_policy_file
+from runtime.explain.addresses import HostLookup, no_lookup
+from runtime.explain.document import explain as make_explanation
+from runtime.explain.sandbox import Question
+from runtime.plain_file import open_plain
+from runtime.policies.describe import describe
+from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_placed, load_policy_file
+from runtime.policies.places import LoadedPolicy
 from runtime.policies.registries import LocalRegistries
 
 WIDTH = 100
 """Columns that lines are wrapped for where there is no terminal."""
+MAX_BODY_BYTES = 16 << 20
 
 
 @click.group("policy")
@@ -48,33 +56,68 @@ def check(*, file: Path) -> None:
 
 @policy.command("explain")
 @click.argument("url")
-@click.option("--policy", "name", required=True, help="The policy's name.")
-@click.option("--method", default="GET", show_default=True, help="The request's method.")
+@click.option("--policy", "name", required=True, help="The policy's name, or its YAML file.")
+@click.option("--method", "-X", default="GET", show_default=True, help="The request's method.")
+@click.option(
+    "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="Any number of times."
+)
+@click.option("--body", type=click.Path(path_type=Path), help="A file with the request's body.")
+@click.option("--secret", "secrets", multiple=True, metavar="NAME", help="A secret that the sandbox holds.")
+@click.option("--llm", is_flag=True, help="The agent's manifest asks for the LLM router.")
+@click.option("--resolve/--no-resolve", default=True, show_default=True, help="Look the host's name up.")
 @json_option
-def explain(*, url: str, name: str, method: str) -> None:
-    """Say whether a request to URL would be allowed, by which rule, or why not."""
+def explain(*, url: str, name: str, method: str, resolve: bool, **more: Any) -> None:
+    """Say what the proxy would do with a request to URL, by which rule, and what the agent would see.
+
+    ${NAME} in URL, headers or body stands for what the sandbox holds of the secret NAME, so quote it:
+    -H 'Authorization: Bearer ${OPENAI_API_KEY}'.
+    """
     own = read_settings()
-    loaded = _loading(
-        lambda: load_policy(name, own.policy_dirs, registries=LocalRegistries(), site=own.site_policy)
+    loaded = load_for_command(name, own)
+    question = Question(
+        url=url,
+        method=method.upper(),
+        headers=tuple(_header(text) for text in more["headers"]),
+        body=_body(more["body"]),
+        secrets=tuple(more["secrets"]),
+        has_llm=more["llm"],
     )
-    explanation = explain_request(loaded, url, method.upper())
-    decision = explanation.decision
-    data = {
-        "url": url,
-        "method": method.upper(),
-        "policy": loaded.name,
-        "host": explanation.host,
-        "port": explanation.port,
-        "verdict": decision.verdict.value,
-        "reason_code": decision.reason_code and decision.reason_code.value,
-        "rule_id": decision.rule_id,
-        "tls": decision.tls and decision.tls.value,
-        "detail": decision.detail or explanation.note,
-    }
-    emit(data, lambda: _print_explanation(data))
+    lookup = HostLookup(own.proxy_dns) if resolve else no_lookup
+    data = asyncio.run(make_explanation(loaded, question, lookup=lookup, is_for_operator=True))
+    emit(data, lambda: print_explanation(data))
 
 
-def _loading(load: Callable[[], Policy]) -> Policy:
+def load_for_command(name: str, own: Settings) -> LoadedPolicy:
+    """Load what `--policy` names: a policy of the search path, or a file. Raises as the commands fail."""
+    named = Path(name) if name.endswith((".yaml", ".yml")) else name
+    if isinstance(named, Path) and not named.is_file():
+        raise NotFoundError(f"there is no file {named}", hint="name a policy, or its YAML file")
+    return _loading(
+        lambda: load_placed(named, own.policy_dirs, registries=LocalRegistries(), site=own.site_policy)
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise InvalidInputError("--header: there is no colon in it", hint="-H 'Accept: application/json'")
+    return name, value
+
+
+def _body(path: Path | None) -> bytes:
+    if path is None:
+        return b""
+    try:
+        with open_plain(path) as file:
+            content = file.read(MAX_BODY_BYTES + 1)
+    except OSError as exc:
+        raise InvalidInputError(f"--body: {path}: {exc.strerror}", hint="name a file") from None
+    if len(content) > MAX_BODY_BYTES:
+        raise InvalidInputError(f"--body: {path}: more than 16 MiB", hint="give less of it")
+    return content
+
+
+def _loading[L](load: Callable[[], L]) -> L:
     try:
         return load()
     except PolicyNotFoundError as exc:
@@ -112,9 +155,3 @@ def _keys_of(rule: dict[str, Any]) -> Iterator[str]:
         yield f"beside it pass only what every HTTP client sends, and {count} listed names"
     if rule["secrets"]:
         yield f"may be sent as they are: {', '.join(rule['secrets'])}"
-
-
-def _print_explanation(data: dict[str, Any]) -> None:
-    by = f" by {data['rule_id']}" if data["rule_id"] else ""
-    because = f" ({data['reason_code']})" if data["reason_code"] else ""
-    click.echo(f"{data['verdict']}{by}{because}: {data['detail']}")

@@ -12,7 +12,13 @@ from proxy.policy.model import AllowRule, Budgets, DenyRule, Policy, TlsMode
 from proxy.policy.passes import Passes
 from runtime.egress.ca import make_ca
 from runtime.model.llm_providers import HOSTED
-from runtime.policies.loader import PolicyError, PolicyNotFoundError, load_policy, load_policy_file
+from runtime.policies.loader import (
+    PolicyError,
+    PolicyNotFoundError,
+    load_placed,
+    load_policy,
+    load_policy_file,
+)
 
 DATA = Path(__file__).parents[3] / "data" / "policies"
 GOOD, BAD = DATA / "good", DATA / "bad"
@@ -334,3 +340,24 @@ class TestSite:
         assert str(caught.value) == (
             f"{path}: cannot be read (No such file or directory): check the path and its rights"
         )
+
+
+def test_each_rule_is_placed_in_its_file(tmp_path: Path) -> None:
+    """Whatever file of the policy it came from, a rule of many hosts and the one for any host included."""
+    parent = write(tmp_path, "parent", "egress:\n  deny:\n    - host: a.test\n    - host: b.test\n")
+    child = write(
+        tmp_path,
+        "child",
+        "extends: [parent]\nallow_any_public: true\negress:\n  allow:\n"
+        '    - host: "*"\n    - registry: pip\n    - host: c.test\n',
+    )
+    loaded = load_placed("child", [tmp_path], registries={"pip": ["p.test", "q.test"]})
+    assert {rule: (place.path, place.line) for rule, place in loaded.places.items()} == {
+        "parent.deny[0]": (parent, 5),
+        "parent.deny[1]": (parent, 6),
+        "child.allow[0]": (child, 7),
+        "child.allow[1]": (child, 8),
+        "child.allow[2]": (child, 9),
+        "child.allow_any_public": (child, 7),
+    }
+    assert {rule.id for rule in loaded.policy.allow} <= {*loaded.places}

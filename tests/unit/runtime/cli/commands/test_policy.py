@@ -2,100 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
+import socket
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
-from proxy.policy.hosts import HostPattern
-from proxy.policy.model import AllowRule, Policy, TlsMode
 from runtime.cli.commands.policy import policy
 from runtime.errors import InvalidInputError, NotFoundError
-from runtime.policies.explain import explain_request
-
-
-def rule(index: int, host: str, **more) -> AllowRule:
-    """A rule of policy t."""
-    return AllowRule(id=f"t.allow[{index}]", host=HostPattern.parse(host), **more)
-
-
-POLICY = Policy(
-    name="t",
-    allow=(
-        rule(0, "api.test", methods=frozenset({"GET"}), paths=("/v1/*",)),
-        rule(1, "pass.test", tls=TlsMode.PASSTHROUGH),
-        rule(2, "plain.test", ports=frozenset({80}), methods=frozenset({"GET"})),
-        rule(3, "10.1.0.1"),
-        rule(4, "10.2.0.1"),
-        rule(5, "pinned.test"),
-    ),
-    resolve={"pinned.test": ("10.1.0.5",)},
-    allow_private=(ipaddress.ip_network("10.1.0.0/16"),),
-)
-LATER = "its addresses are checked when it is dialled"
-TABLE = {
-    "an allowed request": ("GET https://api.test/v1/x?y=1", "allow", None, "t.allow[0]", LATER),
-    "a path that is not listed": ("GET https://api.test/v2", "deny", "path", "t.allow[0]", ""),
-    "a host without a path": ("GET https://api.test", "deny", "path", "t.allow[0]", ""),
-    "a method that is not listed": ("POST https://api.test/v1/x", "deny", "method", "t.allow[0]", ""),
-    "another port": ("GET https://api.test:8443/v1/x", "deny", "port", None, ""),
-    "capitals and a final dot": ("GET https://API.test./v1/x", "allow", None, "t.allow[0]", LATER),
-    "a passed-through host": (
-        "DELETE https://pass.test/x",
-        "allow",
-        None,
-        "t.allow[1]",
-        f"the connection is passed through: method and path are not seen; {LATER}",
-    ),
-    "clear text is always seen": ("POST http://plain.test/", "deny", "method", "t.allow[2]", ""),
-    "clear text that is allowed": ("GET http://plain.test/", "allow", None, "t.allow[2]", LATER),
-    "an unlisted host": ("GET https://evil.test/", "deny", "not_allowed_host", None, ""),
-    "a listed private address": ("GET https://10.1.0.1/", "allow", None, "t.allow[3]", "dialled at 10.1.0.1"),
-    "a listed address that may not be dialled": (
-        "GET https://10.2.0.1/",
-        "deny",
-        "private_address",
-        None,
-        "",
-    ),
-    "a pinned name": ("GET https://pinned.test/", "allow", None, "t.allow[5]", "dialled at 10.1.0.5"),
-    "metadata": ("GET http://169.254.169.254/latest", "deny", "metadata_address", None, ""),
-    "another spelling of loopback": ("GET http://127.1/", "deny", "bad_host", None, ""),
-    "userinfo": ("GET https://api.test@evil.test/", "deny", "bad_host", None, ""),
-    "an odd port": ("GET https://api.test:0443/", "deny", "bad_host", None, ""),
-}
-
-
-@pytest.mark.parametrize(("asked", "verdict", "reason", "rule_id", "note"), TABLE.values(), ids=TABLE.keys())
-def test_a_request_is_explained_as_the_proxy_would_judge_it(
-    asked: str, verdict: str, reason: str | None, rule_id: str | None, note: str
-) -> None:
-    """Verdict, reason and rule are the proxy's own."""
-    method, url = asked.split(" ")
-    explanation = explain_request(POLICY, url, method)
-    decision = explanation.decision
-    assert (verdict, reason, rule_id) == (decision.verdict, decision.reason_code, decision.rule_id)
-    assert note == explanation.note
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://api.test/",
-        "api.test",
-        "https:///x",
-        "https://[::1",
-        "https://a b/",
-        "https://a.test\n/",
-        "https://ä.test/",
-    ],
-)
-def test_what_is_no_url_is_an_input_error(url: str) -> None:
-    """A typing error is told apart from a refusal."""
-    with pytest.raises(InvalidInputError):
-        explain_request(POLICY, url, "GET")
 
 
 @pytest.fixture
@@ -107,7 +22,13 @@ def policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "version: 1\nname: mine\nextends: [base]\nallow_any_public: true\n"
         'egress: {allow: [{host: "*"}, {host: a.test, paths: ["/x"]}]}\nbudgets: {connections: 8}\n'
     )
+    monkeypatch.setattr("runtime.explain.addresses.lookup_ipv4", no_resolver)
     return tmp_path
+
+
+async def no_resolver(host: str) -> list[str]:
+    """As on a host whose resolver is not there."""
+    raise socket.gaierror(socket.EAI_AGAIN, "no answer")
 
 
 def run(*arguments: str) -> Result:
@@ -157,7 +78,7 @@ def test_explain_prints_the_decision(policies: Path) -> None:
     data = json.loads(
         run("explain", "https://a.test/y", "--policy", "mine", "--method", "get", "--json").stdout
     )
-    assert data == {
+    shown = {
         "url": "https://a.test/y",
         "method": "GET",
         "policy": "mine",
@@ -169,6 +90,9 @@ def test_explain_prints_the_decision(policies: Path) -> None:
         "tls": None,
         "detail": "this path is not allowed on a.test",
     }
+    assert {name: data[name] for name in shown} == shown
+    assert data["rule"] == {"id": "mine.allow[1]", "file": str(policies / "mine.yaml"), "line": 5}
+    assert data["agent_sees"]["status"] == 403
 
 
 def test_explain_of_an_unknown_policy_is_not_found(policies: Path) -> None:
@@ -202,6 +126,87 @@ def test_people_get_sentences(
     monkeypatch.setattr("runtime.cli.console.output.is_json", lambda: False)
     monkeypatch.chdir(policies)
     assert run(*arguments).stdout.startswith(expected)
+
+
+def test_a_request_is_explained_in_full(policies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headers, a body and secrets go in; names come out, and no value does."""
+    monkeypatch.setattr("runtime.cli.console.output.is_json", lambda: False)
+    (policies / "keyed.yaml").write_text(KEYED)
+    (policies / "body").write_bytes(b"a=${DB_PASSWORD}")
+    asked = ("explain", "https://api.test/x?a=1", "--policy", str(policies / "keyed.yaml"))
+
+    own = run(*asked, "-H", "Authorization: Bearer ${MY_API_KEY}").stdout
+    other = run(*asked, "-H", "Authorization: Bearer sk-somebody-elses-0123456789").stdout
+    leak = run(
+        *asked, "-X", "post", "-H", "X-Auth-Key: ${MY_API_KEY}", "--body", str(policies / "body")
+    ).stdout
+
+    assert own.startswith("allow by keyed.allow[0]: this host cannot resolve names")
+    assert f"rule        {policies / 'keyed.yaml'}:5\n" in own
+    assert "swapped in  MY_API_KEY\n" in own
+    assert other.startswith("deny by keyed.allow[0] (foreign_credential): api.test takes this sandbox's own")
+    assert "agent sees  403 Refused by the egress policy (foreign_credential)" in other
+    assert "sk-somebody" not in other
+    assert leak.startswith("deny by keyed.allow[0] (secret_leak): the value of DB_PASSWORD may not be sent")
+
+
+def test_a_failing_lookup_decides_nothing_unless_it_is_the_proxys_own(
+    policies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's resolver is not the one that the proxy asks; what it finds is judged."""
+
+    async def private(host: str) -> list[str]:
+        return ["10.0.0.1"]
+
+    async def none(host: str) -> list[str]:
+        raise socket.gaierror(socket.EAI_NONAME, "no such name")
+
+    def explained() -> dict:
+        return json.loads(run("explain", "https://b.test/", "--policy", "mine", "--json").stdout)
+
+    assert (explained()["verdict"], explained()["addresses"]["source"]) == ("allow", "cannot_resolve")
+    monkeypatch.setattr("runtime.explain.addresses.lookup_ipv4", none)
+    assert (explained()["verdict"], explained()["addresses"]["source"]) == ("allow", "no_such_name")
+    monkeypatch.setattr("runtime.explain.addresses.lookup_ipv4", private)
+    assert (explained()["verdict"], explained()["reason_code"]) == ("deny", "private_address")
+    assert explained()["addresses"] == {
+        "source": "resolved",
+        "found": [
+            {
+                "address": "10.0.0.1",
+                "class": "special",
+                "verdict": "deny",
+                "reason_code": "private_address",
+            }
+        ],
+        "dialled": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("-H", "no colon"), "no colon in it"),
+        (("-H", "a: b\r\nc: d"), "line break"),
+        (("--body", "/nonexistent"), "No such file"),
+        (("--body", "/tmp"), "not a regular file"),
+        (("--secret", "not-a-name"), "A-Z"),
+        (("-X", "G T"), "method"),
+    ],
+    ids=["a header without a colon", "two headers in one", "no file", "a folder", "no name", "no method"],
+)
+def test_what_cannot_be_asked_is_an_input_error(
+    policies: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    """A slip of the caller's is told apart from a refusal."""
+    with pytest.raises(InvalidInputError, match=says):
+        run("explain", "https://a.test/", "--policy", "mine", *arguments)
+
+
+def test_a_policys_file_that_is_not_there_is_not_found(policies: Path) -> None:
+    """As `check` has it."""
+    with pytest.raises(NotFoundError, match="there is no file"):
+        run("explain", "https://a.test/", "--policy", str(policies / "nope.yaml"))
 
 
 KEYED = """version: 1
