@@ -27,6 +27,9 @@ class Scope(enum.StrEnum):
     RECORDS_PRUNE = "records:prune"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
+    POLICIES_EXPLAIN = "policies:explain"
+    POLICIES_RESOLVE = "policies:resolve"
+    """Have the daemon's host look a name up for an explanation, and be told addresses and folders."""
 
 
 class Role(enum.StrEnum):
@@ -42,7 +45,7 @@ class Role(enum.StrEnum):
     """Who only looks."""
 
 
-_LOOKS = {Scope.HEALTH_READ, Scope.RUNS_READ}
+_LOOKS = {Scope.HEALTH_READ, Scope.RUNS_READ, Scope.POLICIES_EXPLAIN}
 ROLES: Mapping[Role, frozenset[Scope]] = {
     Role.OPERATOR: frozenset(Scope),
     Role.ORCHESTRATOR: frozenset(
@@ -67,6 +70,7 @@ HOST_WIDE = frozenset(
         Scope.RECORDS_PRUNE,
         Scope.TOKENS_READ,
         Scope.TOKENS_WRITE,
+        Scope.POLICIES_RESOLVE,
     }
 )
 """What concerns all workspaces: nobody who is bound to one may do it, whatever the role."""

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import FastAPI
 
+from proxy.destination.resolve import Lookup
 from runtime.access.service import Tokens
 from runtime.api import problems
 from runtime.api.counts import Counting, RequestCounts
 from runtime.api.gate import Gate, check_routes
 from runtime.api.health import add_health_routes
 from runtime.api.metrics import Exposition, add_metrics_route
+from runtime.api.policies import LoadPolicy, add_policy_routes
 from runtime.api.prune import add_prune_route
 from runtime.api.recorded import Recorded, Refusals
 from runtime.api.runs import add_run_routes
 from runtime.api.secrets import add_vault_routes
 from runtime.api.tokens import add_token_routes
 from runtime.audit.port import AuditPort, NoAudit
+from runtime.explain.addresses import no_lookup
 from runtime.runs.ports import RunServicePort
 from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
@@ -32,14 +36,15 @@ def make_api(
     audit: AuditPort | None = None,
     metrics: Exposition | None = None,
     counts: RequestCounts | None = None,
+    policies: LoadPolicy | None = None,
+    make_lookup: Callable[[], Lookup] = lambda: no_lookup,
     lifespan: Any = None,
 ) -> FastAPI:
-    """Make the API over a run service and what else there is: a vault, pruning, tokens, the audit.
+    """Make the API over a run service and what else there is.
 
-    `metrics` is what Prometheus is answered with; each answer is counted in `counts`.
-
-    `lifespan` is what the daemon starts before and stops after serving. Raises RuntimeError for a route that
-    does not say who may ask for it.
+    `metrics` is what Prometheus is answered with, and each answer is counted in `counts`. `make_lookup` is for
+    explanations that look a name up. `lifespan` is what the daemon starts before and stops after serving.
+    Raises RuntimeError for a route that does not say who may ask for it.
     """
     app = FastAPI(title="Orchbox runner API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     audit = audit or NoAudit()
@@ -58,5 +63,7 @@ def make_api(
         add_token_routes(app, tokens, vault)
     if metrics is not None:
         add_metrics_route(app, metrics)
+    if policies is not None:
+        add_policy_routes(app, policies, make_lookup)
     check_routes(app)
     return app

@@ -29,7 +29,9 @@ from runtime.daemon.settings import Settings
 from runtime.daemon.stopping import Stopping
 from runtime.daemon.tcp import Doorkeeper, TcpApi
 from runtime.errors import NotReadyError, OrchError
+from runtime.explain.addresses import HostLookup
 from runtime.keeper import log as keeper_log
+from runtime.policies.catalogue import PolicyCatalogue
 from runtime.vault.source import EnvKey
 
 END_S = 120.0
@@ -138,6 +140,8 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         audit=daemon.audit,
         metrics=metrics.text,
         counts=counts,
+        policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy).placed,
+        make_lookup=lambda: HostLookup(settings.proxy_dns),
         lifespan=lifespan,
     )
     config = uvicorn.Config(

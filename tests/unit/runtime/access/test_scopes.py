@@ -12,11 +12,13 @@ from runtime.errors import NotFoundError, PermissionDeniedError
 
 MAY = {
     Role.ORCHESTRATOR: {
-        *("health:read", "metrics:read", "runs:read", "runs:write", "workspaces:read"),
+        *("health:read", "metrics:read", "runs:read", "runs:write", "workspaces:read", "policies:explain"),
         *("secrets:read", "secrets:write", "secrets:audit"),
     },
-    Role.TESTER: {"health:read", "runs:read", "runs:write"},
-    Role.VIEWER: {"health:read", "metrics:read", "runs:read", "workspaces:read", "secrets:read"},
+    Role.TESTER: {"health:read", "runs:read", "runs:write", "policies:explain"},
+    Role.VIEWER: {
+        *("health:read", "metrics:read", "runs:read", "workspaces:read", "secrets:read", "policies:explain"),
+    },
 }
 
 

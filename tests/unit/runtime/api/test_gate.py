@@ -20,6 +20,7 @@ from runtime.api.gate import OPEN, check_routes, needs, open_to_all
 from runtime.database.connection import open_database
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunState
+from runtime.policies.catalogue import PolicyCatalogue
 from runtime.vault.service import Vault
 from runtime.vault.source import FileKey
 from tests.unit.runtime.fake_service import RUN_ID, FakeService
@@ -35,7 +36,9 @@ class World:
         self.service = FakeService()
         self.vault = Vault(self.database, (FileKey(folder / "vault.key"),))
         self.tokens = Tokens(self.database)
-        self.app = make_api(self.service, vault=self.vault, tokens=self.tokens)
+        self.app = make_api(
+            self.service, vault=self.vault, tokens=self.tokens, policies=PolicyCatalogue([], site=None).placed
+        )
 
     @asynccontextmanager
     async def client(self, client: str = "192.0.2.1", **headers: str) -> AsyncIterator[httpx.AsyncClient]:
@@ -71,7 +74,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 def filled(path: str) -> str:
     """A path with something in its places."""
-    return path.format(run_id=RUN_ID, workspace="default", ref="A_KEY", token_id="0" * 16)
+    return path.format(run_id=RUN_ID, workspace="default", ref="A_KEY", token_id="0" * 16, name="llm-only")
 
 
 HEADERS: dict[str, Callable[[str], dict[str, str]]] = {
