@@ -50,7 +50,11 @@ _PLACES = {
         "prune",
         "Remove finished runs and audit lines that are older or larger than is kept.",
     ),
-    "policy": Place(f"{_COMMANDS}.policy", "policy", "Check policy files and explain what they allow."),
+    "policy": Place(
+        f"{_COMMANDS}.policy",
+        "policy",
+        "Check policies, explain a request, replay what was decided.",
+    ),
     "probe": Place(f"{_COMMANDS}.probe", "probe", "Attack this host from inside a real sandbox."),
     "install": Place(f"{_COMMANDS}.install", "install", "Export AGENT's prompt to other tools."),
     "update": Place(

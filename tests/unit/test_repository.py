@@ -288,7 +288,8 @@ SEEN_BY_THE_RUNTIME = (
 )
 SEEN_BY_THE_EXPLAINING = (
     *("proxy.destination.headers", "proxy.destination.heads", "proxy.destination.judge"),
-    *("proxy.destination.overrides", "proxy.destination.query", "proxy.destination.stub"),
+    *("proxy.destination.overrides", "proxy.destination.query", "proxy.destination.sink"),
+    *("proxy.destination.stub",),
     *("proxy.secrets.broker", "proxy.secrets.outgoing"),
 )
 """The judging parts, which are pure: no verdict is implemented a second time."""

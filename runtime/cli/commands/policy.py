@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from runtime.cli.commands.replay import make_replay_command
 from runtime.cli.console.context import read_settings
 from runtime.cli.console.explanation import print_explanation
 from runtime.cli.console.output import emit, json_option
@@ -36,7 +37,7 @@ MAX_BODY_BYTES = 16 << 20
 
 @click.group("policy")
 def policy() -> None:
-    """Check policy files and explain what they allow."""
+    """Check policies, explain a request, replay what was decided."""
 
 
 @policy.command("check")
@@ -115,6 +116,9 @@ def _body(path: Path | None) -> bytes:
     if len(content) > MAX_BODY_BYTES:
         raise InvalidInputError(f"--body: {path}: more than 16 MiB", hint="give less of it")
     return content
+
+
+policy.add_command(make_replay_command(load_for_command))
 
 
 def _loading[L](load: Callable[[], L]) -> L:

@@ -1,0 +1,75 @@
+"""Every decision of a run or file under another policy, as one document of a stable shape."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from proxy.contract.decision_line import DecisionLine
+from proxy.policy.llm import LLM_RULE, with_llm
+from proxy.policy.model import Policy
+from runtime.explain.replay import Change, Outcome, Policies, Replayed, is_told_by, replay_line
+
+NOT_REPLAYED = (
+    "budgets: what was spent by then is in no line",
+    "addresses of names that were refused before a lookup: what is allowed here may be refused for them",
+    "secrets in requests that were refused before they were searched",
+)
+"""What a replay says nothing about, in the words that it says so."""
+
+FindPolicy = Callable[[str], Policy | None]
+
+
+def replay(lines: Iterable[DecisionLine], new: Policy, find_old: FindPolicy) -> dict[str, Any]:
+    """Compare; `find_old` gives the policy of a name as it stands now, None where there is none.
+
+    Equal decisions are one entry with `times`. The lines of a run whose agent had the LLM router say so.
+    """
+    lines = list(lines)
+    has_llm = any(line["rule_id"] == LLM_RULE.id for line in lines)
+    judged_by = {name: find_old(name) for name in {line["policy"] for line in lines} if name is not None}
+    if has_llm:
+        new = with_llm(new)
+        judged_by = {name: policy and with_llm(policy) for name, policy in judged_by.items()}
+    counts: Counter[str] = Counter()
+    entries: dict[tuple[object, ...], dict[str, Any]] = {}
+    strangers: Counter[str] = Counter()
+    for line in lines:
+        old = judged_by.get(line["policy"] or "")
+        if old is None or not (line["suppressed"] or is_told_by(old, line)):
+            strangers[line["policy"] or "none"] += 1
+        replayed = replay_line(line, Policies(new, old))
+        times = line["suppressed"] or 1
+        counts[replayed.change] += times
+        if replayed.change is not Change.UNCHANGED:
+            _enter(entries, line, replayed, times)
+    return {
+        "policy": new.name,
+        "decisions": sum(counts.values()),
+        "counts": {change.value: counts[change] for change in Change},
+        "changed": [entry for entry in entries.values() if entry["change"] != Change.CANNOT_BE_TOLD],
+        "cannot_be_told": [entry for entry in entries.values() if entry["change"] == Change.CANNOT_BE_TOLD],
+        "judged_by_another_policy": dict(sorted(strangers.items())),
+        "not_replayed": list(NOT_REPLAYED),
+    }
+
+
+def _enter(
+    entries: dict[tuple[object, ...], dict[str, Any]], line: DecisionLine, replayed: Replayed, times: int
+) -> None:
+    shown = {name: line[name] for name in ("entry", "method", "host", "port", "path", "tls", "policy")}
+    old = Outcome(line["verdict"], line["reason_code"], line["rule_id"])
+    key = (*shown.values(), old, replayed)
+    if key in entries:
+        entries[key]["times"] += times
+        return
+    entries[key] = {
+        "change": replayed.change.value,
+        "times": times,
+        "first_at": line["at"],
+        **shown,
+        "was": old._asdict(),
+        "would_be": replayed.new and replayed.new._asdict(),
+        "missing": replayed.why or None,
+    }
