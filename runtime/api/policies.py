@@ -1,6 +1,6 @@
 """`/v1/policies/{name}/explain`: what the proxy would do with a request, for whoever starts runs.
 
-Who may not have names looked up learns what the policy says, and nothing of the network (docs/adr/0014).
+Who may not have names looked up learns what the policy says, and nothing of the network (docs/adr/0015).
 """
 
 from __future__ import annotations
@@ -71,11 +71,22 @@ class AskedRequest(BaseModel):
         )
 
 
+BODY_SCHEMA = {
+    "required": True,
+    "content": {"application/json": {"schema": AskedRequest.model_json_schema()}},
+}
+"""What FastAPI cannot tell from a route that reads its body itself."""
+
+
 def add_policy_routes(app: FastAPI, load: LoadPolicy, make_lookup: Callable[[], Lookup]) -> None:
     """Add the route; a lookup is made for each request whose caller may have names looked up."""
     under_way = asyncio.Semaphore(MAX_AT_A_TIME)
 
-    @app.post("/v1/policies/{name}/explain", dependencies=[needs(Scope.POLICIES_EXPLAIN)])
+    @app.post(
+        "/v1/policies/{name}/explain",
+        dependencies=[needs(Scope.POLICIES_EXPLAIN)],
+        openapi_extra={"requestBody": BODY_SCHEMA},
+    )
     async def explain_policy(name: Annotated[str, Path(pattern=NAME)], request: Request) -> JSONResponse:
         """Explain what the proxy would do with one request of a sandbox under this policy.
 

@@ -1,6 +1,7 @@
 """Decision lines from a file: one JSON object a line, or the document of `orch egress RUN --json`.
 
-Lines of an audit that are about something else are passed over and counted.
+A line of the daemon's audit has the decision in its `data`; what is about something else is passed over and
+counted.
 """
 
 from __future__ import annotations
@@ -85,8 +86,7 @@ def _decision_in(item: Any) -> dict[str, Any] | None:
     """A decision that stands alone, or with other fields around it; None for what is about something else."""
     if not isinstance(item, dict):
         return None
-    inner = item.get("decision")
-    held = inner if isinstance(inner, dict) else item
+    held = next((item[name] for name in ("data", "decision") if isinstance(item.get(name), dict)), item)
     if len(_FIELDS & held.keys()) < len(_FIELDS) // 2:
         return None
     return {name: value for name, value in held.items() if name in _FIELDS}

@@ -105,8 +105,7 @@ def replay_line(line: DecisionLine, policies: Policies) -> Replayed:
         return Replayed(Change.UNCHANGED, recorded)
     if line["reason_code"] in _SPENT:
         return Replayed(Change.CANNOT_BE_TOLD, None, "what was spent before, or came back from upstream")
-    is_named = line["host"] and (line["port"] is not None or _is_dns(line))
-    if not is_named or MASK in (line["host"], line["path"]):
+    if not _is_named(line):
         return Replayed(Change.CANNOT_BE_TOLD, None, "the host, port or path, which the line does not name")
     ways = [way for way in _ways(line, Policies(policies.new, old)) if old is None or _fits(old, line, way)]
     by_rules = {_outcome(_by_rules(policies.new, line, way)) for way in ways}
@@ -118,6 +117,17 @@ def replay_line(line: DecisionLine, policies: Policies) -> Replayed:
     if new is None:
         return Replayed(Change.CANNOT_BE_TOLD, None, "the scheme, or whether the sandbox held secrets")
     return Replayed(_change(recorded, new), new)
+
+
+def rests_on_rules(line: DecisionLine) -> bool:
+    """Whether the policy that made the line can be recognised by it."""
+    is_elsewhere = line["suppressed"] or _stands(line) or line["reason_code"] in _SPENT
+    return not is_elsewhere and _is_named(line)
+
+
+def _is_named(line: DecisionLine) -> bool:
+    has_place = bool(line["host"]) and (line["port"] is not None or _is_dns(line))
+    return has_place and MASK not in (line["host"], line["path"])
 
 
 def _stands(line: DecisionLine) -> bool:

@@ -9,7 +9,15 @@ from typing import Any
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.llm import LLM_RULE, with_llm
 from proxy.policy.model import Policy
-from runtime.explain.replay import Change, Outcome, Policies, Replayed, is_told_by, replay_line
+from runtime.explain.replay import (
+    Change,
+    Outcome,
+    Policies,
+    Replayed,
+    is_told_by,
+    replay_line,
+    rests_on_rules,
+)
 
 NOT_REPLAYED = (
     "budgets: what was spent by then is in no line",
@@ -24,22 +32,22 @@ FindPolicy = Callable[[str], Policy | None]
 def replay(lines: Iterable[DecisionLine], new: Policy, find_old: FindPolicy) -> dict[str, Any]:
     """Compare; `find_old` gives the policy of a name as it stands now, None where there is none.
 
-    Equal decisions are one entry with `times`. The lines of a run whose agent had the LLM router say so.
+    Equal decisions are one entry with `times`. Where the agent of a run had the LLM router, its lines say so.
     """
     lines = list(lines)
-    has_llm = any(line["rule_id"] == LLM_RULE.id for line in lines)
+    with_router = {line["sandbox_id"] for line in lines if line["rule_id"] == LLM_RULE.id}
     judged_by = {name: find_old(name) for name in {line["policy"] for line in lines} if name is not None}
-    if has_llm:
-        new = with_llm(new)
-        judged_by = {name: policy and with_llm(policy) for name, policy in judged_by.items()}
+    plain = {name: Policies(new, old) for name, old in judged_by.items()}
+    routed = {name: Policies(with_llm(new), old and with_llm(old)) for name, old in judged_by.items()}
     counts: Counter[str] = Counter()
     entries: dict[tuple[object, ...], dict[str, Any]] = {}
     strangers: Counter[str] = Counter()
     for line in lines:
-        old = judged_by.get(line["policy"] or "")
-        if old is None or not (line["suppressed"] or is_told_by(old, line)):
-            strangers[line["policy"] or "none"] += 1
-        replayed = replay_line(line, Policies(new, old))
+        found = routed if line["sandbox_id"] in with_router else plain
+        policies = found.get(line["policy"] or "", Policies(new, None))
+        if rests_on_rules(line) and not (policies.old and is_told_by(policies.old, line)):
+            strangers[line["policy"] or ""] += 1
+        replayed = replay_line(line, policies)
         times = line["suppressed"] or 1
         counts[replayed.change] += times
         if replayed.change is not Change.UNCHANGED:

@@ -127,6 +127,14 @@ async def test_nobody_but_an_operator_has_a_name_looked_up(world: World, role: R
     assert pinned.json()["rule"]["file"] == "mine.yaml"
 
 
+async def test_the_body_is_described(world: World):
+    """For whoever makes a client of the description."""
+    async with world.client() as client:
+        described = (await client.get("/openapi.json")).json()["paths"]["/v1/policies/{name}/explain"]["post"]
+    schema = described["requestBody"]["content"]["application/json"]["schema"]
+    assert (schema["required"], schema["additionalProperties"]) == (["url"], False)
+
+
 async def test_an_operator_has(world: World, tmp_path: Path):
     """Only where it is asked for, and only a name that the policy allows."""
     async with world.client() as client:

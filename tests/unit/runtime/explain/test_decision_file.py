@@ -28,7 +28,8 @@ def test_lines_are_read_in_each_form_that_we_write(tmp_path: Path) -> None:
     assert read(tmp_path, json.dumps({"decisions": [PLAIN, EVIL]}, indent=2)) == [PLAIN, EVIL]
     assert read(tmp_path, json.dumps({"decisions": []})) == []
     assert read(tmp_path, json.dumps({**PLAIN, **CHAIN})) == [PLAIN]
-    assert read(tmp_path, json.dumps({**CHAIN, "decision": PLAIN})) == [PLAIN]
+    assert read(tmp_path, json.dumps({**CHAIN, "who": "run:1", "data": PLAIN})) == [PLAIN]
+    assert read(tmp_path, json.dumps({"decision": PLAIN})) == [PLAIN]
     assert read(tmp_path, "") == []
 
 
@@ -36,7 +37,10 @@ def test_what_else_an_audit_holds_is_counted(tmp_path: Path) -> None:
     """And never read as a decision."""
     path = tmp_path / "lines"
     path.write_text(
-        json.dumps({"seq": 1, "kind": "api", "path": "/v1/runs"}) + "\n" + json.dumps(PLAIN) + "\n[]\n"
+        json.dumps({"seq": 1, "kind": "api", "data": {"path": "/v1/runs"}})
+        + "\n"
+        + json.dumps(PLAIN)
+        + "\n[]\n"
     )
     assert read_decision_file(path) == ([PLAIN], 2)
 

@@ -45,10 +45,25 @@ def test_lines_of_an_unknown_policy_are_said_to_be() -> None:
     assert replay([PLAIN], OLD, lambda name: lacking("plain.test"))["judged_by_another_policy"] == {"t": 1}
 
 
+def test_a_refusal_that_no_policy_made_is_none_of_another() -> None:
+    """It names no host, or rests on what was spent."""
+    lines = [
+        line("deny", host="", port=None, path=None, reason="bad_request"),
+        line("deny", host="", port=None, path=None, reason="no_grant", policy_name=None),
+        line("deny", reason="budget_requests"),
+        line("deny", host="***", reason="secret_leak"),
+    ]
+    assert replay(lines, lacking("api.test"), lambda name: OLD)["judged_by_another_policy"] == {}
+
+
 def test_a_run_with_the_router_is_replayed_with_it() -> None:
     """Its lines tell."""
     asked = line(host="llm.internal", port=80, path="/v1/models", rule_id="llm", tls="inspect")
-    assert replay([asked], lacking("api.test"), lambda name: OLD)["counts"]["unchanged"] == 1
+    other = line(
+        "deny", sandbox_id="s", host="llm.internal", port=80, path="/v1/x", reason="not_allowed_host"
+    )
+    counts = replay([asked, other], lacking("api.test"), lambda name: OLD)["counts"]
+    assert counts["unchanged"] == 2, "another run, whose agent had none, is replayed without"
 
 
 def test_nothing_is_a_replay_too() -> None:
