@@ -18,6 +18,7 @@ from proxy.policy.hosts import is_ip_literal
 from proxy.policy.model import AllowRule, Request, TlsMode
 from proxy.policy.problems import problem_for
 from proxy.secrets.broker import foreign_parts
+from proxy.secrets.forms import forget_searches
 from runtime.explain.addresses import Source
 from runtime.explain.asked import shown_url
 from runtime.explain.judge import Judgement, judge_asked
@@ -45,7 +46,9 @@ async def explain(
     """
     sandbox = sandbox_for(loaded.policy, question)
     found = await judge_asked(sandbox.policy, sandbox.asked, sandbox.secrets, lookup=lookup)
-    return _Document(loaded, sandbox, found, is_for_operator=is_for_operator).make()
+    document = _Document(loaded, sandbox, found, is_for_operator=is_for_operator).make()
+    forget_searches()  # no sandbox holds what was made up for it
+    return document
 
 
 class _Document:

@@ -108,10 +108,10 @@ def replay_line(line: DecisionLine, policies: Policies) -> Replayed:
     if not _is_named(line):
         return Replayed(Change.CANNOT_BE_TOLD, None, "the host, port or path, which the line does not name")
     ways = [way for way in _ways(line, Policies(policies.new, old)) if old is None or _fits(old, line, way)]
-    by_rules = {_outcome(_by_rules(policies.new, line, way)) for way in ways}
     try:
         told = {_told(line, Policies(policies.new, old), way) for way in ways}
     except _UnknownError as exc:
+        by_rules = {_outcome(_by_rules(policies.new, line, way)) for way in ways}
         return Replayed(Change.CANNOT_BE_TOLD, _only(by_rules), str(exc))
     new = _only(told)
     if new is None:
@@ -221,10 +221,7 @@ def _told(line: DecisionLine, policies: Policies, way: Way) -> Outcome:
         return _outcome(said)
     if (refusal := _known_refusal(new, line["host"])) is not None:
         return _outcome(refusal)
-    is_by_rules = line["reason_code"] in _OF_DESTINATIONS or (
-        old is not None and _by_rules(old, line, way, is_old=True).verdict is not Verdict.ALLOW
-    )
-    if line["verdict"] == Verdict.DENY and not is_by_rules:
+    if line["verdict"] == Verdict.DENY and not _is_refused_by_rules(line, old, way):
         return _refused_behind(line, policies, way, said)
     if not _is_request(line):
         if line["tls"] == TlsMode.PASSTHROUGH and said.tls is TlsMode.INSPECT:
@@ -232,6 +229,13 @@ def _told(line: DecisionLine, policies: Policies, way: Way) -> Outcome:
     elif not (way.scheme == "https" and said.tls is TlsMode.PASSTHROUGH):
         _check_request(line, policies, way)
     return _outcome(said)
+
+
+def _is_refused_by_rules(line: DecisionLine, old: Policy | None, way: Way) -> bool:
+    """Whether the rules alone refused it, and not what comes behind them."""
+    if line["reason_code"] in _OF_DESTINATIONS:
+        return True
+    return old is not None and _by_rules(old, line, way, is_old=True).verdict is not Verdict.ALLOW
 
 
 def _known_refusal(new: Policy, host: str) -> Decision | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from proxy.contract.decision_line import DecisionLine
@@ -26,6 +26,8 @@ NOT_REPLAYED = (
 )
 """What a replay says nothing about, in the words that it says so."""
 
+_OF_ONE_LINE = frozenset({"at", "request_id", "client_port"})
+
 FindPolicy = Callable[[str], Policy | None]
 
 
@@ -42,13 +44,12 @@ def replay(lines: Iterable[DecisionLine], new: Policy, find_old: FindPolicy) -> 
     counts: Counter[str] = Counter()
     entries: dict[tuple[object, ...], dict[str, Any]] = {}
     strangers: Counter[str] = Counter()
-    for line in lines:
+    for line, times in _counted(lines):
         found = routed if line["sandbox_id"] in with_router else plain
         policies = found.get(line["policy"] or "", Policies(new, None))
         if rests_on_rules(line) and not (policies.old and is_told_by(policies.old, line)):
-            strangers[line["policy"] or ""] += 1
+            strangers[line["policy"] or ""] += times
         replayed = replay_line(line, policies)
-        times = line["suppressed"] or 1
         counts[replayed.change] += times
         if replayed.change is not Change.UNCHANGED:
             _enter(entries, line, replayed, times)
@@ -61,6 +62,16 @@ def replay(lines: Iterable[DecisionLine], new: Policy, find_old: FindPolicy) -> 
         "judged_by_another_policy": dict(sorted(strangers.items())),
         "not_replayed": list(NOT_REPLAYED),
     }
+
+
+def _counted(lines: Iterable[DecisionLine]) -> Iterator[tuple[DecisionLine, int]]:
+    """One line of all that differ in time and number only, and how many decisions it stands for."""
+    alike: dict[tuple[object, ...], tuple[DecisionLine, int]] = {}
+    for line in lines:
+        key = tuple(value for name, value in line.items() if name not in _OF_ONE_LINE)
+        first, times = alike.get(key, (line, 0))
+        alike[key] = first, times + (line["suppressed"] or 1)
+    yield from alike.values()
 
 
 def _enter(
