@@ -27,7 +27,7 @@ from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
 
 
-def make_api(
+def make_api(  # noqa: PLR0913 - keywords, each a part
     service: RunServicePort,
     *,
     vault: Vault | None = None,
@@ -42,7 +42,7 @@ def make_api(
 ) -> FastAPI:
     """Make the API over a run service and what else there is.
 
-    `metrics` is what Prometheus is answered with, and each answer is counted in `counts`. `make_lookup` is for
+    `metrics` is what Prometheus is answered with; each answer is counted in `counts`. `make_lookup` is for
     explanations that look a name up. `lifespan` is what the daemon starts before and stops after serving.
     Raises RuntimeError for a route that does not say who may ask for it.
     """
