@@ -48,6 +48,12 @@ class OrchError(Exception):
     """The exit status of a command that it ends."""
     status: ClassVar[int] = 500
     """The HTTP status of a request that it ends."""
+    is_retryable: ClassVar[bool] = False
+    """Whether the same request, sent again later, may well succeed."""
+    retry_after_s: float | None = None
+    """How much later, where that is known."""
+    param: str | None = None
+    """The field or parameter of the request that is wrong, where there is one."""
 
     def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
         """`hint` is the remedy; neither text holds a secret. `code` is told in place of the class's own."""
@@ -68,6 +74,13 @@ class InvalidInputError(OrchError, ValueError):
     code = "INVALID_INPUT"
     exit_code = 5
     status = 400
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: str | None = None, param: str | None = None
+    ) -> None:
+        """`param` is the field or parameter that is wrong, where it is one of a request's."""
+        super().__init__(message, hint=hint, code=code)
+        self.param = param
 
 
 class TooLargeError(InvalidInputError):
@@ -135,6 +148,7 @@ class RateLimitedError(OrchError):
     code = "RATE_LIMITED"
     exit_code = 6
     status = 429
+    is_retryable = True
 
     def __init__(self, message: str, *, retry_after_s: float, hint: str | None = None) -> None:
         """`retry_after_s`: from now on."""
@@ -171,6 +185,7 @@ class ServerError(OrchError):
     code = "SERVER_ERROR"
     exit_code = 8
     status = 503
+    is_retryable = True
 
 
 class EngineUnavailableError(ServerError, ConnectionError):
@@ -195,6 +210,7 @@ class InternalError(ServerError):
 
     code = "INTERNAL_ERROR"
     status = 500
+    is_retryable = False
 
 
 class ProxyLostError(ServerError):
@@ -219,6 +235,7 @@ class VaultKeyError(ServerError):
     """The vault cannot be opened, and nothing in it was changed."""
 
     code = "VAULT_KEY_ERROR"
+    is_retryable = False
 
 
 class DaemonUnreachableError(OrchError, ConnectionError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from proxy.destination.resolve import Lookup
 from runtime.access.service import Tokens
@@ -17,6 +17,7 @@ from runtime.api.metrics import Exposition, add_metrics_route
 from runtime.api.policies import LoadPolicy, add_policy_routes
 from runtime.api.prune import add_prune_route
 from runtime.api.recorded import Recorded, Refusals
+from runtime.api.query import strict_query
 from runtime.api.runs import add_run_routes
 from runtime.api.secrets import add_vault_routes
 from runtime.api.tokens import add_token_routes
@@ -46,7 +47,14 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     explanations that look a name up. `lifespan` is what the daemon starts before and stops after serving.
     Raises RuntimeError for a route that does not say who may ask for it.
     """
-    app = FastAPI(title="Orchbox runner API", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Orchbox runner API",
+        version="1",
+        lifespan=lifespan,
+        dependencies=[Depends(strict_query)],
+        docs_url=None,
+        redoc_url=None,
+    )
     audit = audit or NoAudit()
     app.add_middleware(Recorded, audit=audit)
     app.add_middleware(Gate, tokens=tokens, refusals=Refusals(audit))  # around it: it says who calls

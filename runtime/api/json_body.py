@@ -19,8 +19,10 @@ def parse_body[B: BaseModel](content: bytes | str, model: type[B], *, part: str 
     field = str(first["loc"][0]) if first["loc"] else ""
     if field in model.model_fields:
         where = f"{part}: {field}" if part else field
-        raise InvalidInputError(f"{where}: {first['msg']}", hint=f"correct {field}")
+        raise InvalidInputError(f"{where}: {first['msg']}", hint=f"correct {field}", param=field)
     # What is left is an unknown field's name or a message about the JSON, which may quote what was sent.
     whole = part or "body"
     fields = ", ".join(model.model_fields)
-    raise InvalidInputError(f"{whole}: expected a JSON object of {fields}", hint=f"correct {whole}")
+    raise InvalidInputError(
+        f"{whole}: expected a JSON object of {fields}", hint=f"correct {whole}", param=part
+    )

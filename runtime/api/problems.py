@@ -19,45 +19,54 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from runtime.ascii_json import AsciiJson
 from runtime.errors import (
     AuthRequiredError,
     InternalError,
     InvalidInputError,
     NotFoundError,
     OrchError,
-    RateLimitedError,
-    StoppingError,
     frames_of,
 )
 
 MEDIA_TYPE = "application/problem+json"
-_ROUTING = {404: NotFoundError, 405: InvalidInputError}
+_ROUTING: dict[int, type[OrchError]] = {404: NotFoundError, 405: InvalidInputError}
 """What the router raises where no route fits."""
 
 
 def problem(
-    status: int, code: str, detail: str, *, hint: str | None = None, request_id: str | None = None
+    status: int, code: str, detail: str, *, is_retryable: bool = False, **more: object
 ) -> JSONResponse:
-    """One error; `code` is orchagent's word for it."""
+    """One error; `code` is orchagent's word for it. `more` are further members; None is left out."""
     body = {
         "type": f"urn:orchbox:error:{code.lower()}",
         "title": code.replace("_", " ").capitalize(),
         "status": status,
         "code": code,
         "detail": detail,
-        **({"hint": hint} if hint else {}),
-        **({"request_id": request_id} if request_id else {}),
+        "retryable": is_retryable,
+        **{name: value for name, value in more.items() if value is not None},
     }
-    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE)
+    return AsciiJson(body, status_code=status, media_type=MEDIA_TYPE)
 
 
 def told(exc: OrchError, *, request_id: str) -> JSONResponse:
     """An error of ours as its answer, with the headers that HTTP wants beside it (RFC 9110)."""
-    answer = problem(exc.status, exc.reported_code, exc.message, hint=exc.hint, request_id=request_id)
+    wait_s = exc.retry_after_s
+    answer = problem(
+        exc.status,
+        exc.reported_code,
+        exc.message,
+        is_retryable=exc.is_retryable,
+        hint=exc.hint or None,
+        param=exc.param,
+        retry_after_ms=None if wait_s is None else math.ceil(wait_s * 1000),
+        request_id=request_id,
+    )
     if isinstance(exc, AuthRequiredError):
         answer.headers["WWW-Authenticate"] = 'Bearer realm="orchbox"'
-    if isinstance(exc, RateLimitedError | StoppingError):
-        answer.headers["Retry-After"] = str(math.ceil(exc.retry_after_s))
+    if wait_s is not None:
+        answer.headers["Retry-After"] = str(math.ceil(wait_s))
     return answer
 
 
@@ -72,9 +81,8 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
         first = exc.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        detail = f"{where}: {first['msg']}"
-        kind = InvalidInputError
-        return problem(kind.status, kind.code, detail, request_id=request.state.request_id)
+        wrong = InvalidInputError(f"{where}: {first['msg']}", param=str(first["loc"][-1]))
+        return told(wrong, request_id=request.state.request_id)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, exc: HTTPException) -> JSONResponse:

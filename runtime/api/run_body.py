@@ -14,6 +14,7 @@ from runtime.keys.llm_credentials import apply_credentials, take_credentials
 from runtime.model.limits import Isolation, Limits
 from runtime.model.needs import Needs
 from runtime.model.run import DEFAULT_WORKSPACE, RunRequest
+from runtime.model.run_labels import fault_of
 from runtime.model.secret import Secret
 
 MAX_TIMEOUT_S = 3600.0
@@ -43,6 +44,8 @@ class CreateRun(BaseModel):
     needs: NeedsBody | None = None
     workspace: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")
     """Its name or id; without one, the caller's own."""
+    labels: dict[str, str] = {}
+    """What the caller finds the run by."""
 
     @field_validator("argv", "setup_argv")
     @classmethod
@@ -57,6 +60,13 @@ class CreateRun(BaseModel):
         for name, text in value.items():
             if not _VARIABLE.fullmatch(name) or "\0" in text:
                 raise ValueError("letters, digits and underscores in names, no NUL in values")
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels(cls, value: dict[str, str]) -> dict[str, str]:
+        if (fault := fault_of(value)) is not None:
+            raise ValueError(fault)
         return value
 
     @field_validator("secrets")
@@ -108,4 +118,5 @@ def to_run_request(
         uploads=uploads,
         needs=needs,
         workspace=workspace or body.workspace or DEFAULT_WORKSPACE,
+        labels=body.labels,
     )

@@ -34,6 +34,7 @@ def request_to_json(request: RunRequest) -> dict[str, object]:
         "secrets": {name: secret.reveal() for name, secret in request.secrets.items()},
         "needs": dataclasses.asdict(request.needs),
         "workspace": request.workspace,
+        "labels": request.labels,
     }
 
 

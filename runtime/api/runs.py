@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Query, Request
+from fastapi import FastAPI, Header, Request
 from sse_starlette import EventSourceResponse
 from starlette.responses import JSONResponse, Response
 
@@ -15,29 +15,34 @@ from runtime.api.gate import needs
 from runtime.api.multipart import BODY_SCHEMA, read_parts
 from runtime.api.recorded import record
 from runtime.api.run_body import read_create_run, to_run_request
-from runtime.api.run_json import event_to_json, run_to_json, run_to_summary
+from runtime.api.run_json import event_to_json, run_to_json
+from runtime.api.run_list import add_run_list
 from runtime.api.secrets import entered
 from runtime.ascii_json import AsciiJson
 from runtime.model.json_text import write_object
-from runtime.model.run import DEFAULT_WORKSPACE, Event, Run
+from runtime.model.run import DEFAULT_WORKSPACE, Event, Run, RunSummary
 from runtime.runs.ports import RunServicePort
 from runtime.runs.records import no_run
 from runtime.vault.service import Vault
 
-MAX_LISTED = 200
-
 
 def add_run_routes(app: FastAPI, service: RunServicePort, vault: Vault | None) -> None:
     """Add every route below `/v1/runs`; the vault knows the workspaces."""
+    add_run_list(app, service)
     _add_life_routes(app, service, vault)
     _add_record_routes(app, service)
 
 
-async def _seen(request: Request, service: RunServicePort, run_id: str) -> None:
-    """Raise NotFoundError for a run that is not there, or that the caller does not see."""
-    run = await service.summary(run_id)
-    if not caller_of(request).sees(run.workspace):
+async def _seen(request: Request, service: RunServicePort, run_id: str) -> RunSummary:
+    """The run of an id, or of the first seven digits or more of one, among those that the caller sees.
+
+    Raises NotFoundError, and InvalidInputError where several of them begin so.
+    """
+    caller = caller_of(request)
+    run = await service.find(run_id, caller.workspace)
+    if not caller.sees(run.workspace):
         raise no_run(run_id)
+    return run
 
 
 async def _workspace(request: Request, vault: Vault | None, ref: str | None) -> str:
@@ -66,19 +71,11 @@ def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None)
         record(request, run=run.id)
         return _answer(run, status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
 
-    @app.get("/v1/runs", dependencies=[needs(Scope.RUNS_READ)])
-    async def list_runs(
-        request: Request, limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = 20
-    ) -> JSONResponse:
-        """List the runs that the caller sees, the newest first, without what the agents wrote."""
-        found = await service.recent(limit, workspace=caller_of(request).workspace)
-        return AsciiJson({"runs": [run_to_summary(run) for run in found]})
-
     @app.get("/v1/runs/{run_id}", dependencies=[needs(Scope.RUNS_READ)])
     async def get_run(run_id: str, request: Request) -> Response:
-        """Get one run: its state, times, result or error, and the end of its output."""
-        await _seen(request, service, run_id)
-        return _answer(await service.get(run_id))
+        """Get one run: its state, times, labels, result or error, and the end of its output."""
+        run = await _seen(request, service, run_id)
+        return _answer(await service.get(run.id))
 
     @app.post("/v1/runs/{run_id}/cancel", dependencies=[needs(Scope.RUNS_WRITE)])
     async def cancel_run(run_id: str, request: Request) -> Response:
@@ -86,8 +83,8 @@ def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None)
 
         The answer comes once its sandbox is removed; a run that has ended already is a conflict (409).
         """
-        await _seen(request, service, run_id)
-        return _answer(await service.cancel(run_id))
+        run = await _seen(request, service, run_id)
+        return _answer(await service.cancel(run.id))
 
 
 def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
@@ -102,10 +99,10 @@ def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
         Events are numbered from 1; `Last-Event-ID` resumes behind the one that it names. The stream ends
         with the run.
         """
-        await _seen(request, service, run_id)
+        run = await _seen(request, service, run_id)
 
         async def stream() -> AsyncIterator[bytes]:
-            async for event in service.events(run_id, last_event_id):
+            async for event in service.events(run.id, last_event_id):
                 yield _line(event)
 
         return EventSourceResponse(stream())
@@ -113,8 +110,8 @@ def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
     @app.get("/v1/runs/{run_id}/decisions", dependencies=[needs(Scope.RUNS_READ)])
     async def run_decisions(run_id: str, request: Request) -> JSONResponse:
         """List what the egress proxy allowed and refused for this run, in order."""
-        await _seen(request, service, run_id)
-        return AsciiJson({"decisions": await service.decisions(run_id)})
+        run = await _seen(request, service, run_id)
+        return AsciiJson({"decisions": await service.decisions(run.id)})
 
 
 def _answer(run: Run, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:

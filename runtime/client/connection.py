@@ -101,9 +101,13 @@ class Client:
         """Get the record of one run."""
         return self._json("GET", _run_path(run_id))
 
-    def list_runs(self, limit: int) -> list[dict[str, Any]]:
-        """List the newest runs first."""
-        return list(self._json("GET", "/v1/runs", params={"limit": limit})["runs"])
+    def list_runs(self, limit: int, **filters: str | None) -> dict[str, Any]:
+        """A page of the list of runs, the newest first: `{"items": [...], "next_cursor": ...}`.
+
+        `filters` are the query parameters of the route; those that are None are left out.
+        """
+        given = {name: value for name, value in filters.items() if value is not None}
+        return self._json("GET", "/v1/runs", params={"limit": limit, **given})
 
     def cancel_run(self, run_id: str) -> dict[str, Any]:
         """Cancel a run and wait until it is cleaned up; the run's record."""

@@ -61,6 +61,8 @@ class RunRequest:
     needs: Needs = field(default_factory=Needs)
     workspace: str = DEFAULT_WORKSPACE
     """Whose vault is asked, and who sees the run."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What the caller finds the run by (`runtime.model.run_labels`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class RunSummary:
     """Decisions on the run beyond those that are kept."""
     workspace: str = DEFAULT_WORKSPACE
     """The name of the one that it belongs to."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What the caller finds it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,8 @@ class Run:
     """Decisions on the run beyond those that are kept."""
     workspace: str = DEFAULT_WORKSPACE
     """The name of the one that it belongs to."""
+    labels: dict[str, str] = field(default_factory=dict)
+    """What the caller finds it by."""
 
     def summary(self) -> RunSummary:
         """The run without what the agent wrote."""

@@ -9,6 +9,7 @@ from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
 from runtime.model.needs import LlmSpent
 from runtime.model.run import Event, Run, RunRequest, RunSummary
+from runtime.model.run_query import RunPage, RunQuery
 from runtime.model.secret import Secret
 from runtime.runs.readiness import Check
 
@@ -25,11 +26,11 @@ class StorePort(Protocol):
     async def get(self, run_id: str) -> Run | None:
         """A run by id, or None."""
 
-    async def summary(self, run_id: str) -> RunSummary | None:
-        """A run without what the agent wrote, or None."""
+    async def named(self, ref: str, workspace: str | None) -> list[RunSummary]:
+        """The run of an id, or those whose ids begin so: two at most, of one workspace or of all."""
 
-    async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
-        """List the records of the newest runs, of one workspace or of all, the newest first."""
+    async def page(self, query: RunQuery) -> RunPage:
+        """A page of a list, the newest first."""
 
     async def adopt(self, run_id: str) -> int:
         """Go on with a run that an earlier daemon began; how many of its decisions are recorded."""
@@ -101,11 +102,14 @@ class RunServicePort(Protocol):
     async def get(self, run_id: str) -> Run:
         """Get a run's record. Raises NotFoundError."""
 
-    async def summary(self, run_id: str) -> RunSummary:
-        """Get a run's record without what the agent wrote. Raises NotFoundError."""
+    async def find(self, ref: str, workspace: str | None = None) -> RunSummary:
+        """Get a run by its id or seven digits of it, among those of one workspace or of all.
 
-    async def recent(self, limit: int = 20, *, workspace: str | None = None) -> list[RunSummary]:
-        """List the newest runs, of one workspace or of all, the newest first."""
+        Raises NotFoundError, and InvalidInputError where several ids begin so.
+        """
+
+    async def page(self, query: RunQuery) -> RunPage:
+        """A page of a list of runs, the newest first."""
 
     async def cancel(self, run_id: str) -> Run:
         """End a run. Raises NotFoundError, ConflictError where it has ended."""

@@ -18,9 +18,10 @@ import structlog
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.audit.port import AuditPort, NoAudit
-from runtime.errors import NotFoundError
+from runtime.errors import InvalidInputError, NotFoundError
 from runtime.keeper.work import Done, Tell
 from runtime.model.run import Event, Run, RunState, RunSummary
+from runtime.model.run_query import RunPage, RunQuery
 from runtime.runs.figures import RunFigures
 from runtime.runs.journal import Journal, Journals
 from runtime.runs.ports import StorePort
@@ -117,18 +118,33 @@ class Records:
             raise no_run(run_id)
         return run
 
-    async def summary(self, run_id: str) -> RunSummary:
-        """A run without what the agent wrote, with its end as `get` has it. Raises NotFoundError."""
-        unwritten = self._unwritten.get(run_id)
-        found = await self._store.summary(run_id) if unwritten is None else unwritten.summary()
-        if found is None:
-            raise no_run(run_id)
-        return found
+    async def find(self, ref: str, workspace: str | None) -> RunSummary:
+        """A run by its id or the first digits of it, among those of one workspace or of all.
 
-    async def recent(self, limit: int, workspace: str | None) -> list[RunSummary]:
-        """List the newest runs, of one workspace or of all, the newest first."""
-        ended = {run_id: run.summary() for run_id, run in self._unwritten.items()}
-        return [ended.get(run.id, run) for run in await self._store.recent(limit, workspace=workspace)]
+        Raises NotFoundError, and InvalidInputError where several ids begin so.
+        """
+        found = await self._store.named(ref, workspace)
+        exact = [run for run in found if run.id == ref]
+        if len(found) > 1 and not exact:
+            raise InvalidInputError(
+                f"run {ref}: more than one run has an id that begins so",
+                hint="give more of its digits",
+                param="run_id",
+            )
+        if not found:
+            raise no_run(ref)
+        return self._as_it_ended((exact or found)[0])
+
+    async def page(self, query: RunQuery) -> RunPage:
+        """A page of a list, the newest first."""
+        found = await self._store.page(query)
+        shown = [self._as_it_ended(run) for run in found.items]
+        return found._replace(items=[run for run in shown if query.filter.takes(run)])
+
+    def _as_it_ended(self, run: RunSummary) -> RunSummary:
+        """With its end also where the store has not taken it."""
+        ended = self._unwritten.get(run.id)
+        return run if ended is None else ended.summary()
 
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
         """Replay and follow; a run whose events are no longer kept gives its end only."""

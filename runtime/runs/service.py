@@ -29,6 +29,7 @@ from runtime.keys.placeholders import deliver
 from runtime.keys.settle import settle, wanted
 from runtime.model.reserved_names import is_reserved
 from runtime.model.run import Event, Run, RunRequest, RunState, RunSummary
+from runtime.model.run_query import RunPage, RunQuery
 from runtime.model.secret import Secret
 from runtime.network.connected import RunNetworks
 from runtime.network.guard import HostGuard
@@ -220,6 +221,7 @@ class RunService:
             agent_ref=order.request.agent_ref,
             policy_name=order.request.policy_name,
             workspace=order.request.workspace,
+            labels=order.request.labels,
             isolation=order.request.isolation,
             state=RunState.QUEUED,
             created_at=time.time(),
@@ -246,13 +248,16 @@ class RunService:
         """A run's record. Raises NotFoundError."""
         return await self._records.get(run_id)
 
-    async def summary(self, run_id: str) -> RunSummary:
-        """A run's record without what the agent wrote. Raises NotFoundError."""
-        return await self._records.summary(run_id)
+    async def find(self, ref: str, workspace: str | None = None) -> RunSummary:
+        """A run by its id or seven digits of it, among those of one workspace or of all.
 
-    async def recent(self, limit: int = 20, *, workspace: str | None = None) -> list[RunSummary]:
-        """List the newest runs, of one workspace or of all, the newest first."""
-        return await self._records.recent(limit, workspace)
+        Raises NotFoundError, and InvalidInputError where several ids begin so.
+        """
+        return await self._records.find(ref, workspace)
+
+    async def page(self, query: RunQuery) -> RunPage:
+        """A page of a list of runs, the newest first."""
+        return await self._records.page(query)
 
     async def cancel(self, run_id: str) -> Run:
         """End a run and wait for its clean-up. Raises NotFoundError, ConflictError where it has ended."""

@@ -15,11 +15,14 @@ from proxy.contract.decision_line import DecisionLine
 from runtime.database.connection import Database
 from runtime.errors import InternalError
 from runtime.model.run import Run, RunError, RunState, RunSummary
+from runtime.model.run_query import RunPage, RunQuery
+from runtime.runs import listing
 from runtime.runs.tables import (
-    SUMMARY,
     WHOLE,
     decisions,
     installations,
+    label_rows,
+    labels,
     output_row,
     outputs,
     runs,
@@ -59,7 +62,13 @@ class Store:
 
     async def create(self, run: Run) -> None:
         """Record a run that has just been accepted."""
-        await self._execute(runs.insert().values(**summary_row(run), owner=self._owner))
+
+        def work(connection: sa.Connection) -> None:
+            connection.execute(runs.insert().values(**summary_row(run), owner=self._owner))
+            if found_by := label_rows(run):
+                connection.execute(labels.insert(), found_by)
+
+        await self._database.write(work)
         if run.state.is_final:
             await self.update(run)
         else:
@@ -89,18 +98,15 @@ class Store:
         rows = await self._rows(sa.select(*WHOLE).select_from(joined).where(runs.c.id == run_id))
         return to_run(rows[0]) if rows else None
 
-    async def summary(self, run_id: str) -> RunSummary | None:
-        """A run without what the agent wrote, or None."""
-        rows = await self._rows(sa.select(*SUMMARY).where(runs.c.id == run_id))
-        return to_summary(rows[0]) if rows else None
+    async def named(self, ref: str, workspace: str | None) -> list[RunSummary]:
+        """The run of an id, or those whose ids begin so: two at most, of one workspace or of all."""
+        return [to_summary(row) for row in await self._rows(listing.named(ref, workspace))]
 
-    async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
-        """List the newest runs, the newest first, without reading what the agents wrote."""
-        query = sa.select(*SUMMARY).order_by(runs.c.created_at.desc()).limit(limit)
-        if workspace is not None:
-            query = query.where(runs.c.workspace == workspace)
-        rows = await self._rows(query)
-        return [to_summary(row) for row in rows]
+    async def page(self, query: RunQuery) -> RunPage:
+        """A page of a list, the newest first, without reading what the agents wrote."""
+        found = [to_summary(row) for row in await self._rows(listing.page(query))]
+        items = found[: query.limit]
+        return RunPage(items, query.cursor(items[-1]) if len(found) > query.limit else None)
 
     async def adopt(self, run_id: str) -> int:
         """Go on with a run that an earlier daemon began; how many of its decisions are recorded."""
@@ -195,4 +201,5 @@ def _batches(victims: list[tuple[str, int]]) -> Iterator[list[str]]:
 def _remove(connection: sa.Connection, *, run_ids: list[str]) -> None:
     connection.execute(decisions.delete().where(decisions.c.run_id.in_(run_ids)))
     connection.execute(outputs.delete().where(outputs.c.run_id.in_(run_ids)))
+    connection.execute(labels.delete().where(labels.c.run_id.in_(run_ids)))
     connection.execute(runs.delete().where(runs.c.id.in_(run_ids)))

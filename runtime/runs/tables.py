@@ -22,6 +22,7 @@ runs = sa.Table(
     *(sa.Column(name, sa.Float) for name in ("created_at", "started_at", "finished_at")),
     sa.Column("error", sa.JSON),
     *(sa.Column(name, sa.Text) for name in ("owner", "workspace")),
+    sa.Column("labels", sa.JSON),
     *(sa.Column(name, sa.Integer) for name in ("bytes", "omitted_decisions")),
 )
 outputs = sa.Table(
@@ -37,6 +38,13 @@ decisions = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True),
     sa.Column("run_id", sa.Text),
     sa.Column("line", sa.JSON),
+)
+labels = sa.Table(
+    "run_labels",
+    metadata,
+    *(sa.Column(name, sa.Text, primary_key=True) for name in ("key", "value")),
+    sa.Column("created_at", sa.Float, primary_key=True),
+    sa.Column("run_id", sa.Text, primary_key=True),
 )
 installations = sa.Table(
     "installations",
@@ -55,6 +63,12 @@ def summary_row(run: Run) -> dict[str, object]:
     row["isolation"], row["state"] = run.isolation.value, run.state.value
     row["error"] = dataclasses.asdict(run.error) if run.error else None
     return row
+
+
+def label_rows(run: Run) -> list[dict[str, object]]:
+    """A row for each label, by which the run is found."""
+    fixed = {"created_at": run.created_at, "run_id": run.id}
+    return [{"key": key, "value": value, **fixed} for key, value in run.labels.items()]
 
 
 def output_row(run: Run) -> tuple[dict[str, object], int]:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 import pytest
 import sqlalchemy as sa
 
+from runtime.access import tables as access_tables
 from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
+from runtime.model.run_query import RunQuery
 from runtime.runs import tables as run_tables
 from runtime.runs.store import Store
 from runtime.vault import tables
@@ -40,12 +42,13 @@ async def test_run_is_read_as_written(store: Store, place: Place):
         error=RunError("SANDBOX_ERROR", "m\0", "code_error", 3),
         stdout="o\0é\U0001f511",
         stderr="'; drop table runs; --",
+        labels={"team": "Suche \u00fc", "empty": ""},
     )
-    await store.create(run())
+    await store.create(run(labels=full.labels))
     await store.update(full)
 
     assert await store.get("run-1") == full
-    assert await Store(place.open(), owner=OURS).recent(5) == [full.summary()]
+    assert (await Store(place.open(), owner=OURS).page(RunQuery(5))).items == [full.summary()]
 
 
 async def test_unfinished_runs_are_failed(store: Store):
@@ -54,7 +57,10 @@ async def test_unfinished_runs_are_failed(store: Store):
     await store.create(run(2, state=RunState.COMPLETED))
 
     assert await store.fail_unfinished("the daemon ended") == 1
-    assert [found.state for found in await store.recent(9)] == [RunState.COMPLETED, RunState.FAILED]
+    assert [found.state for found in (await store.page(RunQuery(9))).items] == [
+        RunState.COMPLETED,
+        RunState.FAILED,
+    ]
 
 
 async def test_another_installations_runs_go_on(store: Store, place: Place):
@@ -66,7 +72,10 @@ async def test_another_installations_runs_go_on(store: Store, place: Place):
 
     assert await store.fail_unfinished("the daemon ended") == 0
     assert await store.fail_abandoned("gone") == 1
-    assert [found.state for found in await store.recent(9)] == [RunState.FAILED, RunState.RUNNING]
+    assert [found.state for found in (await store.page(RunQuery(9))).items] == [
+        RunState.FAILED,
+        RunState.RUNNING,
+    ]
 
 
 async def test_decisions_keep_their_order(store: Store):
@@ -85,7 +94,7 @@ async def test_the_tables_are_what_the_code_thinks(place: Place):
             t: {col["name"] for col in sa.inspect(c).get_columns(t)} for t in sa.inspect(c).get_table_names()
         }
     )
-    thought = {**run_tables.metadata.tables, **tables.metadata.tables}
+    thought = {**run_tables.metadata.tables, **tables.metadata.tables, **access_tables.metadata.tables}
 
     assert {name: {column.name for column in table.c} for name, table in thought.items()} == {
         name: columns for name, columns in made.items() if name != "alembic_version"
@@ -105,7 +114,7 @@ async def test_old_runs_are_pruned(store: Store):
     assert (await store.prune(101.0, 1 << 40, is_dry=True))[0] == 1
     assert (await store.prune(101.0, 1 << 40, is_dry=False))[0] == 1
     assert (await store.prune(0.0, 8000, is_dry=False))[0] == 1
-    assert {found.id for found in await store.recent(9)} == {"run-2", "run-9"}
+    assert {found.id for found in (await store.page(RunQuery(9))).items} == {"run-2", "run-9"}
     assert await store.decisions("run-1") == []
 
 

@@ -12,8 +12,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from runtime.cli.console.context import daemon_client
+from runtime.cli.console.label_option import label_option, read_labels
 from runtime.cli.console.notes import note_of
 from runtime.cli.console.output import emit, emit_line, is_json, json_option, printable, write_log
+from runtime.model.run import RunState
 
 RUN_ID_CHARS = 36
 """A UUID as text."""
@@ -29,13 +31,22 @@ LLM_EVENTS = ("llm_call_succeeded", "llm_call_failed", "fallback_transition", "p
 
 @click.command()
 @click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True)
+@click.option("--state", type=click.Choice([state.value for state in RunState]), help="Only those in it.")
+@click.option("--agent", help="Only those of this agent.")
+@click.option("--policy", help="Only those under this policy.")
+@label_option("Only those with this label. Several are taken: a run has to have all of them.")
+@click.option("--cursor", help="Go on where a list ended: its `next_cursor`, with the same filters.")
 @json_option
-def runs(*, limit: int) -> None:
+def runs(*, limit: int, labels: tuple[str, ...], **filters: str | None) -> None:
     """List the newest runs, with their ids, states and errors."""
+    wanted = {f"label.{key}": value for key, value in read_labels(labels).items()}
     with daemon_client() as client:
-        found = client.list_runs(limit)
+        page = client.list_runs(limit, **filters, **wanted)
+    found, more = page["items"], page["next_cursor"]
     console = Console()
-    emit({"runs": found}, lambda: console.print(run_table(found, console.width)))
+    emit({"runs": found, "next_cursor": more}, lambda: console.print(run_table(found, console.width)))
+    if more and not is_json():
+        click.echo(f"there are more: --cursor {more}", err=True)
 
 
 def run_table(found: list[dict[str, Any]], width: int) -> Table:

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from runtime.api.run_json import request_to_json
 from runtime.cli.console.context import daemon_target, read_settings
+from runtime.cli.console.label_option import label_option
 from runtime.cli.console.output import json_option
 from runtime.cli.run.follow import Interrupts, follow
 from runtime.cli.run.plan import RunPlan, read_plan
@@ -31,6 +32,7 @@ from runtime.model.llm_providers import PROVIDERS
 @click.option("--provider", type=click.Choice(PROVIDERS), help="Which provider to use.")
 @click.option("--model", help="The model, as LLM_MODEL.")
 @click.option("--workspace", help="Whose vault has the other secrets.  [default: the caller's, or default]")
+@label_option("A label of the run, by which `orch runs` finds it. Several are taken.")
 @click.option("--policy", default="llm-only", show_default=True, help="The egress policy.")
 @click.option(
     "--isolation",
@@ -70,6 +72,8 @@ def _check_place(context: click.Context, options: dict[str, Any]) -> None:
         for name in ("policy", "isolation"):
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise InvalidInputError(f"--{name}: --local runs without a sandbox", hint="add --sandbox")
+    if options["is_local"] and options["labels"]:
+        raise InvalidInputError("--label: --local keeps no record of its runs", hint="leave out --local")
 
 
 def _run_on_daemon(plan: RunPlan, *, is_quiet: bool) -> int:

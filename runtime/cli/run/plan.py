@@ -14,6 +14,7 @@ from runtime.agents.bundle import bundle_of
 from runtime.agents.folder import agent_folder
 from runtime.agents.launch import Launch, launch_of
 from runtime.agents.manifest import Manifest, load_manifest, needs_of
+from runtime.cli.console.label_option import read_labels
 from runtime.cli.run.input import document, read_data, read_upload, stored_name
 from runtime.daemon.settings import Settings
 from runtime.keys.dotenv import read_dotenv
@@ -45,6 +46,7 @@ class RunPlan(NamedTuple):
     isolation: Isolation
     workspace: str | None
     """None is the caller's own."""
+    labels: dict[str, str]
 
     def to_request(self, settings: Settings) -> RunRequest:
         """The run as a daemon takes it, with its secrets still to be settled.
@@ -65,6 +67,7 @@ class RunPlan(NamedTuple):
             uploads={stored_name(name): content for name, content in self.files.items()},
             needs=self.needs,
             workspace=self.workspace or DEFAULT_WORKSPACE,
+            labels=self.labels,
         )
 
 
@@ -96,4 +99,5 @@ def read_plan(
         policy_name=options["policy"],
         isolation=Isolation(options["isolation"]),
         workspace=options["workspace"],
+        labels=read_labels(options["labels"]),
     )

@@ -19,6 +19,7 @@ from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
 from runtime.model.json_text import JsonText
 from runtime.model.run import Event, Run, RunError, RunRequest, RunState, RunSummary
+from runtime.model.run_query import RunPage, RunQuery
 from runtime.runs.readiness import Check
 from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
@@ -43,6 +44,7 @@ class FakeService:
 
     def __init__(self) -> None:
         self.requests: list[RunRequest] = []
+        self.queries: list[RunQuery] = []
         self.error: Exception | None = None
         """Raised by `create`."""
         self.checks_now: list[Check] = READY
@@ -65,6 +67,7 @@ class FakeService:
             agent_ref=request.agent_ref,
             policy_name=request.policy_name,
             workspace=request.workspace,
+            labels=request.labels,
             isolation=request.isolation,
             state=RunState.RUNNING,
             created_at=1000.0,
@@ -83,12 +86,15 @@ class FakeService:
         except KeyError:
             raise NotFoundError(f"no run {run_id}", hint="orch runs") from None
 
-    async def summary(self, run_id: str) -> RunSummary:
-        return (await self.get(run_id)).summary()
+    async def find(self, ref: str, workspace: str | None = None) -> RunSummary:
+        return (await self.get(ref)).summary()
 
-    async def recent(self, limit: int = 20, *, workspace: str | None = None) -> list[RunSummary]:
+    async def page(self, query: RunQuery) -> RunPage:
+        self.queries.append(query)
         found = [run.summary() for run in reversed(self.runs.values())]
-        return [run for run in found if workspace in {None, run.workspace}][:limit]
+        items = [run for run in found if query.filter.takes(run)]
+        more = query.cursor(items[query.limit - 1]) if len(items) > query.limit else None
+        return RunPage(items[: query.limit], more)
 
     async def cancel(self, run_id: str) -> Run:
         run = await self.get(run_id)

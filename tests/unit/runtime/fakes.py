@@ -17,6 +17,7 @@ from runtime.keeper.folder import KeeperFolder, folder_of, folders
 from runtime.keeper.keeper import Keeper
 from runtime.keeper.link import KeeperLink, open_link
 from runtime.model.run import Run, RunError, RunState, RunSummary
+from runtime.model.run_query import RunPage, RunQuery
 from runtime.model.secret import Secret
 
 
@@ -45,10 +46,15 @@ class MemoryStore:
         run = self.runs.get(run_id)
         return None if run is None else run.summary()
 
-    async def recent(self, limit: int, *, workspace: str | None = None) -> list[RunSummary]:
+    async def named(self, ref: str, workspace: str | None) -> list[RunSummary]:
+        """The run of an id."""
+        run = self.runs.get(ref)
+        return [run.summary()] if run is not None and workspace in {None, run.workspace} else []
+
+    async def page(self, query: RunQuery) -> RunPage:
         """The newest first."""
         found = [run.summary() for run in reversed(self.runs.values())]
-        return [run for run in found if workspace in {None, run.workspace}][:limit]
+        return RunPage([run for run in found if query.filter.takes(run)][: query.limit], None)
 
     async def adopt(self, run_id: str) -> int:
         """How many lines there are."""

@@ -102,7 +102,19 @@ def test_malformed_llm_credentials_are_refused():
     assert MARKER not in f"{told.value.message}{told.value.hint}"
 
 
+def test_labels_cross_the_wire():
+    """As they were given; without them there are none."""
+    text = json.dumps({**GOOD, "labels": {"team": "search", "n": ""}})
+
+    assert to_run_request(read_create_run(text), b"", {}).labels == {"team": "search", "n": ""}
+    assert to_run_request(read_create_run(json.dumps(GOOD)), b"", {}).labels == {}
+
+
 BAD = {
+    "labels that are no object": json.dumps({**GOOD, "labels": [MARKER]}),
+    "a label that is no text": json.dumps({**GOOD, "labels": {"a": 1, "b": [MARKER]}}),
+    "a label with a line": json.dumps({**GOOD, "labels": {"a": f"{MARKER}\n"}}),
+    "a label as a key": json.dumps({**GOOD, "labels": {f"{MARKER} ": "x"}}),
     "needs that are no object": json.dumps({**GOOD, "needs": MARKER}),
     "an unknown need": json.dumps({**GOOD, "needs": {MARKER: 1}}),
     "a needed secret as a name": json.dumps({**GOOD, "needs": {"required": [MARKER]}}),
@@ -210,6 +222,7 @@ WHOLE = RunRequest(
     setup_argv=("npm", "ci"),
     needs=NEEDS,
     workspace="team-1",
+    labels={"team": "search"},
 )
 """A request in which no field has its default."""
 

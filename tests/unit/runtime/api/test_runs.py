@@ -31,6 +31,9 @@ class Service:
     def __init__(self, records: Records) -> None:
         self._records = records
 
+    async def find(self, ref: str, workspace: str | None = None) -> RunSummary:
+        return await self._records.find(ref, workspace)
+
     async def get(self, run_id: str) -> Run:
         return await self._records.get(run_id)
 

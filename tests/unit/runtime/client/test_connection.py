@@ -45,7 +45,7 @@ def test_a_run_from_start_to_end(client: Client, service: FakeService):
 
     assert kinds == ["state", "log", "decision"]
     assert client.get_run(RUN_ID)["result"] == {"ok": True}
-    assert [shown["id"] for shown in client.list_runs(5)] == [RUN_ID]
+    assert [shown["id"] for shown in client.list_runs(5)["items"]] == [RUN_ID]
     assert len(client.decisions(RUN_ID)) == 1
     assert service.requests[0].uploads == {"a.txt": b"x"}
 

@@ -13,6 +13,7 @@ from runtime.daemon.daemon import Daemon
 from runtime.daemon.serve import forget_keys
 from runtime.daemon.settings import Settings
 from runtime.errors import NotReadyError, VaultKeyError
+from runtime.model.run_query import RunQuery
 from runtime.model.secret import Secret
 
 VALUE = "sk-secret-value-000111222"
@@ -72,7 +73,7 @@ async def test_a_shut_vault_is_logged_and_no_more(
     with pytest.raises(VaultKeyError, match=r"^Failed to decrypt LLM key OPENAI_API_KEY: "):
         await daemon.vault.read("default", ["OPENAI_API_KEY"], run_id="r", reader="uid:0")
     assert await daemon.vault.read("default", ["NOT_THERE"], run_id="r", reader="uid:0") == {}
-    assert await daemon._store.recent(1) == []
+    assert (await daemon._store.page(RunQuery(1))).items == []
     await close(daemon)
 
     said = "".join(capfd.readouterr())

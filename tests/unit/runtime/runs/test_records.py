@@ -20,6 +20,7 @@ from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunState
 from runtime.policies.digest import policy_digest
+from runtime.model.run_query import RunQuery
 from runtime.runs.records import RETRY_WAITS_S, Records
 from tests.unit.runtime.fakes import MemoryStore
 from tests.unit.runtime.run_world import World, answer, request
@@ -179,7 +180,7 @@ async def test_recent_runs_come_newest_first(world: World):
     """The list starts with the last run."""
     world.agent = answer
     first, second = await world.run(), await world.run()
-    assert [run.id for run in await world.service.recent(10)] == [second.id, first.id]
+    assert [run.id for run in (await world.service.page(RunQuery(10))).items] == [second.id, first.id]
 
 
 class FailingStore:
@@ -237,7 +238,7 @@ async def test_a_store_that_never_takes_an_end_leaves_no_run_running(
     assert world.store.runs[run.id].state is RunState.RUNNING
     assert (run.state, run.result.parse(), run.stderr) == (RunState.COMPLETED, {"answer": 42}, "working\n")
     assert run.finished_at is not None
-    assert [found.state for found in await world.service.recent(10)] == [RunState.COMPLETED]
+    assert [found.state for found in (await world.service.page(RunQuery(10))).items] == [RunState.COMPLETED]
     told = [event.data.get("state") async for event in world.service.events(run.id)]
     assert told[-1] == "completed"
     with pytest.raises(ConflictError, match="completed"):

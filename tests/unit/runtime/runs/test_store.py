@@ -17,6 +17,7 @@ from runtime.errors import OrchError
 from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
+from runtime.model.run_query import RunQuery
 from runtime.runs import store as store_module
 from runtime.runs import tables
 from runtime.runs.store import Store
@@ -62,7 +63,7 @@ async def test_recent_is_newest_first_and_bounded(store: Store):
     for number in (1, 3, 2):
         await store.create(run(number))
 
-    assert [found.id for found in await store.recent(2)] == ["run-3", "run-2"]
+    assert [found.id for found in (await store.page(RunQuery(2))).items] == ["run-3", "run-2"]
 
 
 async def test_unfinished_runs_are_failed(store: Store):
@@ -134,7 +135,7 @@ async def test_a_list_reads_no_output(store: Store, result: object, monkeypatch:
 
     sa.event.listen(store._database._engine, "before_cursor_execute", listen)
     monkeypatch.setattr(json, "loads", note)
-    found = await store.recent(200)
+    found = (await store.page(RunQuery(200))).items
 
     assert [each.id for each in found] == ["run-2", "run-1", "run-0"]
     [statement] = [text for text in asked if "SELECT" in text]
@@ -156,7 +157,7 @@ async def test_a_run_says_what_it_takes_and_what_was_left_out(store: Store, monk
     [row] = await store._rows(sa.select(runs.c.bytes))
     assert row["bytes"] == 102 + 20 + 2 * len('{"n": 0}')
     assert (await store.get("run-1")).omitted_decisions == 3
-    assert (await store.recent(1))[0].omitted_decisions == 3
+    assert (await store.page(RunQuery(1))).items[0].omitted_decisions == 3
     assert store._decisions == {}
 
 
@@ -182,7 +183,7 @@ async def ended(
 
 async def ids(store: Store) -> set[str]:
     """The runs that there are."""
-    return {found.id for found in await store.recent(10_000)}
+    return {found.id for found in (await store.page(RunQuery(10_000))).items}
 
 
 @pytest.mark.parametrize("is_dry", [True, False])

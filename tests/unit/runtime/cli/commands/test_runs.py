@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import json
 import time
@@ -14,6 +15,8 @@ from rich.console import Console
 from runtime.cli import main as cli
 from runtime.cli.commands.runs import run_table
 from runtime.client.connection import Client
+from runtime.model.run import RunState
+from runtime.model.run_query import Position, RunFilter
 from runtime.runs.readiness import Check
 from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
 
@@ -49,6 +52,28 @@ def test_runs_lists_them(capsys: pytest.CaptureFixture[str]):
     (row,) = json.loads(out)["runs"] if isinstance(json.loads(out), dict) else json.loads(out)
     assert row["id"] == RUN_ID
     assert "result" not in row
+
+
+def test_runs_are_found_by_what_they_are(service: FakeService, capsys: pytest.CaptureFixture[str]):
+    """Each flag is a filter of the daemon's list; a label that is none is refused here."""
+    flags = ["--state", "failed", "--agent", "a", "--policy", "p", "--label", "team=x", "--label", "n="]
+    status, out, _ = orch(capsys, "runs", *flags, "--json")
+
+    assert (status, json.loads(out)["runs"], json.loads(out)["next_cursor"]) == (0, [], None)
+    assert service.queries[-1].filter == RunFilter(
+        state=RunState.FAILED, agent="a", policy="p", labels={"team": "x", "n": ""}
+    )
+    assert orch(capsys, "runs", "--label", "team", "--json")[0] == 5
+
+
+def test_a_list_that_goes_on_says_how(service: FakeService, capsys: pytest.CaptureFixture[str]):
+    """The cursor leads to the rest."""
+    service.put(dataclasses.replace(service.runs[RUN_ID], id="0b0e0000-0000-4000-8000-000000000002"))
+    first = json.loads(orch(capsys, "runs", "--limit", "1", "--json")[1])
+
+    orch(capsys, "runs", "--limit", "1", "--cursor", first["next_cursor"], "--json")
+
+    assert service.queries[-1].after == Position(1000.0, first["runs"][0]["id"])
 
 
 @pytest.mark.usefixtures("service")

@@ -22,10 +22,11 @@ from tests.unit.runtime.fake_service import FakeService, serving
 MARKER = "marker-91c-value"
 OPTIONS: dict[str, Any] = {
     "data": '{"q": 1}', "key": None, "provider": None, "model": None, "is_local": False, "is_sandboxed": False,
-    "policy": "llm-only", "isolation": "runc", "workspace": "default", "timeout": None,
+    "policy": "llm-only", "isolation": "runc", "workspace": "default", "timeout": None, "labels": (),
 }  # fmt: skip
 ARGUMENTS = ["--data", '{"q": 1}', "--policy", "lab", "--isolation", "runsc", "--timeout", "7"]
 CHOSEN = {**OPTIONS, "policy": "lab", "isolation": "runsc", "timeout": 7.0}
+LABELS = ["--label", "team=search", "--label", "for=a=b"]
 
 
 @pytest.fixture
@@ -99,10 +100,24 @@ def test_a_request_has_all_of_the_plan(folder: Path, settings: Settings, tmp_pat
 def test_the_daemon_is_sent_the_plans_request(service: FakeService, folder: Path, settings: Settings):
     """What arrives behind the API is the value that a daemon in this process would be given."""
     with pytest.raises(SystemExit):
-        cli.main(["run", str(folder), *ARGUMENTS])
+        cli.main(["run", str(folder), *ARGUMENTS, *LABELS])
 
     (request,) = service.requests
-    assert shown(request) == shown(read_plan(str(folder), None, CHOSEN, {}).to_request(settings))
+    chosen = {**CHOSEN, "labels": ("team=search", "for=a=b")}
+    assert shown(request) == shown(read_plan(str(folder), None, chosen, {}).to_request(settings))
+    assert request.labels == {"team": "search", "for": "a=b"}
+
+
+@pytest.mark.parametrize("place", [["--local"], ["--local", "--sandbox"]])
+def test_a_run_that_nobody_records_has_no_labels(
+    folder: Path, capsys: pytest.CaptureFixture[str], place: list[str]
+):
+    """A label that nobody could find it by would be a false promise."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", str(folder), *place, *LABELS])
+
+    assert ended.value.code == InvalidInputError.exit_code
+    assert "--label" in capsys.readouterr().out
 
 
 def test_a_sandbox_without_a_vault_starts_from_the_same_request(
