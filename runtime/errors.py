@@ -10,6 +10,7 @@
     +- AuthRequiredError           AUTH_REQUIRED      2  401
     +- PermissionDeniedError       PERMISSION_DENIED  3  403  (PermissionError)
     +- ConflictError               CONFLICT           1  409
+    +- GoneError                   GONE               4  410
     +- RateLimitedError            RATE_LIMITED       6  429
     +- SandboxFailedError          SANDBOX_ERROR      1  502
     +- RunTimeoutError             SANDBOX_TIMEOUT    7  504  (TimeoutError)
@@ -140,6 +141,14 @@ class ConflictError(OrchError):
 
     code = "CONFLICT"
     status = 409
+
+
+class GoneError(OrchError):
+    """What is asked for was there, and is no longer kept."""
+
+    code = "GONE"
+    exit_code = 4
+    status = 410
 
 
 class RateLimitedError(OrchError):

@@ -17,6 +17,8 @@ class SleepingServer(uvicorn.Server):
     of requests, which is not to be configured here.
     """
 
+    on_end: Callable[[], None] | None = None
+    """Called when the server is to end, before it waits for the answers that are still to come."""
     _loop: asyncio.AbstractEventLoop | None = None
     _woken: asyncio.Event
     _is_ending = False
@@ -64,6 +66,8 @@ class SleepingServer(uvicorn.Server):
                 await self._woken.wait()
         finally:
             self._loop = None
+            if self.on_end is not None:
+                self.on_end()
 
 
 class SignallessServer(SleepingServer):

@@ -21,6 +21,7 @@ from runtime.api.query import strict_query
 from runtime.api.runs import add_run_routes
 from runtime.api.secrets import add_vault_routes
 from runtime.api.tokens import add_token_routes
+from runtime.api.waits import Waits
 from runtime.audit.port import AuditPort, NoAudit
 from runtime.explain.addresses import no_lookup
 from runtime.runs.ports import RunServicePort
@@ -44,7 +45,9 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     """Make the API over a run service and what else there is.
 
     `metrics` is what Prometheus is answered with; each answer is counted in `counts`. `make_lookup` is for
-    explanations that look a name up. `lifespan` is what the daemon starts before and stops after serving.
+    explanations that look a name up. `lifespan` is what the daemon starts before and stops after serving; its
+    `state.waits` is to be ended when the daemon stops.
+
     Raises RuntimeError for a route that does not say who may ask for it.
     """
     app = FastAPI(
@@ -61,7 +64,8 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     problems.install(app)  # around the gate: its refusals are numbered, too
     if counts is not None:
         app.add_middleware(Counting, counts=counts)  # around all: every answer counts
-    add_run_routes(app, service, vault)
+    app.state.waits = Waits()
+    add_run_routes(app, service, vault, app.state.waits)
     add_health_routes(app, service)
     if vault is not None:
         add_vault_routes(app, vault)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import FastAPI, Header, Request
-from sse_starlette import EventSourceResponse
+from fastapi import FastAPI, Query, Request
 from starlette.responses import JSONResponse, Response
 
 from runtime.access.caller import caller_of
@@ -15,34 +13,27 @@ from runtime.api.gate import needs
 from runtime.api.multipart import BODY_SCHEMA, read_parts
 from runtime.api.recorded import record
 from runtime.api.run_body import read_create_run, to_run_request
-from runtime.api.run_json import event_to_json, run_to_json
+from runtime.api.run_events import add_run_events
+from runtime.api.run_json import run_to_json
 from runtime.api.run_list import add_run_list
 from runtime.api.secrets import entered
+from runtime.api.seen import seen
+from runtime.api.waits import Waits
 from runtime.ascii_json import AsciiJson
 from runtime.model.json_text import write_object
-from runtime.model.run import DEFAULT_WORKSPACE, Event, Run, RunSummary
+from runtime.model.run import DEFAULT_WORKSPACE, Run
 from runtime.runs.ports import RunServicePort
-from runtime.runs.records import no_run
 from runtime.vault.service import Vault
 
+MAX_WAIT_S = 300.0
 
-def add_run_routes(app: FastAPI, service: RunServicePort, vault: Vault | None) -> None:
+
+def add_run_routes(app: FastAPI, service: RunServicePort, vault: Vault | None, waits: Waits) -> None:
     """Add every route below `/v1/runs`; the vault knows the workspaces."""
     add_run_list(app, service)
-    _add_life_routes(app, service, vault)
+    _add_life_routes(app, service, vault, waits)
+    add_run_events(app, service)
     _add_record_routes(app, service)
-
-
-async def _seen(request: Request, service: RunServicePort, run_id: str) -> RunSummary:
-    """The run of an id, or of the first seven digits or more of one, among those that the caller sees.
-
-    Raises NotFoundError, and InvalidInputError where several of them begin so.
-    """
-    caller = caller_of(request)
-    run = await service.find(run_id, caller.workspace)
-    if not caller.sees(run.workspace):
-        raise no_run(run_id)
-    return run
 
 
 async def _workspace(request: Request, vault: Vault | None, ref: str | None) -> str:
@@ -55,7 +46,7 @@ async def _workspace(request: Request, vault: Vault | None, ref: str | None) -> 
     return ref
 
 
-def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None) -> None:
+def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None, waits: Waits) -> None:
     @app.post("/v1/runs", dependencies=[needs(Scope.RUNS_WRITE)], status_code=201, openapi_extra=BODY_SCHEMA)
     async def create_run(request: Request) -> Response:
         """Start a run of an agent.
@@ -72,9 +63,23 @@ def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None)
         return _answer(run, status_code=201, headers={"Location": f"/v1/runs/{run.id}"})
 
     @app.get("/v1/runs/{run_id}", dependencies=[needs(Scope.RUNS_READ)])
-    async def get_run(run_id: str, request: Request) -> Response:
-        """Get one run: its state, times, labels, result or error, and the end of its output."""
-        run = await _seen(request, service, run_id)
+    async def get_run(
+        run_id: str,
+        request: Request,
+        wait: Annotated[float, Query(ge=0, le=MAX_WAIT_S)] = 0.0,
+        until: Literal["final"] = "final",
+    ) -> Response:
+        """Get one run: its state, times, labels, result or error, and the end of its output.
+
+        With `wait` the answer comes when the run has ended, or after so many seconds, or when the daemon
+        stops: with the state that the run is in by then, and always with 200.
+        """
+        del until  # the one thing that there is to wait for
+        run = await seen(request, service, run_id)
+        if wait and not run.state.is_final:
+            ended = service.ended(run.id)
+            if not await waits.wait(ended, request.receive, limit_s=wait):
+                return Response()  # to nobody: the record may be large
         return _answer(await service.get(run.id))
 
     @app.post("/v1/runs/{run_id}/cancel", dependencies=[needs(Scope.RUNS_WRITE)])
@@ -83,43 +88,18 @@ def _add_life_routes(app: FastAPI, service: RunServicePort, vault: Vault | None)
 
         The answer comes once its sandbox is removed; a run that has ended already is a conflict (409).
         """
-        run = await _seen(request, service, run_id)
+        run = await seen(request, service, run_id)
         return _answer(await service.cancel(run.id))
 
 
 def _add_record_routes(app: FastAPI, service: RunServicePort) -> None:
-    @app.get(
-        "/v1/runs/{run_id}/events", dependencies=[needs(Scope.RUNS_READ)], response_class=EventSourceResponse
-    )
-    async def run_events(
-        run_id: str, request: Request, last_event_id: Annotated[int, Header(ge=0)] = 0
-    ) -> EventSourceResponse:
-        """Follow a run's events as Server-Sent Events: states, log lines, egress decisions, result or error.
-
-        Events are numbered from 1; `Last-Event-ID` resumes behind the one that it names. The stream ends
-        with the run.
-        """
-        run = await _seen(request, service, run_id)
-
-        async def stream() -> AsyncIterator[bytes]:
-            async for event in service.events(run.id, last_event_id):
-                yield _line(event)
-
-        return EventSourceResponse(stream())
-
     @app.get("/v1/runs/{run_id}/decisions", dependencies=[needs(Scope.RUNS_READ)])
     async def run_decisions(run_id: str, request: Request) -> JSONResponse:
         """List what the egress proxy allowed and refused for this run, in order."""
-        run = await _seen(request, service, run_id)
+        run = await seen(request, service, run_id)
         return AsciiJson({"decisions": await service.decisions(run.id)})
 
 
 def _answer(run: Run, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
     """A run whole: its result goes out as it was stored."""
     return Response(write_object(run_to_json(run)), status_code, headers, "application/json")
-
-
-def _line(event: Event) -> bytes:
-    """An event as Server-Sent Events have it; its data has no line break, being JSON in ASCII."""
-    data = write_object(event_to_json(event.data, event.at))
-    return b"id: %d\r\nevent: %s\r\ndata: %s\r\n\r\n" % (event.seq, event.kind.encode(), data)

@@ -156,6 +156,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
     server = SleepingServer(config)
     AppStatus.enable_automatic_graceful_drain = False  # a stream ends with its run, not in the middle of it
     _announce(server, daemon, settings)
+    server.on_end = app.state.waits.end
     with listener:
         server.run(sockets=[listener])
     if failures:

@@ -57,6 +57,16 @@ class Journal:
             self.is_closed = True
             self._news.notify_all()
 
+    @property
+    def count(self) -> int:
+        """How many events there are; the number of the last one."""
+        return len(self._kept)
+
+    async def closed(self) -> None:
+        """Wait until no event comes any more."""
+        async with self._news:
+            await self._news.wait_for(lambda: self.is_closed)
+
     async def follow(self, after: int) -> AsyncIterator[Event]:
         """The events behind number `after`, until the journal is closed."""
         seen = after
@@ -92,6 +102,10 @@ class Journals:
                 break
             size -= self._by_run.pop(old).size
         return self._by_run.setdefault(run_id, Journal())
+
+    def discard(self, run_id: str) -> None:
+        """A run that was not recorded after all has no journal."""
+        self._by_run.pop(run_id, None)
 
     def get(self, run_id: str) -> Journal | None:
         """The journal, where it is still kept."""

@@ -114,6 +114,15 @@ class RunServicePort(Protocol):
     async def cancel(self, run_id: str) -> Run:
         """End a run. Raises NotFoundError, ConflictError where it has ended."""
 
+    async def ended(self, run_id: str) -> None:
+        """Wait for the end of a run that has not ended."""
+
+    async def goes_on(self, run_id: str, after: int) -> bool:
+        """Whether there is an event behind `after`, or will be; not where that was the last, `end`.
+
+        Raises GoneError where those behind it are no longer kept.
+        """
+
     def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         """Replay the events behind `after`, then follow until the run has ended."""
 

@@ -18,7 +18,7 @@ import structlog
 
 from proxy.contract.decision_line import DecisionLine
 from runtime.audit.port import AuditPort, NoAudit
-from runtime.errors import InvalidInputError, NotFoundError
+from runtime.errors import GoneError, InvalidInputError, NotFoundError
 from runtime.keeper.work import Done, Tell
 from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.model.run_query import RunPage, RunQuery
@@ -80,10 +80,15 @@ class Records:
 
     async def open(self, run: Run) -> RunRecord:
         """Record a new run and begin its events. Raises what the store raises."""
-        await self._store.create(run)
+        journal = self._journals.open(run.id)  # first: whoever sees the run can wait for its end
+        try:
+            await self._store.create(run)
+        except BaseException:
+            self._journals.discard(run.id)
+            raise
         said = {"agent": run.agent_ref, "policy": run.policy_name, "workspace": run.workspace}
         self.audit.note("run.queued", who=f"run:{run.id}", data={**said, "isolation": run.isolation.value})
-        record = self._living[run.id] = RunRecord(self, run, self._journals.open(run.id))
+        record = self._living[run.id] = RunRecord(self, run, journal)
         await record.tell("state", {"state": run.state.value})
         return record
 
@@ -146,15 +151,40 @@ class Records:
         ended = self._unwritten.get(run.id)
         return run if ended is None else ended.summary()
 
+    async def ended(self, run_id: str) -> None:
+        """Wait for the end of a run. Of one that another daemon works on nothing is heard here: for ever."""
+        journal = self._journals.get(run_id)
+        await (asyncio.Event().wait() if journal is None else journal.closed())
+
+    def goes_on(self, run_id: str, after: int) -> bool:
+        """Whether there is anything to follow behind event `after`: not where that was the `end`.
+
+        Raises GoneError where what comes behind it is no longer kept, or never was.
+        """
+        journal = self._journals.get(run_id)
+        if after == 0 or (journal is not None and not journal.is_closed):
+            return True
+        if journal is None or after > journal.count + 1:
+            raise GoneError(
+                f"the events behind {after} are not kept", hint="get the run, or begin without a cursor"
+            )
+        return after <= journal.count
+
     async def events(self, run_id: str, after: int) -> AsyncIterator[Event]:
-        """Replay and follow; a run whose events are no longer kept gives its end only."""
+        """Replay and follow, up to the one `end`; a run whose events are no longer kept gives its state."""
         journal = self._journals.get(run_id)
         if journal is not None:
             async for event in journal.follow(after):
                 yield await self._with_result(run_id, event)
-            return
-        run = await self.get(run_id)
-        yield Event(1, "state", {"state": run.state.value}, run.finished_at or run.created_at)
+            last = journal.count
+            if after > last:
+                return
+            run = await self.find(run_id, None)
+        else:
+            last, run = 1, await self.find(run_id, None)
+            yield Event(1, "state", {"state": run.state.value}, run.finished_at or run.created_at)
+        if run.state.is_final:  # else the daemon stops: whoever follows goes on with the next one
+            yield Event(last + 1, "end", {"state": run.state.value}, run.finished_at or run.created_at)
 
     async def _with_result(self, run_id: str, event: Event) -> Event:
         """A journal keeps no result: the record has it, for as long as somebody reads it here."""

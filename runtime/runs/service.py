@@ -268,6 +268,14 @@ class RunService:
         await self._ends.wait(run_id)
         return await self.get(run_id)
 
+    async def ended(self, run_id: str) -> None:
+        """Wait for the end of a run."""
+        await self._records.ended(run_id)
+
+    async def goes_on(self, run_id: str, after: int) -> bool:
+        """Whether there is an event behind `after`, or will be. Raises GoneError."""
+        return self._records.goes_on(run_id, after)
+
     def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         """Replay the events behind `after`, then follow until the run has ended. Raises NotFoundError."""
         return self._records.events(run_id, after)

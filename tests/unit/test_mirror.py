@@ -57,6 +57,7 @@ ELSEWHERE = {
     "runtime/database/migrations/versions/r0006_labels.py": "unit/runtime/database/test_migrations.py",
     "runtime/database/migrations/versions/r0007_lists.py": "vault/test_lists.py",
     "runtime/runs/listing.py": "vault/test_lists.py",
+    "runtime/api/seen.py": "unit/runtime/api/test_runs.py",
     "runtime/api/token_body.py": "unit/runtime/cli/commands/test_token.py",
     "runtime/api/tokens.py": "unit/runtime/api/test_gate.py",
     # -- the API's bodies, through its routes -----------------------------------------------------------

@@ -14,8 +14,8 @@ import click
 from runtime.cli.console.notes import is_talkative, note_of
 from runtime.cli.console.output import printable, write_log
 from runtime.cli.run.report import report
-from runtime.client.connection import ApiError, Client
-from runtime.errors import DaemonUnreachableError
+from runtime.client.connection import ApiError, Client, ServerEvent
+from runtime.errors import DaemonUnreachableError, GoneError
 from runtime.model.run import RunState
 
 REFOLLOW_S = 0.2
@@ -77,11 +77,12 @@ def _wait(client: Client, run_id: str, *, is_quiet: bool) -> dict[str, Any]:
         try:
             for event in client.events(run_id, after=seen):
                 seen, away_since = event.seq, None
-                if event.kind == "log" and not is_quiet:
-                    write_log(str(event.data["text"]), sys.stderr)
-                elif (note := note_of(event.kind, event.data)) and not is_quiet and is_talkative():
-                    click.echo(printable(note), err=True)
+                _show(event, is_quiet=is_quiet)
             done = client.get_run(run_id)
+        except ApiError as exc:
+            if exc.http_status != GoneError.status:
+                raise
+            seen = 0  # another daemon, which keeps no events of a run that had ended: its state alone
         except DaemonUnreachableError as exc:
             if away_since is None:
                 away_since = time.monotonic()
@@ -93,6 +94,15 @@ def _wait(client: Client, run_id: str, *, is_quiet: bool) -> dict[str, Any]:
             if RunState(done["state"]).is_final:
                 return done
         time.sleep(REFOLLOW_S)
+
+
+def _show(event: ServerEvent, *, is_quiet: bool) -> None:
+    if is_quiet:
+        return
+    if event.kind == "log":
+        write_log(str(event.data["text"]), sys.stderr)
+    elif (note := note_of(event.kind, event.data)) and is_talkative():
+        click.echo(printable(note), err=True)
 
 
 def _cancel(client: Client, run_id: str) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class FakeService:
     async def events(self, run_id: str, after: int = 0) -> AsyncIterator[Event]:
         story = [("state", {"state": "running"}), *(("log", {"text": text}) for text in self.log)]
         story += [("decision", line) for line in self.lines]
+        seq = 0
         for seq, (kind, data) in enumerate(story, 1):
             if seq > after:
                 yield Event(seq, kind, data, 1000.0 + seq)
@@ -115,6 +116,13 @@ class FakeService:
             await self._cancelled[run_id].wait()
         elif not self.runs[run_id].state.is_final:
             self.put(dataclasses.replace(self.runs[run_id], finished_at=1001.5, **self.final))
+        yield Event(seq + 1, "end", {"state": self.runs[run_id].state.value}, 1001.5)
+
+    async def ended(self, run_id: str) -> None:
+        await self._cancelled[run_id].wait()
+
+    async def goes_on(self, run_id: str, after: int) -> bool:
+        return True
 
     async def decisions(self, run_id: str) -> list[dict[str, Any]]:
         await self.get(run_id)

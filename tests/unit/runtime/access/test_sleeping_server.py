@@ -61,6 +61,26 @@ async def test_it_serves_and_ends_when_told(listener: socket.socket, config: uvi
     assert answer.headers["server"] == "uvicorn"
 
 
+async def test_whoever_waits_is_answered_at_the_end(listener: socket.socket):
+    """Told before the server waits for its answers: none of them is cut off."""
+    asked, ending = asyncio.Event(), asyncio.Event()
+
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        asked.set()
+        await ending.wait()
+        await app(scope, receive, send)
+
+    server = SignallessServer(uvicorn.Config(patient, http="h11", lifespan="off", log_config=None))
+    server.on_end = ending.set
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    asking = asyncio.create_task(ask(listener))
+    await asked.wait()
+    server.should_exit = True
+    await asyncio.wait_for(serving, LIMIT_S)
+
+    assert (await asking).status_code == 200
+
+
 async def test_a_signal_ends_it(
     listener: socket.socket, config: uvicorn.Config, monkeypatch: pytest.MonkeyPatch
 ):

@@ -43,7 +43,7 @@ def test_a_run_from_start_to_end(client: Client, service: FakeService):
 
     kinds = [event.kind for event in client.events(run["id"])]
 
-    assert kinds == ["state", "log", "decision"]
+    assert kinds == ["state", "log", "decision", "end"]
     assert client.get_run(RUN_ID)["result"] == {"ok": True}
     assert [shown["id"] for shown in client.list_runs(5)["items"]] == [RUN_ID]
     assert len(client.decisions(RUN_ID)) == 1

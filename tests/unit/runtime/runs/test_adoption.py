@@ -142,7 +142,18 @@ async def test_a_run_goes_on_and_every_line_is_told_once(world: World, killed: l
     assert told[: len(before)] == before
     kinds = [data.get("state") or kind for _, kind, data in told]  # type: ignore[attr-defined]
     assert sorted(kinds) == sorted(
-        ["queued", "starting", "running", "log", "decision", "log", "decision", "result", "completed"]
+        [
+            "queued",
+            "starting",
+            "running",
+            "log",
+            "decision",
+            "log",
+            "decision",
+            "result",
+            "completed",
+            "completed",
+        ]
     )
     assert [line["n"] for line in world.store.lines[run.id]] == [1, 2]
     world.assert_nothing_left()
@@ -193,7 +204,7 @@ async def test_the_journal_of_a_keeper_that_is_gone_is_read(
 
     if has_ended:
         assert (final.state, final.result.parse()) == (RunState.COMPLETED, {"answer": 42})
-        assert [kind for _, kind, _ in await story_of(world, run)][-2:] == ["result", "state"]
+        assert [kind for _, kind, _ in await story_of(world, run)][-3:] == ["result", "state", "end"]
     else:
         assert final.state is RunState.FAILED
         assert final.error is not None

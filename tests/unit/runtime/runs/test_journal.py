@@ -38,6 +38,19 @@ async def test_follow_after_a_number():
     assert await collect(journal, after=99) == []
 
 
+async def test_a_journals_end_is_waited_for():
+    """By the word of whoever closes it; one that is closed already is not waited for."""
+    journal = Journal()
+    waiting = asyncio.create_task(journal.closed())
+    await journal.add("log", {"text": "x"})
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await journal.close()
+    await waiting
+    await journal.closed()
+    assert journal.count == 1
+
+
 async def test_an_event_of_another_time_keeps_it():
     """What a keeper told while there was no daemon happened then."""
     journal = Journal()

@@ -32,9 +32,10 @@ async def test_events_tell_the_story_in_order(world: World):
     run = await world.run()
     events = [event async for event in world.service.events(run.id)]
     told = [event.data.get("state") or event.kind for event in events]
-    assert told == ["queued", "starting", "running", "log", "result", "completed"]
-    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6]
-    assert [e.seq async for e in world.service.events(run.id, after=4)] == [5, 6]
+    assert told == ["queued", "starting", "running", "log", "result", "completed", "completed"]
+    assert [event.kind for event in events[-2:]] == ["state", "end"]
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6, 7]
+    assert [e.seq async for e in world.service.events(run.id, after=4)] == [5, 6, 7]
 
 
 async def test_decisions_are_events_and_are_kept(world: World):
@@ -166,14 +167,37 @@ async def test_what_is_left_out_is_said(world: World, monkeypatch: pytest.Monkey
         "decision",
         "omitted",
     ]
-    assert events[-3].data == {"decision": 3}
+    assert events[-4].data == {"decision": 3}
 
 
 async def test_events_of_a_run_of_an_earlier_daemon(world: World):
     """A run whose events are gone still tells how it ended."""
     await world.store.create(Run("old", "a", "p", Isolation.RUNC, RunState.COMPLETED, 1.0, finished_at=2.0))
-    (event,) = [event async for event in world.service.events("old")]
+    event, end = [event async for event in world.service.events("old")]
     assert (event.kind, event.data, event.at) == ("state", {"state": "completed"}, 2.0)
+    assert (end.seq, end.kind, end.data, end.at) == (2, "end", {"state": "completed"}, 2.0)
+
+
+async def test_a_run_that_was_not_recorded_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Its journal is made first, so that nobody who sees the run waits for its end in vain."""
+
+    async def full(_run: Run) -> None:
+        raise NotReadyError("full")
+
+    monkeypatch.setattr(world.store, "create", full)
+    with pytest.raises(NotReadyError):
+        await world.service.create(request())
+
+    assert world.service._records._journals._by_run == {}
+
+
+async def test_a_runs_end_wakes_whoever_waits_for_it(world: World):
+    """By then its record is final."""
+    world.agent = answer
+    run = await world.service.create(request())
+    await world.service.ended(run.id)
+
+    assert (await world.service.get(run.id)).state is RunState.COMPLETED
 
 
 async def test_recent_runs_come_newest_first(world: World):

@@ -9,7 +9,7 @@ import pytest
 
 from runtime.cli.run import follow as module
 from runtime.cli.run.follow import Interrupts, follow
-from runtime.client.connection import ServerEvent
+from runtime.client.connection import ApiError, ServerEvent
 from runtime.errors import DaemonUnreachableError
 
 AWAY = DaemonUnreachableError("the daemon went away while it answered", hint="orch doctor")
@@ -64,6 +64,25 @@ def test_every_line_is_told_once(capsys: pytest.CaptureFixture[str]):
     assert client.asked == [0, 1, 1, 1, 2, 3]
     assert said.err.count("the run goes on") == 3  # once for each time that it was gone
     assert '"n": 1' in said.out
+
+
+def test_a_daemon_that_keeps_no_events_is_asked_for_the_end(capsys: pytest.CaptureFixture[str]):
+    """The run ended while nobody followed it: what was told before is gone, its result is not."""
+
+    class Forgetful(FlakyClient):
+        def events(self, _run_id: str, *, after: int = 0) -> Iterator[ServerEvent]:
+            if after:
+                raise ApiError(410, {"code": "GONE", "detail": "not kept"})
+            if not self.asked:
+                yield from super().events(_run_id)
+            self.asked.append(-1)
+
+    client = Forgetful(lines=2, away=0)
+    with Interrupts() as interrupts:
+        status = follow(client, "run-1", interrupts, is_quiet=True)  # type: ignore[arg-type]
+
+    assert (status, client.asked) == (0, [0, -1])
+    assert '"n": 1' in capsys.readouterr().out
 
 
 def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
