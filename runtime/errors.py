@@ -10,6 +10,8 @@
     +- AuthRequiredError           AUTH_REQUIRED      2  401
     +- PermissionDeniedError       PERMISSION_DENIED  3  403  (PermissionError)
     +- ConflictError               CONFLICT           1  409
+    |  +- InFlightError            .                  .  .
+    +- KeyReusedError              IDEMPOTENCY_KEY_REUSED 5  422
     +- GoneError                   GONE               4  410
     +- RateLimitedError            RATE_LIMITED       6  429
     +- SandboxFailedError          SANDBOX_ERROR      1  502
@@ -49,7 +51,7 @@ class OrchError(Exception):
     """The exit status of a command that it ends."""
     status: ClassVar[int] = 500
     """The HTTP status of a request that it ends."""
-    is_retryable: ClassVar[bool] = False
+    is_retryable: bool = False
     """Whether the same request, sent again later, may well succeed."""
     retry_after_s: float | None = None
     """How much later, where that is known."""
@@ -141,6 +143,21 @@ class ConflictError(OrchError):
 
     code = "CONFLICT"
     status = 409
+
+
+class InFlightError(ConflictError):
+    """The same request is being worked on, and its answer is there in a moment."""
+
+    is_retryable = True
+    retry_after_s = 1.0
+
+
+class KeyReusedError(OrchError):
+    """An idempotency key was used before, with another body."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
+    exit_code = 5
+    status = 422
 
 
 class GoneError(OrchError):

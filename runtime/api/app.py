@@ -24,6 +24,7 @@ from runtime.api.tokens import add_token_routes
 from runtime.api.waits import Waits
 from runtime.audit.port import AuditPort, NoAudit
 from runtime.explain.addresses import no_lookup
+from runtime.idempotency.service import Retries
 from runtime.runs.ports import RunServicePort
 from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
@@ -40,6 +41,7 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     counts: RequestCounts | None = None,
     policies: LoadPolicy | None = None,
     make_lookup: Callable[[], Lookup] = lambda: no_lookup,
+    retries: Retries | None = None,
     lifespan: Any = None,
 ) -> FastAPI:
     """Make the API over a run service and what else there is.
@@ -65,7 +67,7 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     if counts is not None:
         app.add_middleware(Counting, counts=counts)  # around all: every answer counts
     app.state.waits = Waits()
-    add_run_routes(app, service, vault, app.state.waits)
+    add_run_routes(app, service, vault, app.state.waits, retries)
     add_health_routes(app, service)
     if vault is not None:
         add_vault_routes(app, vault)

@@ -49,6 +49,13 @@ class Parts(NamedTuple):
     uploads: dict[str, bytes]
 
 
+def bytes_of(parts: Parts) -> list[bytes]:
+    """What was sent, but for the form's boundary, which differs each time, and the order of the uploads."""
+    uploads = sorted(parts.uploads.items())
+    named = [each for name, data in uploads for each in (name.encode(errors="surrogatepass"), data)]
+    return [parts.request.encode(errors="surrogatepass"), parts.bundle, *named]
+
+
 class _InMemoryParser(MultiPartParser):
     spool_max_size = MAX_BODY_BYTES + 1
     is_whole = False

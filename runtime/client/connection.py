@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
+from runtime.client.retry import LostAnswerError, make_once
 from runtime.client.target import Target
 from runtime.errors import DaemonUnreachableError, InvalidInputError, OrchError, exit_code_of_answer
 
@@ -25,6 +26,9 @@ class ApiError(OrchError):
     def __init__(self, status: int, body: dict[str, Any]) -> None:
         super().__init__(str(body.get("detail")), hint=body.get("hint"), code=body.get("code"))
         self.http_status = status
+        self.is_retryable = body.get("retryable") is True
+        wait_ms = body.get("retry_after_ms")
+        self.retry_after_s = wait_ms / 1000 if isinstance(wait_ms, int | float) else None
 
     @property
     def exit_status(self) -> int:
@@ -62,9 +66,9 @@ class Client:
 
     def _explain(self, exc: httpx.TransportError) -> DaemonUnreachableError:
         if isinstance(exc, httpx.TimeoutException):
-            return DaemonUnreachableError("the daemon did not answer in time", hint="orch doctor")
+            return LostAnswerError("the daemon did not answer in time", hint="orch doctor")
         if not isinstance(exc, httpx.ConnectError):
-            return DaemonUnreachableError("the daemon went away while it answered", hint="orch doctor")
+            return LostAnswerError("the daemon went away while it answered", hint="orch doctor")
         if self._target.url is not None:
             is_untrusted = "CERTIFICATE_VERIFY_FAILED" in str(exc)
             why = "its certificate is not trusted" if is_untrusted else "no Orchbox daemon answers there"
@@ -95,7 +99,11 @@ class Client:
         """Start a run from the request, the bundle and the uploads; the run's record."""
         files: list[tuple[str, tuple[str, bytes]]] = [("bundle", ("bundle.tar", bundle))]
         files += [("upload", (name, data)) for name, data in uploads.items()]
-        return self._json("POST", "/v1/runs", data={"request": json.dumps(request)}, files=files)
+        return self.create("/v1/runs", data={"request": json.dumps(request)}, files=files)
+
+    def create(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        """Make something, once, also where the answer is lost on the way (`runtime.client.retry`)."""
+        return make_once(lambda headers: self._json("POST", path, headers=headers, **kwargs))
 
     def get_run(self, run_id: str) -> dict[str, Any]:
         """Get the record of one run."""

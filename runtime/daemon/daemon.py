@@ -24,6 +24,8 @@ from runtime.egress.link import ProxyLink
 from runtime.egress.supervisor import ProxySupervisor
 from runtime.engine.docker import DockerEngine
 from runtime.errors import NotReadyError, OrchError
+from runtime.idempotency import hash_key
+from runtime.idempotency.service import Retries
 from runtime.keeper.nursery import Nursery
 from runtime.keeper.process import KeeperSettings
 from runtime.llm.door import LlmRoutes
@@ -63,7 +65,8 @@ class Daemon:
         self.vault = Vault(self._database, settings.vault_keys)
         self.vault.chain = self.audit
         self.tokens = Tokens(self._database)
-        self.retention = Retention(self._store, self.vault, self.audit, settings.keep)
+        self.retries = Retries(self._database, hash_key.make_or_read(settings.home / "idempotency.key"))
+        self.retention = Retention(self._store, self.vault, self.audit, settings.keep, self.retries)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = self._slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(

@@ -142,6 +142,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         counts=counts,
         policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy).placed,
         make_lookup=lambda: HostLookup(settings.proxy_dns),
+        retries=daemon.retries,
         lifespan=lifespan,
     )
     config = uvicorn.Config(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Protocol
+from typing import Any, Protocol
 
 from proxy.contract.decision_line import DecisionLine
 from proxy.policy.model import Policy
@@ -13,12 +13,15 @@ from runtime.model.run_query import RunPage, RunQuery
 from runtime.model.secret import Secret
 from runtime.runs.readiness import Check
 
+type Also = Callable[[Any, Run], None]
+"""Writes more in the transaction that records a run, on its connection. What it raises undoes both."""
+
 
 class StorePort(Protocol):
     """Where runs and their decisions are recorded (`runs.store.Store`)."""
 
-    async def create(self, run: Run) -> None:
-        """Record a run that has just been accepted."""
+    async def create(self, run: Run, also: Also | None = None) -> None:
+        """Record a run that has just been accepted, and what `also` writes, both or neither."""
 
     async def update(self, run: Run) -> None:
         """Record a run's new state."""
@@ -92,8 +95,8 @@ class LlmPort(Protocol):
 class RunServicePort(Protocol):
     """Runs agents. The errors are `runtime.errors`."""
 
-    async def create(self, request: RunRequest) -> Run:
-        """Start a run.
+    async def create(self, request: RunRequest, also: Also | None = None) -> Run:
+        """Start a run, which is recorded together with what `also` writes.
 
         Raises NotReadyError, StoppingError, NotFoundError (image, policy), InvalidInputError,
         MissingSecretsError, LlmKeyRequiredError.

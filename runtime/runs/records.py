@@ -24,7 +24,7 @@ from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.model.run_query import RunPage, RunQuery
 from runtime.runs.figures import RunFigures
 from runtime.runs.journal import Journal, Journals
-from runtime.runs.ports import StorePort
+from runtime.runs.ports import Also, StorePort
 from runtime.runs.trace import RUNNING, TURN, OnEnd, TraceNotes
 
 RETRY_WAITS_S = (0.1, 0.5, 2.0, 5.0)
@@ -78,11 +78,11 @@ class Records:
             await self._settle_writes(run_id)
         await self._write_unwritten()  # what is refused now the next start marks as failed
 
-    async def open(self, run: Run) -> RunRecord:
-        """Record a new run and begin its events. Raises what the store raises."""
+    async def open(self, run: Run, also: Also | None = None) -> RunRecord:
+        """Record a new run and begin its events. Raises what the store and `also` raise."""
         journal = self._journals.open(run.id)  # first: whoever sees the run can wait for its end
         try:
-            await self._store.create(run)
+            await self._store.create(run, also)
         except BaseException:
             self._journals.discard(run.id)
             raise

@@ -29,6 +29,13 @@ class ChainPort(Protocol):
         """Remove the files whose lines are all older than this; how many lines."""
 
 
+class RetriesPort(Protocol):
+    """The keys of requests (`runtime.idempotency.service.Retries`)."""
+
+    async def prune(self) -> int:
+        """Remove those that have expired; how many."""
+
+
 class RetentionPort(Protocol):
     """What the API needs of it."""
 
@@ -39,9 +46,17 @@ class RetentionPort(Protocol):
 class Retention:
     """Prunes by the operator's rules, on demand and every hour."""
 
-    def __init__(self, store: StorePort, vault: VaultAuditPort, audit: ChainPort, rules: KeepRules) -> None:
+    def __init__(
+        self,
+        store: StorePort,
+        vault: VaultAuditPort,
+        audit: ChainPort,
+        rules: KeepRules,
+        retries: RetriesPort | None = None,
+    ) -> None:
         self._store = store
         self._vault = vault
+        self._retries = retries
         self._audit = audit
         self._rules = rules
         self._one_at_a_time = asyncio.Lock()
@@ -58,6 +73,8 @@ class Retention:
             before = now - rules.audit_days * DAY_S
             lines = await self._vault.prune_audit(before, is_dry=is_dry)
             lines += await self._audit.prune(before, is_dry=is_dry)
+            if self._retries is not None and not is_dry:
+                await self._retries.prune()
         done = Pruned(runs, size, lines)
         if not is_dry and (runs or lines):
             self._log.info("pruned", runs=runs, bytes=size, audit_lines=lines)

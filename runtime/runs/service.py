@@ -37,7 +37,7 @@ from runtime.policies.digest import policy_digest
 from runtime.runs.admission import Admission
 from runtime.runs.adoption import Adoption
 from runtime.runs.driver import RunDriver
-from runtime.runs.ports import LlmPort, StorePort, VaultPort
+from runtime.runs.ports import Also, LlmPort, StorePort, VaultPort
 from runtime.runs.readiness import Check, Readiness
 from runtime.runs.records import Records
 from runtime.sandbox.head import Head
@@ -166,7 +166,7 @@ class RunService:
 
     # -- runs ----------------------------------------------------------------------------------
 
-    async def create(self, request: RunRequest) -> Run:
+    async def create(self, request: RunRequest, also: Also | None = None) -> Run:
         """Start a run in the background; everything that can be refused at once is refused here."""
         self._require_going_on()
         check_names(request)
@@ -183,7 +183,7 @@ class RunService:
                 f"the engine has no runtime {request.isolation.value}", hint="orch doctor says how to add it"
             )
         try:
-            return await self._begin(await self._order(run_id, request, policy, engine))
+            return await self._begin(await self._order(run_id, request, policy, engine), also)
         except BaseException:
             self._live.forget(run_id)
             raise
@@ -215,7 +215,7 @@ class RunService:
         settled = settle(request.needs, request.secrets, stored, workspace=request.workspace)
         return dataclasses.replace(request, secrets=settled.secrets, env={**request.env, **settled.env})
 
-    async def _begin(self, order: SandboxOrder) -> Run:
+    async def _begin(self, order: SandboxOrder, also: Also | None) -> Run:
         run = Run(
             id=order.run_id,
             agent_ref=order.request.agent_ref,
@@ -233,7 +233,7 @@ class RunService:
             host_bytes=order.engine.memory_bytes,
         )
         try:
-            record = await self._records.open(run)
+            record = await self._records.open(run, also)
         except BaseException:
             ticket.leave()
             raise

@@ -17,6 +17,7 @@ from runtime.errors import InternalError
 from runtime.model.run import Run, RunError, RunState, RunSummary
 from runtime.model.run_query import RunPage, RunQuery
 from runtime.runs import listing
+from runtime.runs.ports import Also
 from runtime.runs.tables import (
     WHOLE,
     decisions,
@@ -60,13 +61,15 @@ class Store:
         self._owner = owner
         self._decisions: dict[str, _Decisions] = {}
 
-    async def create(self, run: Run) -> None:
-        """Record a run that has just been accepted."""
+    async def create(self, run: Run, also: Also | None = None) -> None:
+        """Record a run that has just been accepted, and what `also` writes, both or neither."""
 
         def work(connection: sa.Connection) -> None:
             connection.execute(runs.insert().values(**summary_row(run), owner=self._owner))
             if found_by := label_rows(run):
                 connection.execute(labels.insert(), found_by)
+            if also is not None:
+                also(connection, run)
 
         await self._database.write(work)
         if run.state.is_final:

@@ -58,6 +58,11 @@ ELSEWHERE = {
     "runtime/database/migrations/versions/r0007_lists.py": "vault/test_lists.py",
     "runtime/runs/listing.py": "vault/test_lists.py",
     "runtime/api/seen.py": "unit/runtime/api/test_runs.py",
+    "runtime/api/run_create.py": "unit/runtime/api/test_app.py",
+    "runtime/api/idempotency.py": "vault/test_idempotency.py",
+    "runtime/idempotency/service.py": "vault/test_idempotency.py",
+    "runtime/idempotency/tables.py": "vault/test_idempotency.py",
+    "runtime/database/migrations/versions/r0008_idempotency.py": "unit/runtime/database/test_migrations.py",
     "runtime/api/token_body.py": "unit/runtime/cli/commands/test_token.py",
     "runtime/api/tokens.py": "unit/runtime/api/test_gate.py",
     # -- the API's bodies, through its routes -----------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from runtime.access import tables as access_tables
+from runtime.idempotency import tables as idempotency_tables
 from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunError, RunState
@@ -94,7 +95,12 @@ async def test_the_tables_are_what_the_code_thinks(place: Place):
             t: {col["name"] for col in sa.inspect(c).get_columns(t)} for t in sa.inspect(c).get_table_names()
         }
     )
-    thought = {**run_tables.metadata.tables, **tables.metadata.tables, **access_tables.metadata.tables}
+    thought = {
+        **run_tables.metadata.tables,
+        **tables.metadata.tables,
+        **access_tables.metadata.tables,
+        **idempotency_tables.metadata.tables,
+    }
 
     assert {name: {column.name for column in table.c} for name, table in thought.items()} == {
         name: columns for name, columns in made.items() if name != "alembic_version"

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from runtime.access.caller import PeerProtocol
 from runtime.access.service import Tokens
 from runtime.api.app import make_api
 from runtime.errors import ConflictError, NotFoundError
+from runtime.idempotency.service import Answer, Place
 from runtime.model.json_text import JsonText
 from runtime.model.run import Event, Run, RunError, RunRequest, RunState, RunSummary
 from runtime.model.run_query import RunPage, RunQuery
+from runtime.runs.ports import Also
 from runtime.runs.readiness import Check
 from runtime.runs.retention import RetentionPort
 from runtime.vault.service import Vault
@@ -58,7 +60,7 @@ class FakeService:
         self.runs: dict[str, Run] = {}
         self._cancelled: dict[str, asyncio.Event] = {}
 
-    async def create(self, request: RunRequest) -> Run:
+    async def create(self, request: RunRequest, also: Also | None = None) -> Run:
         self.requests.append(request)
         if self.error is not None:
             raise self.error
@@ -73,6 +75,8 @@ class FakeService:
             created_at=1000.0,
         )
         self._cancelled[run.id] = asyncio.Event()
+        if also is not None:
+            also(None, run)
         return self.put(run)
 
     def put(self, run: Run) -> Run:
@@ -132,6 +136,43 @@ class FakeService:
         return self.checks_now
 
 
+class FakeRetries:
+    """Retries in memory, which know no body but its bytes."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Place, tuple[list[bytes], Answer]] = {}
+        self.places: list[Place] = []
+        self.error: Exception | None = None
+        """Raised by the next `begin`."""
+
+    async def begin(self, place: Place, body: Iterable[bytes]) -> Answer | FakeAttempt:
+        self.places.append(place)
+        if self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        sent = list(body)
+        known = self.answers.get(place)
+        if known is not None:
+            assert known[0] == sent
+            return known[1]
+        return FakeAttempt(self, place, sent)
+
+
+@dataclasses.dataclass
+class FakeAttempt:
+    """An attempt at one of them."""
+
+    retries: FakeRetries
+    place: Place
+    sent: list[bytes]
+
+    def record(self, _connection: object, answer: Answer) -> None:
+        self.retries.answers[self.place] = (self.sent, answer)
+
+    def leave(self) -> None:
+        """Nothing."""
+
+
 @contextlib.contextmanager
 def serving(
     service: FakeService,
@@ -139,13 +180,15 @@ def serving(
     vault: Vault | None = None,
     retention: RetentionPort | None = None,
     tokens: Tokens | None = None,
+    retries: FakeRetries | None = None,
 ) -> Iterator[None]:
     """The real API on a real unix socket, in a thread of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen()  # a client that comes before the server waits in the backlog
-        app = make_api(service, vault=vault, retention=retention, tokens=tokens)
+        known: Any = retries or FakeRetries()
+        app = make_api(service, vault=vault, retention=retention, tokens=tokens, retries=known)
         config = uvicorn.Config(app, http=PeerProtocol, log_config=None, access_log=False, lifespan="off")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

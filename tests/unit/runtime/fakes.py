@@ -19,6 +19,7 @@ from runtime.keeper.link import KeeperLink, open_link
 from runtime.model.run import Run, RunError, RunState, RunSummary
 from runtime.model.run_query import RunPage, RunQuery
 from runtime.model.secret import Secret
+from runtime.runs.ports import Also
 
 
 class MemoryStore:
@@ -28,8 +29,10 @@ class MemoryStore:
         self.runs: dict[str, Run] = {}
         self.lines: dict[str, list[dict[str, Any]]] = {}
 
-    async def create(self, run: Run) -> None:
+    async def create(self, run: Run, also: Also | None = None) -> None:
         """Keep a run."""
+        if also is not None:
+            also(None, run)
         self.runs[run.id] = run
 
     async def update(self, run: Run) -> None:

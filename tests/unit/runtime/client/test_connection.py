@@ -7,7 +7,9 @@ import ssl
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from runtime.client.connection import ApiError, Client
@@ -19,7 +21,7 @@ from runtime.errors import (
     OrchError,
 )
 from runtime.runs.readiness import Check
-from tests.unit.runtime.fake_service import RUN_ID, FakeService, serving
+from tests.unit.runtime.fake_service import RUN_ID, FakeRetries, FakeService, serving
 
 REQUEST = {"agent_ref": "a", "image": "i", "argv": ["true"], "input": "{}"}
 
@@ -48,6 +50,35 @@ def test_a_run_from_start_to_end(client: Client, service: FakeService):
     assert [shown["id"] for shown in client.list_runs(5)["items"]] == [RUN_ID]
     assert len(client.decisions(RUN_ID)) == 1
     assert service.requests[0].uploads == {"a.txt": b"x"}
+
+
+def test_a_run_whose_answer_was_lost_is_started_once(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The connection breaks behind the request: the same one, sent again, gets the first one's answer."""
+    monkeypatch.setattr("runtime.client.retry.WAITS_S", (0.0, 0.0))
+    retries = FakeRetries()
+    with (
+        serving(service, tmp_path / "api.sock", retries=retries),
+        closing(Client(tmp_path / "api.sock")) as client,
+    ):
+        send = client._http.request
+        lost: list[httpx.Response] = []
+
+        def broken_once(*told: Any, **more: Any) -> httpx.Response:
+            answer = send(*told, **more)
+            if not lost:
+                lost.append(answer)
+                raise httpx.ReadError("the line is cut")
+            return answer
+
+        monkeypatch.setattr(client._http, "request", broken_once)
+        run = client.create_run(REQUEST, b"tar", {"a.txt": b"x"})
+
+    assert run == lost[0].json()
+    assert len(service.requests) == 1
+    assert len(retries.places) == 2
+    assert len(set(retries.places)) == 1
 
 
 def test_no_authority_is_read_for_a_unix_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -165,7 +165,7 @@ async def test_a_run_that_fails_gives_its_place_back(world: World, failing: str)
 async def test_a_run_that_is_not_recorded_takes_no_place(world: World, monkeypatch: pytest.MonkeyPatch):
     """A database that is away refuses runs; their memory is free."""
 
-    async def refuse(_run: Run) -> None:
+    async def refuse(_run: Run, _also: object) -> None:
         raise NotReadyError("the database does not answer")
 
     with monkeypatch.context() as patch:

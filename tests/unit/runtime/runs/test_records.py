@@ -181,7 +181,7 @@ async def test_events_of_a_run_of_an_earlier_daemon(world: World):
 async def test_a_run_that_was_not_recorded_leaves_nothing(world: World, monkeypatch: pytest.MonkeyPatch):
     """Its journal is made first, so that nobody who sees the run waits for its end in vain."""
 
-    async def full(_run: Run) -> None:
+    async def full(_run: Run, _also: object) -> None:
         raise NotReadyError("full")
 
     monkeypatch.setattr(world.store, "create", full)
