@@ -66,9 +66,19 @@ class Tokens:
         self._waiting = 0
 
     async def create(
-        self, name: str, role: Role, *, workspace: str | None, expires_in_s: float | None, who: str
+        self,
+        name: str,
+        role: Role,
+        *,
+        workspace: str | None,
+        expires_in_s: float | None,
+        who: str,
+        also: Callable[[sa.Connection, TokenEntry], None] | None = None,
     ) -> tuple[TokenEntry, Secret]:
-        """A new token and its text. Raises InvalidInputError, NotFoundError (no such workspace)."""
+        """A new token and its text, recorded together with what `also` writes.
+
+        Raises InvalidInputError, NotFoundError (no such workspace).
+        """
         if not name.isprintable() or not 1 <= len(name) <= MAX_NAME_CHARS:
             raise InvalidInputError(f"name: expected 1 to {MAX_NAME_CHARS} printable characters")
         if expires_in_s is not None and not expires_in_s > 0:
@@ -85,8 +95,14 @@ class Tokens:
             "expires_at": None if expires_in_s is None else now + expires_in_s,
             "hash": await asyncio.to_thread(tokens.hash_of, presented.secret),
         }
+
+        def insert(connection: sa.Connection) -> None:
+            rows.insert(connection, values)
+            if also is not None:
+                also(connection, _entry({**dict.fromkeys(TokenEntry.__dataclass_fields__), **values}))
+
         try:
-            await self._database.write(lambda connection: rows.insert(connection, values))
+            await self._database.write(insert)
         except sa.exc.IntegrityError:
             raise NotFoundError(f"no workspace {workspace}", hint="orch workspaces list") from None
         return _entry(await self._row(presented.id)), text

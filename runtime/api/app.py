@@ -70,11 +70,11 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     add_run_routes(app, service, vault, app.state.waits, retries)
     add_health_routes(app, service)
     if vault is not None:
-        add_vault_routes(app, vault)
+        add_vault_routes(app, vault, retries)
     if retention is not None:
         add_prune_route(app, retention)
     if tokens is not None and vault is not None:
-        add_token_routes(app, tokens, vault)
+        add_token_routes(app, tokens, vault, retries)
     if metrics is not None:
         add_metrics_route(app, metrics)
     if policies is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import Request
 from starlette.responses import Response
 
 from runtime.access.caller import caller_of
+from runtime.ascii_json import AsciiJson
 from runtime.errors import InFlightError, InvalidInputError
 from runtime.idempotency.service import Answer, Place, Retries, TakenError
 
@@ -34,11 +35,20 @@ PARAMETER = {
 }
 
 
+KEY_SCHEMA: dict[str, Any] = {"parameters": [PARAMETER]}
+"""What FastAPI cannot tell of a route that calls `once`."""
+
+
+def created(shown: Mapping[str, object]) -> Answer:
+    """201 with this JSON."""
+    return Answer(201, AsciiJson(shown).render(shown).decode("ascii"))
+
+
 class Asked(NamedTuple):
     """A request to make something, as far as its repetition is to be known by it."""
 
     workspace: str
-    """Where it is made."""
+    """Where it is made; empty for what belongs to no workspace."""
     route: str
     body: Sequence[bytes]
 
@@ -46,7 +56,11 @@ class Asked(NamedTuple):
 async def once(
     request: Request, retries: Retries | None, asked: Asked, make: Callable[[Note], Awaitable[Answer]]
 ) -> Response:
-    """Make it, or answer as before. `make` returns what it has noted."""
+    """Make it, or answer as before.
+
+    `make` notes what is to be answered from then on, which may be less than what it returns: a text that is
+    told once is not kept.
+    """
     key = _key_of(request)
     if key is None:
         return _response(await make(None))

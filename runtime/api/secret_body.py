@@ -48,10 +48,11 @@ class NewWorkspace(_Body):
 
 async def read_body[B: BaseModel](request: Request, model: type[B]) -> B:
     """Parse the body. Raises InvalidInputError naming the field, never its value or an unknown name."""
-    return parse_body(await _bounded(request), model)
+    return parse_body(await read_bytes(request), model)
 
 
-async def _bounded(request: Request) -> bytes:
+async def read_bytes(request: Request) -> bytes:
+    """The body as it was sent. Raises InvalidInputError for one that is too long."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

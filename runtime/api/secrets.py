@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.api.gate import needs
 from runtime.api.recorded import record
+from runtime.api.idempotency import KEY_SCHEMA, Asked, Note, created, once
+from runtime.api.json_body import parse_body
 from runtime.api.secret_body import (
     ChangedSecret,
     NewSecret,
     NewWorkspace,
     read_body,
+    read_bytes,
 )
+from runtime.idempotency.service import Answer, Retries
 from runtime.model.run import DEFAULT_WORKSPACE
 from runtime.model.secret import Secret
 from runtime.vault.entry import SecretEntry
@@ -29,10 +34,10 @@ OWN = "-"
 SECRETS = "/v1/workspaces/{workspace}/secrets"
 
 
-def add_vault_routes(app: FastAPI, vault: Vault) -> None:
+def add_vault_routes(app: FastAPI, vault: Vault, retries: Retries | None) -> None:
     """Add the routes of workspaces, their secrets, the audit of both, and rotation."""
-    _add_workspace_routes(app, vault)
-    _add_collection_routes(app, vault)
+    _add_workspace_routes(app, vault, retries)
+    _add_collection_routes(app, vault, retries)
     _add_secret_routes(app, vault)
 
 
@@ -48,7 +53,7 @@ async def entered(request: Request, vault: Vault, ref: str) -> str:
     return found.name
 
 
-def _add_workspace_routes(app: FastAPI, vault: Vault) -> None:
+def _add_workspace_routes(app: FastAPI, vault: Vault, retries: Retries | None) -> None:
     @app.get("/v1/workspaces", dependencies=[needs(Scope.WORKSPACES_READ)])
     async def list_workspaces(request: Request) -> JSONResponse:
         """List the workspaces that the caller sees."""
@@ -56,11 +61,22 @@ def _add_workspace_routes(app: FastAPI, vault: Vault) -> None:
         found = [each for each in await vault.workspaces() if caller.sees(each.name)]
         return JSONResponse({"workspaces": [asdict(each) for each in found]})
 
-    @app.post("/v1/workspaces", dependencies=[needs(Scope.WORKSPACES_WRITE)], status_code=201)
-    async def create_workspace(request: Request) -> JSONResponse:
+    @app.post(
+        "/v1/workspaces",
+        dependencies=[needs(Scope.WORKSPACES_WRITE)],
+        status_code=201,
+        openapi_extra=KEY_SCHEMA,
+    )
+    async def create_workspace(request: Request) -> Response:
         """Create a workspace; its name is `[a-z0-9-]`, and 409 answers one that is taken."""
-        body = await read_body(request, NewWorkspace)
-        return JSONResponse(asdict(await vault.add_workspace(body.name)), status_code=201)
+        sent = await read_bytes(request)
+        body = parse_body(sent, NewWorkspace)
+
+        async def make(note: Note) -> Answer:
+            also = None if note is None else lambda connection, made: note(connection, created(asdict(made)))
+            return created(asdict(await vault.add_workspace(body.name, also)))
+
+        return await once(request, retries, Asked("", "POST /v1/workspaces", [sent]), make)
 
     @app.post("/v1/vault/rotate", dependencies=[needs(Scope.VAULT_ROTATE)])
     async def rotate(request: Request) -> JSONResponse:
@@ -68,17 +84,29 @@ def _add_workspace_routes(app: FastAPI, vault: Vault) -> None:
         return JSONResponse({"rotated": await vault.rotate(who=caller_of(request).name)})
 
 
-def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
+def _add_collection_routes(app: FastAPI, vault: Vault, retries: Retries | None) -> None:
     @app.get(SECRETS, dependencies=[needs(Scope.SECRETS_READ)])
     async def list_secrets(workspace: str, request: Request) -> JSONResponse:
         """List a workspace's secrets: names, types, descriptions and times, never a value."""
         workspace = await entered(request, vault, workspace)
         return JSONResponse({"secrets": [asdict(found) for found in await vault.entries(workspace)]})
 
-    @app.post(SECRETS, dependencies=[needs(Scope.SECRETS_WRITE)], status_code=201)
-    async def create_secret(workspace: str, request: Request) -> JSONResponse:
-        """Create a secret; 409 answers a name that is taken."""
-        return JSONResponse(asdict(await _put(workspace, request, must_be_new=True)), status_code=201)
+    @app.post(SECRETS, dependencies=[needs(Scope.SECRETS_WRITE)], status_code=201, openapi_extra=KEY_SCHEMA)
+    async def create_secret(workspace: str, request: Request) -> Response:
+        """Create a secret; 409 answers a name that is taken.
+
+        An answer that is given again by its `Idempotency-Key` is without the description, which is kept
+        nowhere in clear.
+        """
+        workspace = await entered(request, vault, workspace)
+        sent = await read_bytes(request)
+        body = parse_body(sent, NewSecret)
+
+        async def make(note: Note) -> Answer:
+            also = None if note is None else lambda connection, made: note(connection, _kept(made))
+            return created(asdict(await _put(workspace, body, request, must_be_new=True, also=also)))
+
+        return await once(request, retries, Asked(workspace, f"POST {SECRETS}", [sent]), make)
 
     @app.put(SECRETS, dependencies=[needs(Scope.SECRETS_WRITE)])
     async def put_secret(workspace: str, request: Request) -> JSONResponse:
@@ -86,11 +114,18 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
 
         The answer comes once every running sandbox that has it uses the new value.
         """
-        return JSONResponse(asdict(await _put(workspace, request, must_be_new=False)))
-
-    async def _put(workspace: str, request: Request, *, must_be_new: bool) -> SecretEntry:
         workspace = await entered(request, vault, workspace)
         body = await read_body(request, NewSecret)
+        return JSONResponse(asdict(await _put(workspace, body, request, must_be_new=False)))
+
+    async def _put(
+        workspace: str,
+        body: NewSecret,
+        request: Request,
+        *,
+        must_be_new: bool,
+        also: Callable[[Any, SecretEntry], None] | None = None,
+    ) -> SecretEntry:
         put = await vault.put(
             workspace,
             body.name,
@@ -99,6 +134,7 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
             description=body.description,
             secret_type=body.secret_type,
             must_be_new=must_be_new,
+            also=also,
         )
         record(request, secret=put.name)
         return put
@@ -110,6 +146,10 @@ def _add_collection_routes(app: FastAPI, vault: Vault) -> None:
         """List who set, read and deleted which secret, and for which run, the newest first."""
         workspace = await entered(request, vault, workspace)
         return JSONResponse({"audit": [asdict(line) for line in await vault.audit(workspace, limit)]})
+
+
+def _kept(entry: SecretEntry) -> Answer:
+    return created({**asdict(entry), "description": None})
 
 
 def _add_secret_routes(app: FastAPI, vault: Vault) -> None:

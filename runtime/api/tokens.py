@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 from fastapi import FastAPI, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.access.service import Tokens
 from runtime.api.gate import needs
+from runtime.api.idempotency import KEY_SCHEMA, Asked, Note, created, once
+from runtime.api.json_body import parse_body
 from runtime.api.recorded import record
-from runtime.api.secret_body import read_body
+from runtime.api.secret_body import read_body, read_bytes
 from runtime.api.secrets import entered
 from runtime.api.token_body import NewToken, Rotation, token_to_json
 from runtime.ascii_json import AsciiJson
+from runtime.idempotency.service import Answer, Retries
 from runtime.vault.service import Vault
 
 
-def add_token_routes(app: FastAPI, tokens: Tokens, vault: Vault) -> None:
+def add_token_routes(app: FastAPI, tokens: Tokens, vault: Vault, retries: Retries | None) -> None:
     """Add the routes; the vault knows the workspaces."""
 
-    @app.post("/v1/tokens", dependencies=[needs(Scope.TOKENS_WRITE)], status_code=201)
-    async def create_token(request: Request) -> JSONResponse:
-        """Create a token. This answer is the only one that has its text."""
-        body = await read_body(request, NewToken)
+    @app.post(
+        "/v1/tokens", dependencies=[needs(Scope.TOKENS_WRITE)], status_code=201, openapi_extra=KEY_SCHEMA
+    )
+    async def create_token(request: Request) -> Response:
+        """Create a token. This answer is the only one that has its text.
+
+        One that is given again by its `Idempotency-Key` is without it: rotate the token to get a new text.
+        """
+        sent = await read_bytes(request)
+        body = parse_body(sent, NewToken)
         workspace = None if body.workspace is None else await entered(request, vault, body.workspace)
-        entry, text = await tokens.create(
-            body.name,
-            body.role,
-            workspace=workspace,
-            expires_in_s=body.expires_in_s,
-            who=caller_of(request).name,
-        )
-        record(request, token=entry.id, role=entry.role.value)
-        return AsciiJson(token_to_json(entry, text), status_code=201)
+
+        async def make(note: Note) -> Answer:
+            entry, text = await tokens.create(
+                body.name,
+                body.role,
+                workspace=workspace,
+                expires_in_s=body.expires_in_s,
+                who=caller_of(request).name,
+                also=None if note is None else lambda c, made: note(c, created(token_to_json(made))),
+            )
+            record(request, token=entry.id, role=entry.role.value)
+            return created(token_to_json(entry, text))
+
+        return await once(request, retries, Asked(workspace or "", "POST /v1/tokens", [sent]), make)
 
     @app.get("/v1/tokens", dependencies=[needs(Scope.TOKENS_READ)])
     async def list_tokens() -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -45,9 +45,13 @@ def list_workspaces(connection: sa.Connection) -> list[Workspace]:
     return [Workspace(**row) for row in connection.execute(query).mappings()]
 
 
-def add_workspace(connection: sa.Connection, name: str) -> Workspace:
-    """Add a workspace. Raises ConflictError where the name is taken."""
+def add_workspace(
+    connection: sa.Connection, name: str, also: Callable[[sa.Connection, Workspace], None] | None = None
+) -> Workspace:
+    """Add a workspace, and first what `also` writes. Raises ConflictError where the name is taken."""
     made = Workspace(str(uuid.uuid4()), name, time.time())
+    if also is not None:
+        also(connection, made)
     try:
         connection.execute(workspaces.insert().values(id=made.id, name=name, created_at=made.created_at))
     except sa.exc.IntegrityError:

@@ -120,10 +120,15 @@ class Vault:
         """One workspace, by its id or its name. Raises NotFoundError."""
         return await self._database.read(lambda connection: rows.find_workspace(connection, ref))
 
-    async def add_workspace(self, name: str) -> Workspace:
-        """Add a workspace. Raises InvalidInputError (its name) and ConflictError (taken)."""
+    async def add_workspace(
+        self, name: str, also: Callable[[sa.Connection, Workspace], None] | None = None
+    ) -> Workspace:
+        """Add a workspace, together with what `also` writes.
+
+        Raises InvalidInputError (its name) and ConflictError (taken).
+        """
         entry.check_workspace_name(name)
-        return await self._database.write(lambda connection: rows.add_workspace(connection, name))
+        return await self._database.write(lambda connection: rows.add_workspace(connection, name, also))
 
     async def entries(self, workspace: str) -> list[SecretEntry]:
         """What there is, never a value. Works without the key, which then hides the descriptions.
@@ -159,7 +164,7 @@ class Vault:
             lambda connection: rows.prune_audit(connection, before, is_dry=is_dry)
         )
 
-    async def put(
+    async def put(  # noqa: PLR0913 - keywords, each a part of the secret or of its change
         self,
         workspace: str,
         name: str,
@@ -169,8 +174,9 @@ class Vault:
         description: str | None = None,
         secret_type: str = "custom",  # noqa: S107 - a type, not a password
         must_be_new: bool = False,
+        also: Callable[[sa.Connection, SecretEntry], None] | None = None,
     ) -> SecretEntry:
-        """Set a secret; a description that is None stays as it was.
+        """Set a secret, together with what `also` writes; a description that is None stays as it was.
 
         Raises InvalidInputError, NotFoundError, ConflictError (`must_be_new`), VaultKeyError.
         """
@@ -191,7 +197,10 @@ class Vault:
                 raise ConflictError(f"there is a secret {name}", hint="PATCH or PUT it, or orch secrets set")
             else:
                 rows.update_secret(connection, known["id"], sealed)
-            return _Changed(where, _noted(connection, keys, at, name, who))
+            noted = _noted(connection, keys, at, name, who)
+            if also is not None:
+                also(connection, noted)
+            return _Changed(where, noted)
 
         async with self._in_order:
             changed = await self._keyring.change(change)

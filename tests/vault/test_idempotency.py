@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
 
 from runtime.access.scopes import Role
 from runtime.access.service import Tokens
@@ -224,6 +225,49 @@ async def test_what_is_no_key_is_refused(daemon: Daemon, key: str):
 
     assert (got.status_code, got.json()["param"]) == (400, "Idempotency-Key")
     assert await daemon.runs() == []
+
+
+@pytest.fixture
+async def keeping(place: DatabasePlace) -> FastAPI:
+    """The API of a daemon with a vault."""
+    vault = place.vault()
+    await vault.prepare()
+    made = Daemon(place)
+    return make_api(made.service, vault=vault, tokens=made.tokens, retries=made.retries)  # type: ignore[arg-type]
+
+
+CREATED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a workspace": ("/v1/workspaces", {"name": "team"}, "workspaces"),
+    "a secret": (
+        "/v1/workspaces/default/secrets",
+        {"name": "A_KEY", "value": VALUE, "description": f"of {VALUE}"},
+        "secrets",
+    ),
+    "a token": ("/v1/tokens", {"name": "t", "role": "viewer"}, "tokens"),
+}
+
+
+@pytest.mark.parametrize("case", CREATED)
+async def test_everything_that_is_created_is_created_once(keeping: FastAPI, place: DatabasePlace, case: str):
+    """Told again without what is kept nowhere in clear: a token's text, a secret's description."""
+    path, body, listed = CREATED[case]
+    headers = {"Idempotency-Key": "key-1"}
+    transport = httpx.ASGITransport(keeping, client=("uid:0", 0))
+    async with httpx.AsyncClient(transport=transport, base_url="http://x", timeout=None) as client:
+        before = len((await client.get(path)).json()[listed])
+        first, again = [await client.post(path, json=body, headers=headers) for _ in range(2)]
+        other = await client.post(path, json={**body, "name": "B_KEY"}, headers=headers)
+        after = len((await client.get(path)).json()[listed])
+
+    assert (first.status_code, again.status_code, other.status_code) == (201, 201, 422)
+    assert (after - before, again.headers["idempotency-replayed"]) == (1, "true")
+    told, kept = first.json(), again.json()
+    text = told.pop("token", None)
+    assert (text is not None, "token" in kept) == (case == "a token", False)
+    told["description"] = kept.get("description")
+    assert {**kept, "description": None} == {**told, "description": None}
+    assert VALUE.encode() not in place.copy()
+    assert text is None or text.encode() not in place.copy()
 
 
 # -- the service ---------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def list_() -> None:
 def create(*, name: str) -> None:
     """Make one: 1 to 63 of a-z, 0-9 and -."""
     with daemon_client() as client:
-        made = client.call("POST", "/v1/workspaces", json={"name": name})
+        made = client.create("/v1/workspaces", json={"name": name})
     emit(made, lambda: click.echo(f"created {made['name']}"))
 
 

@@ -218,6 +218,22 @@ async def test_decisions_are_listed(api: httpx.AsyncClient):
     assert (await api.get(f"/v1/runs/{RUN_ID}/decisions")).json() == {"decisions": [ALLOWED]}
 
 
+async def test_the_description_has_what_the_routes_take(api: httpx.AsyncClient):
+    """Also what FastAPI cannot tell by itself: keys, labels, and how a stream is resumed."""
+    paths = (await api.get("/openapi.json")).json()["paths"]
+
+    def names(path: str, method: str) -> set[tuple[str, str]]:
+        return {(each["in"], each["name"]) for each in paths[path][method].get("parameters", [])}
+
+    filters = {"limit", "cursor", "state", "agent", "policy", "created_after", "id_prefix", "label.KEY"}
+    assert names("/v1/runs", "get") == {("query", name) for name in filters}
+    assert names("/v1/runs", "post") == {("header", "Idempotency-Key")}
+    assert "multipart/form-data" in paths["/v1/runs"]["post"]["requestBody"]["content"]
+    assert {("query", "wait"), ("query", "until")} < names("/v1/runs/{run_id}", "get")
+    assert {("header", "last-event-id"), ("query", "after")} < names("/v1/runs/{run_id}/events", "get")
+    assert {"204", "410"} < paths["/v1/runs/{run_id}/events"]["get"]["responses"].keys()
+
+
 @pytest.mark.parametrize("limit", ["0", "100000", "x"])
 async def test_a_wrong_limit_is_refused(api: httpx.AsyncClient, limit: str):
     """A list has an end."""

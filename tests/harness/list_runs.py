@@ -1,4 +1,4 @@
-"""Measure a list of 100 out of many runs, on SQLite and on a PostgreSQL: `scripts/list_runs.py [RUNS]`.
+"""Measure a list of 100 out of many runs, on SQLite and on a PostgreSQL: `python -m tests.harness.list_runs`.
 
 Each list is read through the API's own path (`runtime.runs.records`), a hundred times after a first one.
 """
@@ -16,18 +16,15 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from runtime.database.connection import Database, open_database  # noqa: E402 - the checkout is not installed
-from runtime.model.limits import Isolation  # noqa: E402
-from runtime.model.run import Run, RunState  # noqa: E402
-from runtime.model.run_query import Position, RunFilter, RunQuery  # noqa: E402
-from runtime.model.secret import Secret  # noqa: E402
-from runtime.runs.records import Records  # noqa: E402
-from runtime.runs.store import Store  # noqa: E402
-from runtime.runs.tables import label_rows, labels, runs, summary_row  # noqa: E402
-from tests.harness.postgres import Postgres, programs  # noqa: E402
+from runtime.database.connection import Database, open_database
+from runtime.model.limits import Isolation
+from runtime.model.run import Run, RunState
+from runtime.model.run_query import Position, RunFilter, RunQuery
+from runtime.model.secret import Secret
+from runtime.runs.records import Records
+from runtime.runs.store import Store
+from runtime.runs.tables import label_rows, labels, runs, summary_row
+from tests.harness.postgres import Postgres, programs
 
 DEFAULT_RUNS = 100_000
 LISTED = 100
@@ -79,7 +76,7 @@ async def _measure(name: str, database: Database, count: int) -> None:
 
 
 async def _fill(database: Database, count: int) -> None:
-    chance = random.Random(11)  # noqa: S311 - the same crowd each time
+    chance = random.Random(11)
     states = (RunState.COMPLETED, RunState.COMPLETED, RunState.FAILED)
 
     def made(number: int) -> Run:
