@@ -41,7 +41,13 @@ def http(client: Client) -> httpx.Client:
     return client._http
 
 
-def post(lab: Lab, http: httpx.Client, key: str, seconds: float, **labels: str) -> httpx.Response:
+@pytest.fixture
+def bundle(lab: Lab) -> bytes:
+    """The agent's files: packed again, they would have other times, and be another body."""
+    return bundle_of(lab.agent("sleeper", AGENT))
+
+
+def post(bundle: bytes, http: httpx.Client, key: str, seconds: float, **labels: str) -> httpx.Response:
     """Ask for a run."""
     asked = {
         "agent_ref": "lab-agent",
@@ -51,7 +57,7 @@ def post(lab: Lab, http: httpx.Client, key: str, seconds: float, **labels: str) 
         "policy": "lab",
         "labels": labels,
     }
-    files = [("bundle", ("bundle.tar", bundle_of(lab.agent("sleeper", AGENT))))]
+    files = [("bundle", ("bundle.tar", bundle))]
     headers = {"Idempotency-Key": key}
     return http.post("/v1/runs", data={"request": json.dumps(asked)}, files=files, headers=headers)
 
@@ -73,12 +79,12 @@ def answer_of(line: socket.socket) -> tuple[bytes, dict[str, Any]]:
     return head.split(b"\r\n")[0], json.loads(body)
 
 
-def test_a_run_is_started_once_found_and_waited_for(lab: Lab, http: httpx.Client):
+def test_a_run_is_started_once_found_and_waited_for(lab: Lab, http: httpx.Client, bundle: bytes):
     """Sent twice, and again to the next daemon: one run, by its label and by seven digits."""
     key, label = str(uuid.uuid4()), uuid.uuid4().hex
     wait_for(lambda: http.get("/readyz").json()["ready"])
-    first = post(lab, http, key, 0.2, batch=label)
-    again = post(lab, http, key, 0.2, batch=label)
+    first = post(bundle, http, key, 0.2, batch=label)
+    again = post(bundle, http, key, 0.2, batch=label)
     assert (first.status_code, again.status_code) == (201, 201), first.text + again.text
     assert (first.content, again.headers["idempotency-replayed"]) == (again.content, "true")
     run = first.json()["id"]
@@ -92,16 +98,16 @@ def test_a_run_is_started_once_found_and_waited_for(lab: Lab, http: httpx.Client
 
     kill_daemon(lab)
     assert lab.orch("up", "--detach").code == 0
-    later = post(lab, http, key, 0.2, batch=label)
+    later = post(bundle, http, key, 0.2, batch=label)
     assert (later.content, later.headers["idempotency-replayed"]) == (first.content, "true")
-    assert post(lab, http, key, 0.3, batch=label).status_code == 422
+    assert post(bundle, http, key, 0.3, batch=label).status_code == 422
     assert len(json.loads(lab.orch("runs", "--label", f"batch={label}", "--json").out)["runs"]) == 1
 
 
-def test_events_go_on_behind_a_killed_daemon(lab: Lab, client: Client, http: httpx.Client):
+def test_events_go_on_behind_a_killed_daemon(lab: Lab, client: Client, http: httpx.Client, bundle: bytes):
     """Under the same numbers, to one end."""
     wait_for(lambda: client.ready()["ready"])
-    run = post(lab, http, str(uuid.uuid4()), 8).json()["id"]
+    run = post(bundle, http, str(uuid.uuid4()), 8).json()["id"]
     before = []
     for event in client.events(run):
         before.append((event.seq, event.kind))
@@ -119,10 +125,12 @@ def test_events_go_on_behind_a_killed_daemon(lab: Lab, client: Client, http: htt
     assert http.get(f"/v1/runs/{run}/events", params={"after": numbers[-1] + 1}).status_code == 410
 
 
-def test_a_daemon_that_stops_answers_whoever_waits(lab: Lab, client: Client, http: httpx.Client):
+def test_a_daemon_that_stops_answers_whoever_waits(
+    lab: Lab, client: Client, http: httpx.Client, bundle: bytes
+):
     """With 200 and the state that the run is in; it does not hold the daemon up."""
     wait_for(lambda: client.ready()["ready"])
-    run = post(lab, http, str(uuid.uuid4()), 60).json()["id"]
+    run = post(bundle, http, str(uuid.uuid4()), 60).json()["id"]
     assert any(event.kind == "log" for event in client.events(run))
     line = ask_to_wait(lab, run)
     assert client.get_run(run)["state"] == "running"
