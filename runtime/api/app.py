@@ -16,8 +16,8 @@ from runtime.api.health import add_health_routes
 from runtime.api.metrics import Exposition, add_metrics_route
 from runtime.api.policies import LoadPolicy, add_policy_routes
 from runtime.api.prune import add_prune_route
-from runtime.api.recorded import Recorded, Refusals
 from runtime.api.query import strict_query
+from runtime.api.recorded import Recorded, Refusals
 from runtime.api.runs import add_run_routes
 from runtime.api.secrets import add_vault_routes
 from runtime.api.tokens import add_token_routes

@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse, Response
 from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.api.gate import needs
-from runtime.api.recorded import record
 from runtime.api.idempotency import KEY_SCHEMA, Asked, Note, created, once
 from runtime.api.json_body import parse_body
+from runtime.api.recorded import record
 from runtime.api.secret_body import (
     ChangedSecret,
     NewSecret,

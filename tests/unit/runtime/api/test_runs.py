@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.access.caller import UnixPeer
 from proxy.contract.decision_line import DecisionLine
+from runtime.access.caller import UnixPeer
 from runtime.api.app import make_api
 from runtime.database.connection import open_database
 from runtime.errors import ConflictError

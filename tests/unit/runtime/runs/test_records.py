@@ -19,8 +19,8 @@ from runtime.errors import ConflictError, NotReadyError
 from runtime.model.json_text import JsonText
 from runtime.model.limits import Isolation
 from runtime.model.run import Run, RunState
-from runtime.policies.digest import policy_digest
 from runtime.model.run_query import RunQuery
+from runtime.policies.digest import policy_digest
 from runtime.runs.records import RETRY_WAITS_S, Records
 from tests.unit.runtime.fakes import MemoryStore
 from tests.unit.runtime.run_world import World, answer, request
