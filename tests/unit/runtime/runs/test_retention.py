@@ -59,6 +59,23 @@ async def test_what_is_beyond_the_bounds_goes(*, is_dry: bool):
     assert time.time() - before == pytest.approx(365 * DAY_S, abs=60)
 
 
+@pytest.mark.parametrize("is_dry", [True, False])
+async def test_keys_that_have_expired_go_with_the_rest(*, is_dry: bool):
+    """They are no records of anything, so they are not counted; a dry run leaves them, too."""
+    pruned: list[int] = []
+
+    class Retries:
+        async def prune(self) -> int:
+            """Nine have."""
+            pruned.append(9)
+            return 9
+
+    retention = Retention(MemoryStore(), Audit(), KeepRules(), Retries())
+
+    assert await retention.prune(is_dry=is_dry) == Pruned(0, 0, 5)
+    assert pruned == ([] if is_dry else [9])
+
+
 async def test_the_daemon_prunes_by_itself(monkeypatch: pytest.MonkeyPatch):
     """At once and again, also after a database that was away."""
     store, audit = MemoryStore(), Audit()
