@@ -11,6 +11,7 @@ import httpx
 import pytest
 from sse_starlette import EventSourceResponse
 
+from runtime.access.caller import UnixPeer
 from runtime.api import run_events
 from runtime.api.app import make_api
 from runtime.database.connection import open_database
@@ -39,7 +40,7 @@ async def records(tmp_path: Path) -> AsyncIterator[Records]:
 @pytest.fixture
 async def api(records: Records) -> AsyncIterator[httpx.AsyncClient]:
     """The API over them."""
-    transport = httpx.ASGITransport(make_api(Service(records)), client=("uid:0", 0))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(make_api(Service(records)), client=(UnixPeer("uid:0"), 0))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://x", timeout=None) as made:
         yield made
 

@@ -88,7 +88,7 @@ async def test_seven_digits_name_a_run_in_every_route(records: Records):
     run_id = "abcdef01-0000-4000-8000-000000000000"
     record = await records.open(Run(run_id, "a", "p", Isolation.RUNC, RunState.QUEUED, time.time()))
     await record.finish(Done(Outcome(RunState.COMPLETED), stderr="log"))
-    transport = httpx.ASGITransport(make_api(Service(records)), client=("uid:0", 0))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(make_api(Service(records)), client=(UnixPeer("uid:0"), 0))  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://orchbox") as api:
         for path in ("", "/events", "/decisions"):
             assert (await api.get(f"/v1/runs/abcdef0{path}")).status_code == 200

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from runtime.access.caller import UnixPeer
 from runtime.api.app import make_api
 from runtime.api.waits import Waits
 from runtime.model.limits import Isolation
@@ -61,7 +62,7 @@ async def app(service: Ending) -> FastAPI:
 @pytest.fixture
 async def api(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of it, with patience."""
-    transport = httpx.ASGITransport(app, client=("uid:0", 0))
+    transport = httpx.ASGITransport(app, client=(UnixPeer("uid:0"), 0))
     async with httpx.AsyncClient(transport=transport, base_url="http://x", timeout=None) as made:
         yield made
 
