@@ -86,7 +86,7 @@ async def test_each_answer_is_counted_by_its_route(world: World):
     await world.ask("GET", "/healthz")
     await world.ask("GET", f"/v1/runs/{RUN_ID}")
     await world.ask("GET", "/v1/runs", token="")
-    world.service.recent = None  # type: ignore[assignment,method-assign]
+    world.service.page = None  # type: ignore[assignment,method-assign]
     await world.ask("GET", "/v1/runs")
 
     assert world.counts == {

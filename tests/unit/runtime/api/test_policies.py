@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from runtime.access.caller import UnixPeer
 from runtime.access.scopes import Role
 from runtime.access.service import Tokens
 from runtime.api import policies
@@ -70,7 +71,7 @@ class World:
         if role is not None:
             _, text = await self.tokens.create("t", role, workspace=workspace, expires_in_s=None, who="uid:0")
             headers["Authorization"] = f"Bearer {text.reveal()}"
-        peer = "uid:0" if role is None else "192.0.2.1"
+        peer = UnixPeer("uid:0") if role is None else "192.0.2.1"
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(peer, 0))
         async with httpx.AsyncClient(transport=transport, base_url="http://orchbox", headers=headers) as made:
             yield made

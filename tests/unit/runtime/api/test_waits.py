@@ -120,7 +120,7 @@ async def test_a_client_that_goes_away_costs_nothing(service: Ending, app: FastA
 
     scope = {
         "type": "http", "method": "GET", "path": PATH, "raw_path": PATH.encode(), "headers": [],
-        "query_string": b"wait=300", "client": ("uid:0", 0), "http_version": "1.1", "scheme": "http",
+        "query_string": b"wait=300", "client": (UnixPeer("uid:0"), 0), "http_version": "1.1", "scheme": "http",
         "root_path": "", "server": None,
     }  # fmt: skip
     answering = asyncio.create_task(app(scope, messages.get, send))
