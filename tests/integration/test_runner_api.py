@@ -15,7 +15,7 @@ import pytest
 from runtime.agents.bundle import bundle_of
 from runtime.client.connection import Client
 from tests.integration.conftest import Lab
-from tests.integration.test_keepers import kill_daemon, wait_for
+from tests.integration.test_keepers import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -96,7 +96,7 @@ def test_a_run_is_started_once_found_and_waited_for(lab: Lab, http: httpx.Client
     assert (listed["id"], listed["labels"]) == (run, {"batch": label})
     assert "begun" in lab.orch("logs", run[:7]).out
 
-    kill_daemon(lab)
+    lab.kill_daemon()
     assert lab.orch("up", "--detach").code == 0
     later = post(bundle, http, key, 0.2, batch=label)
     assert (later.content, later.headers["idempotency-replayed"]) == (first.content, "true")
@@ -113,7 +113,7 @@ def test_events_go_on_behind_a_killed_daemon(lab: Lab, client: Client, http: htt
         before.append((event.seq, event.kind))
         if event.kind == "log":
             break
-    kill_daemon(lab)
+    lab.kill_daemon()
     assert lab.orch("up", "--detach").code == 0
     rest = [(event.seq, event.kind) for event in client.events(run, after=before[-1][0])]
 
