@@ -11,6 +11,7 @@ from proxy.destination.resolve import Lookup
 from runtime.access.service import Tokens
 from runtime.api import problems
 from runtime.api.counts import Counting, RequestCounts
+from runtime.api.description import describe
 from runtime.api.gate import Gate, check_routes
 from runtime.api.health import add_health_routes
 from runtime.api.metrics import Exposition, add_metrics_route
@@ -80,4 +81,5 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
     if policies is not None:
         add_policy_routes(app, policies, make_lookup)
     check_routes(app)
+    describe(app)
     return app

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ValidationError
 
 from runtime.errors import InvalidInputError
+
+
+def body_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """What FastAPI cannot tell of a route that reads its body itself: its `openapi_extra`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    schema.pop("$defs", None)  # `description` gathers them
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def parse_body[B: BaseModel](content: bytes | str, model: type[B], *, part: str | None = None) -> B:

@@ -17,6 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runtime.ascii_json import AsciiJson
@@ -89,11 +90,21 @@ def install(app: FastAPI) -> None:
         code = _ROUTING.get(exc.status_code, OrchError).code
         phrase = HTTPStatus(exc.status_code).phrase  # not `exc.detail`: a library may quote what was sent
         answer = problem(exc.status_code, code, phrase, request_id=request.state.request_id)
-        if exc.headers and "Allow" in exc.headers:  # of a 405 (RFC 9110, section 15.5.6)
-            answer.headers["Allow"] = exc.headers["Allow"]
+        if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["Allow"] = ", ".join(_methods_of(request))
         return answer
 
     app.add_middleware(_LastResort)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """What this path takes (RFC 9110, section 15.5.6), by all its routes: the router tells of one of them."""
+    fits = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    return sorted({method for route in fits if route.path == fits[0].path for method in route.methods or ()})
 
 
 class _LastResort:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from proxy.contract.secret_rules import MAX_SECRET_BYTES, TOO_LONG
+from proxy.contract.secret_rules import MAX_SECRET_BYTES, SECRET_NAME, TOO_LONG
 from runtime.api.json_body import parse_body
 from runtime.errors import InvalidInputError
 from runtime.vault.entry import MAX_DESCRIPTION_CHARS
@@ -27,8 +27,8 @@ class _Body(BaseModel):
 class NewSecret(_Body):
     """POST creates, PUT creates or replaces."""
 
-    name: str
-    value: SecretStr
+    name: str = Field(json_schema_extra={"pattern": f"^(?:{SECRET_NAME.pattern})$"})
+    value: SecretStr = Field(json_schema_extra={"minLength": 1, "pattern": "^[^\\x00]*$"})
     secret_type: Literal["custom", "llm_key"] = "custom"  # noqa: S105 - a type, not a password
     description: Description | None = None
 
@@ -36,14 +36,14 @@ class NewSecret(_Body):
 class ChangedSecret(_Body):
     """PATCH: what is left out stays; an empty description removes it."""
 
-    value: SecretStr | None = None
+    value: SecretStr | None = Field(default=None, json_schema_extra={"minLength": 1})
     description: Description | None = None
 
 
 class NewWorkspace(_Body):
     """The body of `POST /v1/workspaces`."""
 
-    name: str
+    name: str = Field(json_schema_extra={"pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"})
 
 
 async def read_body[B: BaseModel](request: Request, model: type[B]) -> B:

@@ -13,7 +13,7 @@ from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.api.gate import needs
 from runtime.api.idempotency import KEY_SCHEMA, Asked, Note, created, once
-from runtime.api.json_body import parse_body
+from runtime.api.json_body import body_schema, parse_body
 from runtime.api.recorded import record
 from runtime.api.secret_body import (
     ChangedSecret,
@@ -65,7 +65,7 @@ def _add_workspace_routes(app: FastAPI, vault: Vault, retries: Retries | None) -
         "/v1/workspaces",
         dependencies=[needs(Scope.WORKSPACES_WRITE)],
         status_code=201,
-        openapi_extra=KEY_SCHEMA,
+        openapi_extra=KEY_SCHEMA | body_schema(NewWorkspace),
     )
     async def create_workspace(request: Request) -> Response:
         """Create a workspace; its name is `[a-z0-9-]`, and 409 answers one that is taken."""
@@ -91,7 +91,12 @@ def _add_collection_routes(app: FastAPI, vault: Vault, retries: Retries | None) 
         workspace = await entered(request, vault, workspace)
         return JSONResponse({"secrets": [asdict(found) for found in await vault.entries(workspace)]})
 
-    @app.post(SECRETS, dependencies=[needs(Scope.SECRETS_WRITE)], status_code=201, openapi_extra=KEY_SCHEMA)
+    @app.post(
+        SECRETS,
+        dependencies=[needs(Scope.SECRETS_WRITE)],
+        status_code=201,
+        openapi_extra=KEY_SCHEMA | body_schema(NewSecret),
+    )
     async def create_secret(workspace: str, request: Request) -> Response:
         """Create a secret; 409 answers a name that is taken.
 
@@ -108,7 +113,7 @@ def _add_collection_routes(app: FastAPI, vault: Vault, retries: Retries | None) 
 
         return await once(request, retries, Asked(workspace, f"POST {SECRETS}", [sent]), make)
 
-    @app.put(SECRETS, dependencies=[needs(Scope.SECRETS_WRITE)])
+    @app.put(SECRETS, dependencies=[needs(Scope.SECRETS_WRITE)], openapi_extra=body_schema(NewSecret))
     async def put_secret(workspace: str, request: Request) -> JSONResponse:
         """Create a secret, or replace its value where the name is taken.
 
@@ -153,7 +158,11 @@ def _kept(entry: SecretEntry) -> Answer:
 
 
 def _add_secret_routes(app: FastAPI, vault: Vault) -> None:
-    @app.patch(SECRETS + "/{ref}", dependencies=[needs(Scope.SECRETS_WRITE)])
+    @app.patch(
+        SECRETS + "/{ref}",
+        dependencies=[needs(Scope.SECRETS_WRITE)],
+        openapi_extra=body_schema(ChangedSecret),
+    )
     async def change_secret(workspace: str, ref: str, request: Request) -> JSONResponse:
         """Change a secret's value or description; it is named by its id or its name."""
         workspace = await entered(request, vault, workspace)

@@ -20,7 +20,7 @@ class _Body(BaseModel):
 class NewToken(_Body):
     """The body of `POST /v1/tokens`."""
 
-    name: str = Field(min_length=1, max_length=100)
+    name: str = Field(min_length=1, max_length=100, json_schema_extra={"pattern": "^[ -~]+$"})
     """For people: whose it is, or what for."""
     role: Role
     workspace: str | None = Field(default=None, max_length=64)

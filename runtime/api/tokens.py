@@ -10,7 +10,7 @@ from runtime.access.scopes import Scope
 from runtime.access.service import Tokens
 from runtime.api.gate import needs
 from runtime.api.idempotency import KEY_SCHEMA, Asked, Note, created, once
-from runtime.api.json_body import parse_body
+from runtime.api.json_body import body_schema, parse_body
 from runtime.api.recorded import record
 from runtime.api.secret_body import read_body, read_bytes
 from runtime.api.secrets import entered
@@ -24,7 +24,10 @@ def add_token_routes(app: FastAPI, tokens: Tokens, vault: Vault, retries: Retrie
     """Add the routes; the vault knows the workspaces."""
 
     @app.post(
-        "/v1/tokens", dependencies=[needs(Scope.TOKENS_WRITE)], status_code=201, openapi_extra=KEY_SCHEMA
+        "/v1/tokens",
+        dependencies=[needs(Scope.TOKENS_WRITE)],
+        status_code=201,
+        openapi_extra=KEY_SCHEMA | body_schema(NewToken),
     )
     async def create_token(request: Request) -> Response:
         """Create a token. This answer is the only one that has its text.
@@ -54,7 +57,11 @@ def add_token_routes(app: FastAPI, tokens: Tokens, vault: Vault, retries: Retrie
         """List all tokens, the oldest first: names, roles and times, never a text."""
         return AsciiJson({"tokens": [token_to_json(entry) for entry in await tokens.entries()]})
 
-    @app.post("/v1/tokens/{token_id}/rotate", dependencies=[needs(Scope.TOKENS_WRITE)])
+    @app.post(
+        "/v1/tokens/{token_id}/rotate",
+        dependencies=[needs(Scope.TOKENS_WRITE)],
+        openapi_extra=body_schema(Rotation),
+    )
     async def rotate_token(token_id: str, request: Request) -> JSONResponse:
         """Give a token another secret. The one that it has is taken for `grace_s` seconds more."""
         body = await read_body(request, Rotation)

@@ -63,7 +63,11 @@ _PLACES = {
         "Bring exported prompts (of AGENT, or all) up to date with their directories.",
     ),
     "formats": Place(f"{_COMMANDS}.install", "formats", "List the formats that `orch install` knows."),
-    "audit": Place(f"{_COMMANDS}.audit", "audit", "Is the audit as it was written, and what does it say?"),
+    "audit": Place(
+        f"{_COMMANDS}.audit",
+        "audit",
+        "The audit: who did what, in files that show every later change to them.",
+    ),
     "secrets": Place(
         f"{_COMMANDS}.secrets",
         "secrets",

@@ -177,7 +177,9 @@ def private_lab(private_host: PrivateHost) -> Iterator[Lab]:
     site = folder / "site.yaml"
     site.write_text("version: 1\nname: site\n")
     environment = lab_environment(folder, site=site, dns="127.0.0.1", instance="private")
-    lab = Lab(folder, {**environment, "DOCKER_HOST": private_host.docker_host})
+    port = free_port()
+    listen = {"ORCHBOX_LISTEN": f"http://127.0.0.1:{port}"}
+    lab = Lab(folder, {**environment, **listen, "DOCKER_HOST": private_host.docker_host}, port)
     started = lab.orch("up", "--detach")
     assert started.code == 0, started.out + started.err
     yield lab

@@ -101,6 +101,7 @@ def test_dead_engine_is_told(lab: Lab, tmp_path: Path):
         "DOCKER_HOST": f"unix://{tmp_path}/none.sock",
         "ORCHBOX_RUN_DIR": str(tmp_path / "run"),
         "ORCHBOX_HOME": str(tmp_path / "home"),
+        "ORCHBOX_LISTEN": "",  # the lab's daemon has that port
     }
     done = lab.orch("up", env=env)
 

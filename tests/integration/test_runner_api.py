@@ -128,7 +128,7 @@ def test_events_go_on_behind_a_killed_daemon(lab: Lab, client: Client, http: htt
 def test_a_daemon_that_stops_answers_whoever_waits(
     lab: Lab, client: Client, http: httpx.Client, bundle: bytes
 ):
-    """With 200 and the state that the run is in; it does not hold the daemon up."""
+    """With 200 and the end that the run was given; it does not hold the daemon up."""
     wait_for(lambda: client.ready()["ready"])
     run = post(bundle, http, str(uuid.uuid4()), 60).json()["id"]
     assert any(event.kind == "log" for event in client.events(run))
@@ -137,6 +137,6 @@ def test_a_daemon_that_stops_answers_whoever_waits(
     try:
         assert lab.orch("down").code == 0
         said, shown = answer_of(line)
-        assert (said, shown["state"]) == (b"HTTP/1.1 200 OK", "running")
+        assert (said, shown["state"]) == (b"HTTP/1.1 200 OK", "cancelled")
     finally:
         assert lab.orch("up", "--detach").code == 0

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from runtime.access.caller import UnixPeer
 from runtime.access.scopes import Role
 from runtime.access.service import Tokens
 from runtime.api.app import make_api
@@ -72,7 +73,11 @@ class Daemon:
 
     def client(self, caller: str = "uid:0", **headers: str) -> httpx.AsyncClient:
         """Somebody who calls."""
-        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(caller, 0))
+        transport = httpx.ASGITransport(
+            self.app,
+            raise_app_exceptions=False,
+            client=(UnixPeer(caller) if caller.startswith("uid:") else caller, 0),
+        )
         return httpx.AsyncClient(transport=transport, base_url="http://x", headers=headers, timeout=None)
 
     async def post(self, key: str | None, caller: str = "uid:0", **changes: Any) -> httpx.Response:
@@ -252,7 +257,7 @@ async def test_everything_that_is_created_is_created_once(keeping: FastAPI, plac
     """Told again without what is kept nowhere in clear: a token's text, a secret's description."""
     path, body, listed = CREATED[case]
     headers = {"Idempotency-Key": "key-1"}
-    transport = httpx.ASGITransport(keeping, client=("uid:0", 0))
+    transport = httpx.ASGITransport(keeping, client=(UnixPeer("uid:0"), 0))
     async with httpx.AsyncClient(transport=transport, base_url="http://x", timeout=None) as client:
         before = len((await client.get(path)).json()[listed])
         first, again = [await client.post(path, json=body, headers=headers) for _ in range(2)]

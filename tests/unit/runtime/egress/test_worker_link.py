@@ -189,7 +189,7 @@ async def test_a_worker_that_waits_for_its_turn_loses_no_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """A hundred at once: only a few are under way, and those behind a slow turn still have all their time."""
-    monkeypatch.setattr(runtime.egress.worker_link, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(runtime.egress.worker_link, "ANSWER_TIMEOUT_S", 0.9)
     under_way: list[int] = [0]
     slow = [OPENING_AT_ONCE]
 
@@ -198,8 +198,8 @@ async def test_a_worker_that_waits_for_its_turn_loses_no_time(
         writer.write(b'{"event":"ready"}\n')
         await reader.readline()
         if slow[0]:  # not answered; every later one has its time from then on
-            await reader.read()
             slow[0] -= 1
+            await reader.read()
             monkeypatch.setattr(runtime.egress.worker_link, "ANSWER_TIMEOUT_S", 30.0)
         under_way.append(under_way[-1] - 1)
         writer.write(b'{"event":"listening"}\n')

@@ -70,9 +70,9 @@ async def test_keys_that_have_expired_go_with_the_rest(*, is_dry: bool):
             pruned.append(9)
             return 9
 
-    retention = Retention(MemoryStore(), Audit(), KeepRules(), Retries())
+    retention = Retention(MemoryStore(), Audit(), Audit(), KeepRules(), Retries())
 
-    assert await retention.prune(is_dry=is_dry) == Pruned(0, 0, 5)
+    assert await retention.prune(is_dry=is_dry) == Pruned(0, 0, 7)
     assert pruned == ([] if is_dry else [9])
 
 
