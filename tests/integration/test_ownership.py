@@ -22,7 +22,8 @@ pytestmark = pytest.mark.docker
 def stranger() -> Iterator[dict[str, str]]:
     """The environment of another operator, who chose the same instance name."""
     with tempfile.TemporaryDirectory(prefix="orchx-") as folder:
-        yield {"ORCHBOX_HOME": f"{folder}/home", "ORCHBOX_RUN_DIR": f"{folder}/run"}
+        own = {"ORCHBOX_HOME": f"{folder}/home", "ORCHBOX_RUN_DIR": f"{folder}/run"}
+        yield {**own, "ORCHBOX_LISTEN": ""}
 
 
 def test_a_second_daemon_of_the_same_name_is_refused(
