@@ -19,10 +19,11 @@ EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "5")
 
 
 def test_the_api_answers_as_it_is_described(private_lab: Lab, tmp_path: Path):
-    """All of its checks but one, for every operation that ends.
+    """All of its checks but two, for every operation that ends.
 
     Left out is that whatever fits the schema is accepted: a schema cannot say that a cursor is one of ours, or
-    that a key was not used before. The stream of a run's events ends with the run only.
+    that a key was not used before. And that a wrong token is always a 401: too many are a 429 (`test_gate.py`
+    asks every route without one). The stream of a run's events ends with the run only.
     """
     made = json.loads(private_lab.orch("token", "create", "--role", "operator", "--json").out)
     command = [
@@ -31,7 +32,7 @@ def test_the_api_answers_as_it_is_described(private_lab: Lab, tmp_path: Path):
         f"http://127.0.0.1:{private_lab.tcp_port}/openapi.json",
         *("--header", f"Authorization: Bearer {made['token']}"),
         *("--max-examples", EXAMPLES, "--seed", "11", "--generation-deterministic", "--workers", "1"),
-        *("--exclude-checks", "positive_data_acceptance", "--exclude-path-regex", "events$"),
+        *("--exclude-checks", "positive_data_acceptance,ignored_auth", "--exclude-path-regex", "events$"),
         *("--request-timeout", "60", "--no-color"),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
