@@ -79,8 +79,8 @@ class AuditFolder:
         return any(end in path.read_bytes() for path in self.files()[-2:])
 
 
-def end_of(path: Path) -> tuple[Head | None, bytes]:
-    """The last whole line near a file's end as a chain's head, and what stands there without a newline.
+def end_of(path: Path) -> tuple[Line | None, bytes]:
+    """The last whole line near a file's end, and what stands there without a newline.
 
     Raises OSError.
     """
@@ -91,5 +91,5 @@ def end_of(path: Path) -> tuple[Head | None, bytes]:
     for piece in reversed(pieces):
         found = read_line(piece, path.name)
         if isinstance(found, Line):
-            return found.head, torn
+            return found, torn
     return None, torn

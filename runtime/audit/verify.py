@@ -51,10 +51,12 @@ def verify(
         _look(found, installation, key, verdict, pruned)
     if first is not None and start != genesis(installation) and start not in pruned:
         verdict.broken.insert(0, Broken(first[0], f"lines 1 to {start.seq} are missing before it"))
-    missing -= {head for head in missing if head.seq <= start.seq and start in pruned}
     for head in sorted(missing - {start}):
-        what = f"line {head.seq}, which is known to have been there, is missing or another one"
-        verdict.broken.append(Broken(place, what))
+        what = "is missing or another one"
+        if head.seq < start.seq and start in pruned:
+            # Nobody knows: with the key, a chain that begins anywhere is made in the place of all before it.
+            what = "was pruned: it cannot be checked any more"
+        verdict.broken.append(Broken(place, f"line {head.seq}, which is known to have been there, {what}"))
     return verdict
 
 
@@ -69,7 +71,9 @@ def _look(line: Line, installation: str, key: Ed25519PublicKey, verdict: Verdict
     elif kind == "audit.pruned" and isinstance(data, dict):
         pruned.add(Head(data.get("seq", 0), str(data.get("hash"))))
     elif kind == "audit.missing" and isinstance(data, dict):
-        what = f"before it the daemon missed lines up to {data.get('seq')}, which had been written"
+        what = "before it the daemon found no head that it had signed: what had been written is not known"
+        if type(seq := data.get("seq")) is int:
+            what = f"before it the daemon missed lines up to {seq}, which had been written"
         verdict.broken.append(Broken(line.place, what))
 
 

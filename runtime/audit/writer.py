@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from runtime.audit.chain import Head, genesis, seal
-from runtime.audit.checkpoint import KIND, Signer, read_public, read_text
+from runtime.audit.chain import Head, Line, genesis, seal
+from runtime.audit.checkpoint import HEAD_BYTES, KIND, Signer
 from runtime.audit.files import AuditFolder, end_of
 
 MAX_FILE_BYTES = 16 << 20
 CHECKPOINT_LINES = 1000
 """Between two signatures; one more is made at the end of each file and when the daemon stops."""
-_HEAD_BYTES = 256
 
 
 class Entry(NamedTuple):
@@ -50,19 +50,22 @@ class AuditWriter:
         """Go on behind the last whole line. Raises OSError, and ValueError for a key that is none."""
         folder.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder.path.chmod(0o700)
-        signer = Signer.open(folder.key, folder.public, installation)
+        signer = Signer.open(folder.key, folder.public, installation, head=folder.head)
         files = folder.files()
-        head, torn = genesis(installation), b""
+        beginning = head = genesis(installation)
+        torn = b""
         for path in reversed(files):
             found, behind = end_of(path)
             torn = torn or behind
             if found is not None:
-                head = found
+                head = found.head
                 break
-        known = _known_head(folder, installation)
-        is_there = known is None or folder.has(known)
+        known = None if signer.is_new and files else _known_head(folder, signer)
+        is_there = known is not None and (known == beginning or folder.has(known))
         writer = cls(folder, signer, head, int(files[-1].stem) if files else 1)
-        writer._begin(torn, None if is_there else known, at)
+        writer._begin(torn, at)
+        if not is_there:
+            writer._miss(known, at)
         return writer
 
     def write(self, entries: Sequence[Entry], at: float) -> None:
@@ -81,17 +84,18 @@ class AuditWriter:
             self._rotate(at)
 
     def prune(self, before: float, at: float, *, is_dry: bool) -> int:
-        """Remove whole files, the oldest first, that were last written before this; how many lines.
+        """Remove whole files, the oldest first, whose last line is older than this; how many lines.
 
-        A line that says where they ended is written first. Raises OSError.
+        The line's own time counts: a file's date can be changed by who cannot make a line. A line that says
+        where they ended is written first. Raises OSError.
         """
         gone, last, lines = [], None, 0
         for path in self.folder.files()[:-1]:
             found, _ = end_of(path)
-            if found is None or path.stat().st_mtime >= before:
+            if found is None or _at(found) >= before:
                 break
             gone.append(path)
-            last = found
+            last = found.head
             with path.open("rb") as file:
                 lines += sum(1 for _ in file)
         if last is None or is_dry:
@@ -108,14 +112,16 @@ class AuditWriter:
         os.close(self._file)
         os.close(self._head_file)
 
-    def _begin(self, torn: bytes, gone: Head | None, at: float) -> None:
+    def _begin(self, torn: bytes, at: float) -> None:
         if torn:
             self._size -= len(torn)
             os.ftruncate(self._file, self._size)
             self.write([Entry(at, "audit.torn", "daemon", {"bytes": len(torn)})], at)
-        if gone is not None:
-            missing = {"seq": gone.seq, "hash": gone.hash}
-            self.write([Entry(at, "audit.missing", "daemon", missing)], at)
+
+    def _miss(self, known: Head | None, at: float) -> None:
+        """What the head knows of is not there; or there is no head, which we never take away."""
+        missing = {"seq": None, "hash": None} if known is None else known._asdict()
+        self.write([Entry(at, "audit.missing", "daemon", missing)], at)
 
     def _open_file(self) -> tuple[int, int]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -134,7 +140,7 @@ class AuditWriter:
         self._size += len(data)
         self.head = head
         # Behind the lines, never before them: a head that is too old is behind, and takes nothing away.
-        os.pwrite(self._head_file, self._signer.text(head).encode().ljust(_HEAD_BYTES - 1) + b"\n", 0)
+        os.pwrite(self._head_file, self._signer.head_file(head), 0)
 
     def _checkpoint(self, head: Head, at: float) -> tuple[bytes, Head]:
         self._signed = head.seq + 1
@@ -161,11 +167,17 @@ def _sealed(entry: Entry, head: Head) -> tuple[bytes, Head]:
         return seal({**front, "data": {"unwritable": True}}, head)
 
 
-def _known_head(folder: AuditFolder, installation: str) -> Head | None:
+def _known_head(folder: AuditFolder, signer: Signer) -> Head | None:
     try:
-        return read_text(folder.head.read_text(), installation, read_public(folder.public))
+        return signer.read(folder.head.read_bytes()[:HEAD_BYTES].decode("ascii"))
     except (OSError, ValueError):
         return None
+
+
+def _at(line: Line) -> float:
+    """When it was written; a line that does not say so is never old."""
+    at = line.entry.get("at")
+    return at if isinstance(at, int | float) else math.inf
 
 
 def _full() -> OSError:

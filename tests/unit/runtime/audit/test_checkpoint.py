@@ -53,6 +53,16 @@ def test_a_checkpoint_is_about_one_line_of_one_installation(tmp_path: Path):
         read_text(text, "two", key)
 
 
+def test_a_line_and_a_text_are_not_signed_alike(tmp_path: Path):
+    """Neither stands for the other."""
+    one = signer(tmp_path)
+    key = read_public(tmp_path / "public.pem")
+    with pytest.raises(ValueError, match="not signed"):
+        read_text(f"7:{HEAD.hash}:{one.entry(HEAD)['signature']}", "one", key)
+    text = one.text(HEAD)
+    assert not is_signed({"seq": 7, "signature": text.rpartition(":")[2]}, "one", HEAD, key)
+
+
 @pytest.mark.parametrize(
     "change", [{"seq": 8}, {"signature": "AA=="}, {"signature": None}, {"signature": "ü"}]
 )

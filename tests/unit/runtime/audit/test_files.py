@@ -44,6 +44,8 @@ def test_the_end_of_a_file(tmp_path: Path, behind: bytes):
     """The last whole line, and what has no newline."""
     line, head = seal({"at": 1.0, "kind": "x", "who": "y", "data": {}}, genesis("one"))
     (tmp_path / "a").write_bytes(line + behind)
-    assert end_of(tmp_path / "a") == (head, b"torn" if behind.endswith(b"torn") else b"")
+    found, torn = end_of(tmp_path / "a")
+    assert found is not None
+    assert (found.head, torn) == (head, b"torn" if behind.endswith(b"torn") else b"")
     (tmp_path / "a").write_bytes(behind)
     assert end_of(tmp_path / "a")[0] is None

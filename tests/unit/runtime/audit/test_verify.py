@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.audit import writer as module
+from runtime.audit.chain import Head, seal
 from runtime.audit.checkpoint import read_public, read_text
 from runtime.audit.files import AuditFolder
 from runtime.audit.verify import verify
@@ -100,6 +101,21 @@ async def test_a_kept_checkpoint_tells_of_an_older_copy(folder: AuditFolder, tmp
     assert judged(folder).is_whole
     assert [found.what for found in judged(folder, [kept]).broken] == [
         f"line {kept.seq}, which is known to have been there, is missing or another one"
+    ]
+
+
+async def test_a_kept_checkpoint_before_the_beginning_cannot_be_checked(folder: AuditFolder):
+    """Whoever has the key begins a new chain behind it, with a line that says that all before was pruned."""
+    key = read_public(folder.public)
+    kept = read_text(folder.head.read_text(), WHO, key)
+    start = Head(5000, "ab" * 32)
+    said = {"seq": start.seq, "hash": start.hash}
+    line, head = seal({"at": 1.0, "kind": "audit.pruned", "who": "daemon", "data": said}, start)
+    now = [head]
+    assert verify([("000001.jsonl:1", line)], WHO, key, kept=now).is_whole
+    broken = verify([("000001.jsonl:1", line)], WHO, key, kept=[*now, kept]).broken
+    assert [found.what for found in broken] == [
+        f"line {kept.seq}, which is known to have been there, was pruned: it cannot be checked any more"
     ]
 
 

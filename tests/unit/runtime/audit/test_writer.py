@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtime.audit import writer as module
-from runtime.audit.chain import MAX_LINE_BYTES
+from runtime.audit.chain import MAX_LINE_BYTES, seal
 from runtime.audit.files import AuditFolder
 from runtime.audit.writer import AuditWriter, Entry
 from tests.unit.runtime.audit.audits import WHO, judged
@@ -173,13 +173,83 @@ def test_what_is_no_line_is_on_record_as_such(folder: AuditFolder, data: dict[st
 def test_the_last_file_and_what_follows_a_younger_one_is_never_pruned(
     folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
 ):
-    """However old it is: a chain has no holes."""
-    monkeypatch.setattr(module, "MAX_FILE_BYTES", 1000)
-    writer = write(folder, *range(20), close=False)
+    """However old it is: a chain has no holes. What the lines say counts, not what the files' dates say."""
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 300)
+    writer = AuditWriter.open(folder, WHO, at=1.0)
+    for at in (1000.0, 3000.0, 1000.0, 1000.0):
+        writer.write([Entry(at, "api.call", "uid:0", {"x": "y" * 300})], at)
     files = folder.files()
-    for path in (files[0], files[2], files[-1]):
+    for path in files:
         os.utime(path, (1000, 1000))
     writer.prune(2000, 5.0, is_dry=False)
     writer.close(5.0)
-    assert [path.exists() for path in files[:4]] == [False, True, True, True]
+    assert [path.exists() for path in files] == [False, True, True, True, True]
     assert judged(folder).is_whole
+
+
+def test_a_line_without_a_time_is_never_old(folder: AuditFolder, monkeypatch: pytest.MonkeyPatch):
+    """Nothing is removed that nobody can date."""
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 10)
+    writer = write(folder, 1, close=False)
+    line, _ = seal({"at": "x", "kind": "api.call", "who": "uid:0", "data": {}}, writer.head)
+    with folder.file(1).open("ab") as file:
+        file.write(line)
+    assert writer.prune(2000, 5.0, is_dry=True) == 0
+    writer.close(5.0)
+
+
+@pytest.mark.parametrize("spoil", ["gone", "empty", "another's"])
+def test_a_head_that_is_gone_is_told_by_the_next_start(folder: AuditFolder, tmp_path: Path, spoil: str):
+    """Whoever has no key and takes the end away cannot make a head for what is left."""
+    write(folder, 1, 2, 3)
+    lines = folder.file(1).read_bytes().splitlines(keepends=True)
+    folder.file(1).write_bytes(b"".join(lines[:2]))
+    folder.head.unlink()
+    if spoil == "empty":
+        folder.head.write_bytes(b"")
+    elif spoil == "another's":
+        other = AuditFolder(tmp_path / "other")
+        write(other, 1)
+        folder.head.write_bytes(other.head.read_bytes())
+    write(folder, 4)
+    assert [found.place for found in judged(folder).broken] == ["000001.jsonl:3"]
+
+
+@pytest.mark.parametrize("also_key", [False, True])
+def test_an_audit_that_was_made_anew_is_told_while_the_key_or_a_line_is_there(
+    folder: AuditFolder, tmp_path: Path, also_key: bool
+):
+    """Other lines with right hashes, or none at all: the key alone says that there was an audit."""
+    write(folder, 1, 2, 3)
+    folder.head.unlink()
+    folder.file(1).unlink()
+    if also_key:
+        other = AuditFolder(tmp_path / "other")
+        write(other, 7, close=False)
+        folder.file(1).write_bytes(other.file(1).read_bytes())
+        folder.key.unlink()
+    write(folder, 4)
+    assert judged(folder).broken
+
+
+def test_a_first_start_that_ended_before_its_first_line_is_no_fault(folder: AuditFolder):
+    """Its head is there before its key is."""
+    write(folder, close=False)
+    write(folder, 1)
+    assert kinds(folder) == ["api.call", "audit.checkpoint"]
+    assert judged(folder).is_whole
+
+
+def test_a_checkpoint_among_the_lines_is_no_head(folder: AuditFolder):
+    """Or the end could be cut at any of them, without the key."""
+    write(folder, 1)
+    write(folder, 2)
+    lines = folder.file(1).read_bytes().splitlines(keepends=True)
+    last = json.loads(lines[0])
+    signature = json.loads(lines[1])["data"]["signature"]
+    folder.file(1).write_bytes(lines[0])
+    folder.head.write_text(f"{last['seq']}:{last['hash']}:{signature}".ljust(255) + "\n")
+    with pytest.raises(ValueError, match="not signed"):
+        judged(folder)
+    write(folder, 3)
+    assert judged(folder).broken
