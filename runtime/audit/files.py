@@ -8,16 +8,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtime.audit.chain import MAX_LINE_BYTES, Head, Line, read_line
+from runtime.audit.checkpoint import HEAD_BYTES
+from runtime.plain_file import open_plain
 
 _NAME = re.compile(r"[0-9]{6,}\.jsonl")
 _LONGEST = MAX_LINE_BYTES + 1
 """Of a line that is read: what is longer is no line, and is told as such without being held."""
+_NO_FILE = frozenset({errno.EINVAL, errno.ELOOP, errno.ENXIO})
+"""A folder, a pipe, a link, a socket (`open_plain`)."""
 _TAIL_BYTES = 4 * MAX_LINE_BYTES
 
 
@@ -59,24 +65,44 @@ class AuditFolder:
         return self.path / f"{number:06}.jsonl"
 
     def lines(self) -> Iterator[tuple[str, bytes]]:
-        """Every line of every file with its place. Raises OSError.
+        """Every line of every file with its place; of what is no file, one that is no line.
 
         What stands behind the last newline of all is no line yet, or none any more: the head tells which.
+
+        Raises OSError: FileNotFoundError for a file that was pruned meanwhile, behind one that was read.
         """
         files = self.files()
+        while files and not os.path.lexists(files[0]):  # pruned since they were listed
+            files = self.files()
         for path in files:
             number = 0
-            with path.open("rb") as file:
+            try:
+                file = open_plain(path)
+            except OSError as exc:
+                if exc.errno not in _NO_FILE:
+                    raise
+                yield f"{path.name}:1", b""
+                continue
+            with file:
                 while line := file.readline(_LONGEST):
                     number += 1
                     is_unfinished = not line.endswith(b"\n") and len(line) < _LONGEST
                     if not (is_unfinished and path == files[-1]):
                         yield f"{path.name}:{number}", line
 
+    def read_head(self) -> str:
+        """What `head` says. Raises OSError."""
+        with open_plain(self.head) as file:
+            return file.read(HEAD_BYTES).decode("ascii", "replace").strip()
+
     def has(self, head: Head) -> bool:
         """Whether this line stands in one of the last two files. Raises OSError."""
         end = f'"hash":"{head.hash}"}}\n'.encode()
-        return any(end in path.read_bytes() for path in self.files()[-2:])
+        for path in self.files()[-2:]:
+            with open_plain(path) as file:
+                if end in file.read():
+                    return True
+        return False
 
 
 def end_of(path: Path) -> tuple[Line | None, bytes]:
@@ -84,7 +110,7 @@ def end_of(path: Path) -> tuple[Line | None, bytes]:
 
     Raises OSError.
     """
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
         pieces = file.read().splitlines(keepends=True)
     torn = pieces.pop() if pieces and not pieces[-1].endswith(b"\n") else b""

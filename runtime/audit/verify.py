@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from runtime.audit.chain import Broken, Head, Line, follow, genesis, read_line
 from runtime.audit.checkpoint import KIND, is_signed
 
+MAX_FAULTS = 1000
+"""That are told one by one; the others are counted."""
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -19,6 +22,15 @@ class Verdict:
     checkpoints: int = 0
     head: Head | None = None
     broken: list[Broken] = field(default_factory=list)
+    more: int = 0
+    """Faults beyond those in `broken`."""
+
+    def add(self, place: str, what: str) -> None:
+        """One more fault."""
+        if len(self.broken) < MAX_FAULTS:
+            self.broken.append(Broken(place, what))
+        else:
+            self.more += 1
 
     @property
     def is_whole(self) -> bool:
@@ -39,24 +51,28 @@ def verify(
     be missing where a later line says that they were pruned.
     """
     verdict, place, missing = Verdict(), "the end", set(kept)
-    lines, pruned = iter(lines), set[Head]()
+    lines, pruned, ends = iter(lines), set[Head](), set[Head]()
     first = next(lines, None)
     start = _start(first, genesis(installation))
     for found in follow(_with(first, lines), start):
         if isinstance(found, Broken):
-            verdict.broken.append(found)
+            verdict.add(*found)
             continue
+        if verdict.head is not None and _file(place) != _file(found.place):
+            ends.add(verdict.head)
         verdict.lines, verdict.head, place = verdict.lines + 1, found.head, found.place
         missing.discard(found.head)
         _look(found, installation, key, verdict, pruned)
-    if first is not None and start != genesis(installation) and start not in pruned:
+    # A file goes after another: what such a line vouches for may be there in part.
+    is_vouched = start in pruned or any(head.seq > start.seq for head in pruned & ends)
+    if first is not None and start != genesis(installation) and not is_vouched:
         verdict.broken.insert(0, Broken(first[0], f"lines 1 to {start.seq} are missing before it"))
     for head in sorted(missing - {start}):
         what = "is missing or another one"
-        if head.seq < start.seq and start in pruned:
+        if head.seq < start.seq and is_vouched:
             # Nobody knows: with the key, a chain that begins anywhere is made in the place of all before it.
             what = "was pruned: it cannot be checked any more"
-        verdict.broken.append(Broken(place, f"line {head.seq}, which is known to have been there, {what}"))
+        verdict.add(place, f"line {head.seq}, which is known to have been there, {what}")
     return verdict
 
 
@@ -67,14 +83,15 @@ def _look(line: Line, installation: str, key: Ed25519PublicKey, verdict: Verdict
         if not isinstance(data, dict) or not is_signed(
             data, installation, Head(line.head.seq - 1, line.prev), key
         ):
-            verdict.broken.append(Broken(line.place, "the checkpoint is not signed with this key"))
+            verdict.add(line.place, "the checkpoint is not signed with this key")
     elif kind == "audit.pruned" and isinstance(data, dict):
-        pruned.add(Head(data.get("seq", 0), str(data.get("hash"))))
+        if type(seq := data.get("seq")) is int:
+            pruned.add(Head(seq, str(data.get("hash"))))
     elif kind == "audit.missing" and isinstance(data, dict):
         what = "before it the daemon found no head that it had signed: what had been written is not known"
         if type(seq := data.get("seq")) is int:
             what = f"before it the daemon missed lines up to {seq}, which had been written"
-        verdict.broken.append(Broken(line.place, what))
+        verdict.add(line.place, what)
 
 
 def _start(first: tuple[str, bytes] | None, beginning: Head) -> Head:
@@ -83,6 +100,10 @@ def _start(first: tuple[str, bytes] | None, beginning: Head) -> Head:
     if not isinstance(line, Line) or line.head.seq <= 1:
         return beginning
     return Head(line.head.seq - 1, line.prev)
+
+
+def _file(place: str) -> str:
+    return place.partition(":")[0]
 
 
 def _with(first: tuple[str, bytes] | None, lines: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, bytes]]:

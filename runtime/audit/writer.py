@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from runtime.audit.chain import Head, Line, genesis, seal
-from runtime.audit.checkpoint import HEAD_BYTES, KIND, Signer
+from runtime.audit.checkpoint import KIND, Signer
 from runtime.audit.files import AuditFolder, end_of
+from runtime.plain_file import open_plain
 
 MAX_FILE_BYTES = 16 << 20
 CHECKPOINT_LINES = 1000
@@ -42,7 +43,7 @@ class AuditWriter:
         self._signed = head.seq
         self._number = number
         self._file, self._size = self._open_file()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._head_file = os.open(folder.head, flags, 0o600)
 
     @classmethod
@@ -96,7 +97,7 @@ class AuditWriter:
                 break
             gone.append(path)
             last = found.head
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 lines += sum(1 for _ in file)
         if last is None or is_dry:
             return lines
@@ -124,7 +125,7 @@ class AuditWriter:
         self.write([Entry(at, "audit.missing", "daemon", missing)], at)
 
     def _open_file(self) -> tuple[int, int]:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         file = os.open(self.folder.file(self._number), flags, 0o600)
         return file, os.fstat(file).st_size
 
@@ -169,8 +170,8 @@ def _sealed(entry: Entry, head: Head) -> tuple[bytes, Head]:
 
 def _known_head(folder: AuditFolder, signer: Signer) -> Head | None:
     try:
-        return signer.read(folder.head.read_bytes()[:HEAD_BYTES].decode("ascii"))
-    except (OSError, ValueError):
+        return signer.read(folder.read_head())
+    except OSError:
         return None
 
 

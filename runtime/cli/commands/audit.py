@@ -19,10 +19,12 @@ from runtime.audit.verify import Verdict, verify
 from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option, printable
 from runtime.daemon import installation
-from runtime.errors import InvalidInputError, NotFoundError
+from runtime.errors import InvalidInputError, NotFoundError, NotReadyError
 from runtime.version import VERSION
 
 FORMATS = ("jsonl", "ocsf")
+ATTEMPTS = 5
+"""To read all files, while a daemon removes old ones."""
 BROKEN = 1
 """The exit status where the audit is not as it was written."""
 
@@ -77,20 +79,14 @@ def verify_(
     """
     place = _place(folder, owner, public_key)
     kept = {_checkpoint(text, place, "--checkpoint") for text in checkpoint}
-    faults = []
-    try:
-        kept.add(read_text(_head_text(place), place.installation, place.key))
-    except (OSError, ValueError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
-        faults.append(Broken(place.folder.head.name, f"how far the audit has come is not told: {reason}"))
-    verdict = verify(place.folder.lines(), place.installation, place.key, kept=kept)
-    verdict.broken += faults
+    verdict = _judged(place, kept)
     data = {
         "is_whole": verdict.is_whole,
         "lines": verdict.lines,
         "checkpoints": verdict.checkpoints,
         "last": None if verdict.head is None else verdict.head.seq,
         "broken": [broken._asdict() for broken in verdict.broken],
+        "more": verdict.more,
     }
     emit(data, lambda: _print_verdict(verdict))
     if not verdict.is_whole:
@@ -107,7 +103,7 @@ def checkpoint(*, folder: Path | None, owner: str | None, public_key: Path | Non
     """
     place = _place(folder, owner, public_key)
     try:
-        text = _head_text(place)
+        text = place.folder.read_head()
     except OSError as exc:
         raise NotFoundError(f"{place.folder.head}: {exc.strerror}", hint="orch audit verify") from None
     head = _checkpoint(text, place, str(place.folder.head))
@@ -171,8 +167,22 @@ def _place(folder: Path | None, owner: str | None, public_key: Path | None) -> P
         ) from None
 
 
-def _head_text(place: Place) -> str:
-    return place.folder.head.read_text(errors="replace").strip()
+def _judged(place: Place, kept: set[Head]) -> Verdict:
+    """Raises NotReadyError where files are removed while they are read, again and again."""
+    for _ in range(ATTEMPTS):
+        faults, known = [], set(kept)
+        try:
+            known.add(read_text(place.folder.read_head(), place.installation, place.key))
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+            faults.append(Broken(place.folder.head.name, f"how far the audit has come is not told: {reason}"))
+        try:
+            verdict = verify(place.folder.lines(), place.installation, place.key, kept=known)
+        except FileNotFoundError:
+            continue
+        verdict.broken += faults
+        return verdict
+    raise NotReadyError(f"{place.folder.path}: files go while they are read", hint="try again")
 
 
 def _checkpoint(text: str, place: Place, where: str) -> Head:
@@ -192,4 +202,5 @@ def _print_verdict(verdict: Verdict) -> None:
         return
     for broken in verdict.broken:
         click.echo(f"{printable(broken.place)}: {printable(broken.what)}")
-    click.echo(f"NOT as it was written: {len(verdict.broken)} faults in {verdict.lines} lines up to {last}")
+    count = len(verdict.broken) + verdict.more
+    click.echo(f"NOT as it was written: {count} faults in {verdict.lines} lines up to {last}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,64 @@ def test_the_end_of_a_file(tmp_path: Path, behind: bytes):
     assert (found.head, torn) == (head, b"torn" if behind.endswith(b"torn") else b"")
     (tmp_path / "a").write_bytes(behind)
     assert end_of(tmp_path / "a")[0] is None
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])
+def test_what_is_no_file_is_a_line_that_is_none(tmp_path: Path, kind: str):
+    """Nobody waits for a pipe's other end, and no link is followed."""
+    folder = AuditFolder(tmp_path)
+    (tmp_path / "000001.jsonl").write_bytes(b"a\n")
+    place_something(tmp_path / "000002.jsonl", kind)
+    assert list(folder.lines()) == [("000001.jsonl:1", b"a\n"), ("000002.jsonl:1", b"")]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])
+def test_a_head_that_is_no_file_is_told(tmp_path: Path, kind: str):
+    """As what it is; and a long one is not held."""
+    folder = AuditFolder(tmp_path)
+    place_something(folder.head, kind)
+    with pytest.raises(OSError, match=r"regular|link"):
+        folder.read_head()
+
+
+def test_no_more_of_a_head_is_read_than_there_can_be(tmp_path: Path):
+    """Whatever somebody has put there."""
+    (tmp_path / "head").write_bytes(b"\xff" * 5000)
+    assert len(AuditFolder(tmp_path).read_head()) == 256
+
+
+def test_a_file_that_is_pruned_before_it_is_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The list is made again, as long as nothing has been read."""
+    folder = AuditFolder(tmp_path)
+    for number in (2, 3):
+        folder.file(number).write_bytes(b"%d\n" % number)
+    lists = iter([[folder.file(1), folder.file(2)]])
+    found = AuditFolder.files
+    monkeypatch.setattr(AuditFolder, "files", lambda self: next(lists, None) or found(self))
+    assert [line for _, line in folder.lines()] == [b"2\n", b"3\n"]
+
+
+def test_a_file_that_is_pruned_behind_one_that_was_read_is_told(tmp_path: Path):
+    """What comes then would seem to have a hole."""
+    folder = AuditFolder(tmp_path)
+    for number in (1, 2, 3):
+        folder.file(number).write_bytes(b"%d\n" % number)
+    lines = folder.lines()
+    next(lines)
+    folder.file(1).unlink()
+    folder.file(2).unlink()
+    with pytest.raises(FileNotFoundError):
+        list(lines)
+
+
+def place_something(path: Path, kind: str) -> None:
+    """Of this kind."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        elsewhere = path.with_name("elsewhere")
+        if kind == "link":
+            elsewhere.write_bytes(b"b\n")
+        path.symlink_to(elsewhere)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from runtime.audit import writer as module
 from runtime.audit.chain import Head, seal
 from runtime.audit.checkpoint import read_public, read_text
 from runtime.audit.files import AuditFolder
-from runtime.audit.verify import verify
+from runtime.audit.verify import MAX_FAULTS, verify
+from runtime.audit.writer import AuditWriter
 from tests.unit.runtime.audit.audits import WHO, judged, written
 
 
@@ -117,6 +120,63 @@ async def test_a_kept_checkpoint_before_the_beginning_cannot_be_checked(folder: 
     assert [found.what for found in broken] == [
         f"line {kept.seq}, which is known to have been there, was pruned: it cannot be checked any more"
     ]
+
+
+@pytest.mark.parametrize("gone", [1, 2])
+async def test_a_prune_that_is_under_way_or_ended_half_way_is_no_fault(
+    folder: AuditFolder, monkeypatch: pytest.MonkeyPatch, gone: int
+):
+    """The line that says what goes is there first; some of it may be there still."""
+    files = folder.files()
+    writer = AuditWriter.open(folder, WHO, at=1.5)
+    real, left = Path.unlink, iter(range(gone))
+
+    def unlink(path: Path) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(path)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.prune(2.0, 5.0, is_dry=False)
+    assert [path.exists() for path in files[:4]] == [number >= gone for number in range(4)]
+    assert judged(folder).broken == []
+    monkeypatch.undo()
+    writer.close(5.0)
+    for path in files[gone:3]:
+        path.unlink()
+    assert judged(folder).is_whole
+    files[3].write_bytes(b"".join(files[3].read_bytes().splitlines(keepends=True)[1:]))
+    assert judged(folder).broken  # what goes without such a line
+
+
+async def test_a_line_vouches_for_no_lines_but_its_own(folder: AuditFolder):
+    """It says where they ended: there, or where a file that is still there ends."""
+    for said in (Head(5, "ab" * 32), Head(11, "ab" * 32)):
+        start = Head(9, "cd" * 32)
+        first, head = seal({"kind": "api.call", "data": {}}, start)
+        line, _ = seal({"kind": "audit.pruned", "data": said._asdict()}, head)
+        lines = [("000003.jsonl:1", first), ("000004.jsonl:1", line)]
+        broken = verify(lines, WHO, read_public(folder.public)).broken
+        assert [found.what for found in broken] == ["lines 1 to 9 are missing before it"]
+
+
+@pytest.mark.parametrize("seq", [[], {}, "1", None, True])
+async def test_a_line_about_others_may_say_anything(folder: AuditFolder, seq: object):
+    """Somebody else has made it: it is a fault and no failure."""
+    for kind in ("audit.pruned", "audit.missing", "audit.checkpoint"):
+        line, _ = seal({"kind": kind, "data": {"seq": seq, "hash": seq}}, Head(3, "x"))
+        with folder.files()[-1].open("ab") as file:
+            file.write(line)
+        assert judged(folder).broken
+
+
+async def test_a_flood_of_faults_is_counted(folder: AuditFolder):
+    """A file of line breaks is no way to take the memory of who looks."""
+    with folder.files()[-1].open("ab") as file:
+        file.write(b"\n" * (MAX_FAULTS + 50))
+    verdict = judged(folder)
+    assert (len(verdict.broken), verdict.more, verdict.is_whole) == (MAX_FAULTS, 50, False)
 
 
 async def test_another_installations_lines_are_not_ours(folder: AuditFolder):

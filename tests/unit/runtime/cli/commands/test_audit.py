@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,7 @@ def test_what_is_whole_is_told(folder: AuditFolder, orch: Orch):
     code, out, _ = orch("audit", "verify", "--json")
     assert (code, json.loads(out)) == (
         0,
-        {"is_whole": True, "lines": 11, "checkpoints": 1, "last": 11, "broken": []},
+        {"is_whole": True, "lines": 11, "checkpoints": 1, "last": 11, "broken": [], "more": 0},
     )
 
 
@@ -68,6 +68,24 @@ def test_a_changed_line_is_named(folder: AuditFolder, orch: Orch):
     code, out, _ = orch("audit", "verify", "--json")
     assert code == 1
     assert json.loads(out)["broken"] == [{"place": "000001.jsonl:5", "what": "the line was changed"}]
+
+
+def test_what_is_pruned_meanwhile_is_looked_at_again(
+    folder: AuditFolder, orch: Orch, monkeypatch: pytest.MonkeyPatch
+):
+    """And once it is too much, the command says so."""
+    lines, attempts = AuditFolder.lines, iter([True, True])
+
+    def pruned(self: AuditFolder) -> Iterator[tuple[str, bytes]]:
+        if next(attempts, False):
+            raise FileNotFoundError(2, "No such file or directory", str(folder.file(1)))
+        return lines(self)
+
+    monkeypatch.setattr(AuditFolder, "lines", pruned)
+    assert orch("audit", "verify", "--json")[0] == 0
+    attempts = iter([True] * 100)
+    code, out, _ = orch("audit", "verify", "--json")
+    assert (code, json.loads(out)["hint"]) == (8, "try again")
 
 
 @pytest.mark.parametrize("head", [None, b"", b"\xff" * 300, b"1:00:AA"])
