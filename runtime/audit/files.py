@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from runtime.audit.chain import MAX_LINE_BYTES, Head, Line, read_line
 from runtime.audit.checkpoint import HEAD_BYTES
@@ -105,17 +106,30 @@ class AuditFolder:
         return False
 
 
-def end_of(path: Path) -> tuple[Line | None, bytes]:
-    """The last whole line near a file's end, and what stands there without a newline.
+def end_of(path: Path) -> tuple[Line | None, int]:
+    """The last whole line near a file's end, and how many bytes stand behind its last newline.
 
     Raises OSError.
     """
     with open_plain(path) as file:
-        file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        pieces = file.read().splitlines(keepends=True)
-    torn = pieces.pop() if pieces and not pieces[-1].endswith(b"\n") else b""
-    for piece in reversed(pieces):
-        found = read_line(piece, path.name)
-        if isinstance(found, Line):
-            return found, torn
-    return None, torn
+        size = file.seek(0, os.SEEK_END)
+        whole = _behind_last_newline(file, size)
+        start = max(0, whole - _TAIL_BYTES)
+        file.seek(start)
+        # Nothing but a newline ends a line: `splitlines` would take a CR within a torn one for an end.
+        for piece in reversed(file.read(whole - start).split(b"\n")[:-1]):
+            found = read_line(piece + b"\n", path.name)
+            if isinstance(found, Line):
+                return found, size - whole
+    return None, size - whole
+
+
+def _behind_last_newline(file: BinaryIO, end: int) -> int:
+    """However far back it is: a power cut may leave any length of zeros."""
+    while end > 0:
+        start = max(0, end - _TAIL_BYTES)
+        file.seek(start)
+        if (at := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + at + 1
+        end = start
+    return 0

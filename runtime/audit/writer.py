@@ -54,10 +54,9 @@ class AuditWriter:
         signer = Signer.open(folder.key, folder.public, installation, head=folder.head)
         files = folder.files()
         beginning = head = genesis(installation)
-        torn = b""
+        torn = end_of(files[-1])[1] if files else 0
         for path in reversed(files):
-            found, behind = end_of(path)
-            torn = torn or behind
+            found, _ = end_of(path)
             if found is not None:
                 head = found.head
                 break
@@ -113,11 +112,11 @@ class AuditWriter:
         os.close(self._file)
         os.close(self._head_file)
 
-    def _begin(self, torn: bytes, at: float) -> None:
+    def _begin(self, torn: int, at: float) -> None:
         if torn:
-            self._size -= len(torn)
+            self._size -= torn
             os.ftruncate(self._file, self._size)
-            self.write([Entry(at, "audit.torn", "daemon", {"bytes": len(torn)})], at)
+            self.write([Entry(at, "audit.torn", "daemon", {"bytes": torn})], at)
 
     def _miss(self, known: Head | None, at: float) -> None:
         """What the head knows of is not there; or there is no head, which we never take away."""

@@ -40,16 +40,20 @@ def test_what_is_too_long_is_not_held(tmp_path: Path):
     assert max(len(line) for _, line in AuditFolder(tmp_path).lines()) <= MAX_LINE_BYTES + 1
 
 
-@pytest.mark.parametrize("behind", [b"", b"torn", b"broken\n", b"broken\ntorn"])
-def test_the_end_of_a_file(tmp_path: Path, behind: bytes):
-    """The last whole line, and what has no newline."""
+ZEROS = bytes(5 * MAX_LINE_BYTES + 7)
+
+
+@pytest.mark.parametrize("torn", [b"", b"torn", b"to\rrn\r", ZEROS], ids=["none", "some", "CR", "zeros"])
+@pytest.mark.parametrize("broken", [b"", b"broken\n", b"bro\rken\n"])
+def test_the_end_of_a_file(tmp_path: Path, broken: bytes, torn: bytes):
+    """The last whole line, and how much has no newline, whatever it is and however long."""
     line, head = seal({"at": 1.0, "kind": "x", "who": "y", "data": {}}, genesis("one"))
-    (tmp_path / "a").write_bytes(line + behind)
-    found, torn = end_of(tmp_path / "a")
+    (tmp_path / "a").write_bytes(line + broken + torn)
+    found, torn_bytes = end_of(tmp_path / "a")
     assert found is not None
-    assert (found.head, torn) == (head, b"torn" if behind.endswith(b"torn") else b"")
-    (tmp_path / "a").write_bytes(behind)
-    assert end_of(tmp_path / "a")[0] is None
+    assert (found.head, torn_bytes) == (head, len(torn))
+    (tmp_path / "a").write_bytes(broken + torn)
+    assert end_of(tmp_path / "a") == (None, len(torn))
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link", "dangling link"])

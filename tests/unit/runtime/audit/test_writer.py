@@ -96,6 +96,27 @@ def test_half_a_line_of_a_power_cut_is_taken_off_and_told(folder: AuditFolder, c
     assert judged(folder).is_whole
 
 
+@pytest.mark.parametrize("torn", [b"ab\rcd", bytes(1 << 20)], ids=["CR", "zeros"])
+def test_a_torn_end_of_any_form_is_taken_off(folder: AuditFolder, torn: bytes):
+    """A power cut may leave anything, of any length."""
+    write(folder, 1, 2, close=False)
+    with folder.file(1).open("ab") as file:
+        file.write(torn)
+    write(folder, 3)
+    assert f'"kind":"audit.torn","who":"daemon","data":{{"bytes":{len(torn)}}}' in folder.file(1).read_text()
+    assert judged(folder).is_whole
+
+
+def test_what_hangs_at_an_older_file_stays_there(folder: AuditFolder, monkeypatch: pytest.MonkeyPatch):
+    """No power cut leaves it there, as a file is on the disk before the next one begins."""
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 10)
+    write(folder, 1, close=False)
+    with folder.file(1).open("ab") as file:
+        file.write(b"junk")
+    write(folder, 2)
+    assert [found.place for found in judged(folder).broken] == ["000001.jsonl:3"]
+
+
 def test_a_line_that_had_been_answered_for_and_is_gone_is_told(folder: AuditFolder):
     """The head knew of it, and the daemon's next start writes that down for good."""
     write(folder, 1, 2, 3, close=False)
