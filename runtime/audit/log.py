@@ -48,6 +48,7 @@ class AuditLog:
         self._lost = 0
         self._writing: asyncio.Task[None] | None = None
         self._is_failing = False
+        self._is_head_told = False
         self._log = structlog.get_logger()
 
     @classmethod
@@ -124,6 +125,7 @@ class AuditLog:
                 raise
             self._lost -= lost
             self._is_failing = False
+            self._tell_of_head()
             for each in asked:
                 if each.done is not None and not each.done.done():
                     each.done.set_result(None)
@@ -137,6 +139,12 @@ class AuditLog:
         if exc is not None and not self._is_failing:
             self._is_failing = True
             self._log.error("audit-not-written", detail=exc.message, hint=exc.hint)
+
+    def _tell_of_head(self) -> None:
+        if self._writer.is_head_behind and not self._is_head_told:
+            hint = "make room on its disk: until then the loss of the last lines would not be found"
+            self._log.error("audit-head-not-written", hint=hint)
+        self._is_head_told = self._writer.is_head_behind
 
     def _take(self) -> list[Entry]:
         entries = [each.entry for each in self._waiting]

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from runtime.audit.chain import Head, Line, genesis, seal
-from runtime.audit.checkpoint import KIND, Signer
+from runtime.audit.checkpoint import HEAD_BYTES, KIND, Signer
 from runtime.audit.files import AuditFolder, end_of
 from runtime.plain_file import open_plain
 
@@ -42,9 +42,15 @@ class AuditWriter:
         self._signer = signer
         self._signed = head.seq
         self._number = number
-        self._file, self._size = self._open_file()
+        self._file, self._size = self._open_file(number)
+        self._has_junk = False
+        self.is_head_behind = False
+        """Whether the head could not be written; the next attempt is with the next lines."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._head_file = os.open(folder.head, flags, 0o600)
+        # Its room is taken here: on a full disk it is written over all the same.
+        size = os.fstat(self._head_file).st_size
+        os.pwrite(self._head_file, b" " * (HEAD_BYTES - size), size)
 
     @classmethod
     def open(cls, folder: AuditFolder, installation: str, *, at: float) -> AuditWriter:
@@ -74,14 +80,19 @@ class AuditWriter:
         for entry in entries:
             line, head = _sealed(entry, head)
             batch.append(line)
-        if not batch:
-            return
-        if head.seq - self._signed >= CHECKPOINT_LINES:
+        signed = self._signed
+        if head.seq - signed >= CHECKPOINT_LINES:
             line, head = self._checkpoint(head, at)
             batch.append(line)
-        self._append(b"".join(batch), head)
+            signed = head.seq
+        if batch:
+            self._append(b"".join(batch), head)
+            self._signed = signed
+        elif self.is_head_behind:
+            self._put_head()
         if self._size >= MAX_FILE_BYTES:
-            self._rotate(at)
+            with contextlib.suppress(OSError):  # the lines are there: what failed is tried with the next ones
+                self._rotate(at)
 
     def prune(self, before: float, at: float, *, is_dry: bool) -> int:
         """Remove whole files, the oldest first, whose last line is older than this; how many lines.
@@ -123,38 +134,57 @@ class AuditWriter:
         missing = {"seq": None, "hash": None} if known is None else known._asdict()
         self.write([Entry(at, "audit.missing", "daemon", missing)], at)
 
-    def _open_file(self) -> tuple[int, int]:
+    def _open_file(self, number: int) -> tuple[int, int]:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        file = os.open(self.folder.file(self._number), flags, 0o600)
+        file = os.open(self.folder.file(number), flags, 0o600)
         return file, os.fstat(file).st_size
 
     def _append(self, data: bytes, head: Head) -> None:
+        if self._has_junk:
+            self._take_off()
         try:
             if os.write(self._file, data) != len(data):
                 raise _full()
             os.fdatasync(self._file)
         except OSError:
+            self._has_junk = True
             with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
+                self._take_off()
             raise
         self._size += len(data)
         self.head = head
-        # Behind the lines, never before them: a head that is too old is behind, and takes nothing away.
-        os.pwrite(self._head_file, self._signer.head_file(head), 0)
+        self._put_head()
+
+    def _take_off(self) -> None:
+        """What of a batch that failed is there."""
+        os.ftruncate(self._file, self._size)
+        self._has_junk = False
+
+    def _put_head(self) -> None:
+        """Behind the lines, never before them: a head that is too old takes nothing away.
+
+        Never raises, as the lines are there and must not be written twice.
+        """
+        try:
+            os.pwrite(self._head_file, self._signer.head_file(self.head), 0)
+        except OSError:
+            self.is_head_behind = True
+        else:
+            self.is_head_behind = False
 
     def _checkpoint(self, head: Head, at: float) -> tuple[bytes, Head]:
-        self._signed = head.seq + 1
         return _sealed(Entry(at, KIND, "daemon", self._signer.entry(head)), head)
 
     def _sign(self, at: float) -> None:
         if self.head.seq > self._signed:
             self._append(*self._checkpoint(self.head, at))
+            self._signed = self.head.seq
 
     def _rotate(self, at: float) -> None:
         self._sign(at)
-        self._number += 1
         previous = self._file
-        self._file, self._size = self._open_file()
+        self._file, self._size = self._open_file(self._number + 1)
+        self._number += 1
         os.close(previous)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -91,6 +92,27 @@ async def test_who_waits_is_told_of_a_full_disk_and_notes_are_kept(
     assert not log.is_failing
     await log.close()
     assert [line["data"]["n"] for line in lines_of(folder)[:-1]] == [1, 3]  # type: ignore[index]
+    assert judged(folder).is_whole
+
+
+async def test_a_head_that_cannot_be_written_is_told_once(
+    folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+):
+    """No line is refused for it, and none is written twice."""
+    log = AuditLog.open(folder, WHO)
+
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with structlog.testing.capture_logs() as told:
+        for number in range(3):
+            log.note("decision", who="run:1", data={"n": number})
+            await log.add("api.call", who="uid:0", data={"n": number})
+    monkeypatch.undo()
+    await log.close()
+    assert [line["event"] for line in told] == ["audit-head-not-written"]
+    assert [line["kind"] for line in lines_of(folder)] == ["decision", "api.call"] * 3 + ["audit.checkpoint"]
     assert judged(folder).is_whole
 
 

@@ -178,6 +178,88 @@ def test_a_disk_that_does_not_flush_takes_nothing(folder: AuditFolder, monkeypat
     assert judged(folder).lines == 1
 
 
+def full(*_args: object) -> int:
+    """A disk without room."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_head_that_cannot_be_written_comes_with_a_later_line(
+    folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+):
+    """The lines are on the disk: were they refused, they would be written twice."""
+    writer = write(folder, 1, close=False)
+    head = folder.head.read_bytes()
+    assert len(head) == 256
+    monkeypatch.setattr(module.os, "pwrite", full)
+    writer.write([Entry(1.0, "api.call", "uid:0", {"n": 2})], 1.0)
+    assert (writer.is_head_behind, folder.head.read_bytes()) == (True, head)
+    monkeypatch.undo()
+    writer.write([], 1.0)
+    assert (writer.is_head_behind, folder.head.read_bytes() == head) == (False, False)
+    writer.close(1.0)
+    assert kinds(folder) == ["api.call", "api.call", "audit.checkpoint"]
+    assert judged(folder).is_whole
+
+
+def test_a_head_has_its_room_from_the_start(folder: AuditFolder):
+    """Also where somebody has emptied it."""
+    for spoil in (b"", b"1:"):
+        folder.path.mkdir(exist_ok=True)
+        folder.head.write_bytes(spoil)
+        write(folder, close=False)
+        assert folder.head.stat().st_size == 256
+
+
+def test_a_file_that_cannot_be_begun_refuses_no_line(folder: AuditFolder, monkeypatch: pytest.MonkeyPatch):
+    """The line before it is on the disk; the present file goes on until another one can be begun."""
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 10)
+    writer = write(folder, close=False)
+    monkeypatch.setattr(AuditWriter, "_open_file", full)
+    for number in (1, 2):
+        writer.write([Entry(1.0, "api.call", "uid:0", {"n": number})], 1.0)
+    assert len(folder.files()) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 10)
+    writer.write([Entry(1.0, "api.call", "uid:0", {"n": 3})], 1.0)
+    writer.close(1.0)
+    assert kinds(folder).count("api.call") == 3
+    assert [path.name for path in folder.files()] == ["000001.jsonl", "000002.jsonl"]
+    assert judged(folder).is_whole
+
+
+def test_a_checkpoint_that_could_not_be_written_is_made_again(
+    folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+):
+    """With the next line, or at the end."""
+    monkeypatch.setattr(module, "CHECKPOINT_LINES", 10)
+    writer = write(folder, close=False)
+    entries = [Entry(1.0, "api.call", "uid:0", {})] * 10
+    monkeypatch.setattr(module.os, "fdatasync", full)
+    with pytest.raises(OSError, match="No space left"):
+        writer.write(entries, 1.0)
+    monkeypatch.undo()
+    writer.write(entries[:5], 1.0)
+    writer.close(1.0)
+    assert kinds(folder) == ["api.call"] * 5 + ["audit.checkpoint"]
+
+
+def test_what_could_not_be_taken_off_is_taken_off_before_the_next_line(
+    folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
+):
+    """A disk that fails may refuse that, too."""
+    writer = write(folder, 1, close=False)
+    monkeypatch.setattr(module.os, "fdatasync", full)
+    monkeypatch.setattr(module.os, "ftruncate", full)
+    for _ in range(2):
+        with pytest.raises(OSError, match="No space left"):
+            writer.write([Entry(1.0, "api.call", "uid:0", {"n": 2})], 1.0)
+    monkeypatch.undo()
+    writer.write([Entry(1.0, "api.call", "uid:0", {"n": 3})], 1.0)
+    writer.close(1.0)
+    assert judged(folder).is_whole
+    assert [json.loads(line)["data"].get("n") for _, line in folder.lines()] == [1, 3, None]
+
+
 @pytest.mark.parametrize("data", [{"x": "y" * MAX_LINE_BYTES}, {"x": float("nan")}, {"x": object()}])
 def test_what_is_no_line_is_on_record_as_such(folder: AuditFolder, data: dict[str, object]):
     """It takes no other line of its batch away."""
