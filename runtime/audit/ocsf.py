@@ -33,7 +33,7 @@ _BY_KIND = {"secret.read": _READ, "policy.load": _READ, "run.queued": _CREATE}
 _HTTP_METHODS = ("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "TRACE")
 _SUCCESS, _FAILURE = 1, 2
 _INFORMATIONAL, _LOW, _HIGH = 1, 2, 4
-_GRAVE = frozenset({"audit.missing", "audit.lost"})
+_GRAVE = frozenset({"audit.missing", "audit.lost", "decision.omitted"})
 _REFUSED = 400
 _MANY = 1 << 53
 """No integer of JSON is larger (RFC 8259, section 6)."""

@@ -55,6 +55,9 @@ class Story:
         kept = self._bounds.admit(kind, data)
         if kept is not None:
             self._keep(Entry(kind=kind, data=kept, at=time.time()))
+        elif kind == "decision" and self._bounds.omitted[kind] == 1:
+            # The audit hears of decisions from here only: that they stop must not wait for the end.
+            self._keep(Entry(kind=OMITTED, data={kind: 1}, at=time.time()))
 
     def say(self, message: Said) -> None:
         """Tell the daemon something that is no part of the story."""

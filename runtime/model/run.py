@@ -135,7 +135,8 @@ class Event:
     `kind` is `state` {state}, `log` {text}, `decision` {a decision line}, `result` {result},
     `error` {code, message, error_class, exit_code}, `waiting` {ahead: how many
     wait before it}, one of the LLM router's, `omitted` {kind: how many
-    events of it were too many to be kept}, or `end` {state}, which comes
+    events of it were too many to be kept so far; told with the first
+    decision and in front of the end}, or `end` {state}, which comes
     once, behind all others.
     """
 

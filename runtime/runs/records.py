@@ -19,6 +19,7 @@ import structlog
 from proxy.contract.decision_line import DecisionLine
 from runtime.audit.port import AuditPort, NoAudit
 from runtime.errors import GoneError, InvalidInputError, NotFoundError
+from runtime.keeper.bounds import MAX_EVENTS, MAX_KEPT_BYTES, OMITTED
 from runtime.keeper.work import Done, Tell
 from runtime.model.run import Event, Run, RunState, RunSummary
 from runtime.model.run_query import RunPage, RunQuery
@@ -276,6 +277,8 @@ class RunRecord:
         self._records = records
         self._journal = journal
         self._written_decisions = written_decisions
+        self._is_omitting = False
+        """Whether its decisions have become too many for a line each."""
         self._elsewhere: Tell | None = None
         self._trace = TraceNotes()
         self._turn_at: float | None = None
@@ -338,6 +341,10 @@ class RunRecord:
                 if self._records.on_end is not None:
                     self._trace.add_decision(line)
                 self._records.write_later(self.run.id, self._records.add_decision(self.run.id, line))
+        elif kind == OMITTED and "decision" in data and not self._is_omitting:
+            self._is_omitting = True
+            bound: dict[str, object] = {"decisions": MAX_EVENTS, "bytes": MAX_KEPT_BYTES}
+            self._records.audit.note("decision.omitted", who=f"run:{self.run.id}", data=bound)
         await self._journal.add(kind, data, at)
 
     async def finish(self, done: Done, omitted_decisions: int = 0) -> bool:

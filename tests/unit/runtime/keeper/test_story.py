@@ -113,10 +113,15 @@ def test_the_end_is_the_last_line_and_the_result_is_beside_it(
 
 
 def test_what_is_left_out_is_told_before_the_end(story: Story, folder: KeeperFolder, monkeypatch):
-    """And is in the end, for the record."""
+    """And is in the end, for the record. That decisions begin to be left out is told at once."""
     monkeypatch.setattr("runtime.keeper.bounds.MAX_EVENTS", 2)
     for _ in range(5):
         story.tell("decision", {})
+    assert [(entry.kind, entry.data) for entry in journal_of(folder)] == [
+        ("decision", {}),
+        ("decision", {}),
+        ("omitted", {"decision": 1}),
+    ]
     story.end(Done(Outcome(RunState.COMPLETED)))
     *_, omitted, ended = journal_of(folder)
 

@@ -166,8 +166,13 @@ async def test_what_is_left_out_is_said(world: World, monkeypatch: pytest.Monkey
         "decision",
         "decision",
         "omitted",
+        "omitted",
     ]
-    assert events[-4].data == {"decision": 3}
+    assert [e.data for e in events if e.kind == "omitted"] == [{"decision": 1}, {"decision": 3}]
+    lines = [(kind, data) for kind, _, data in world.audit.lines if "omitted" in kind]
+    assert lines == [("decision.omitted", {"decisions": 10_000, "bytes": 3 << 20})]
+    kinds = [kind for kind, _, _ in world.audit.lines]
+    assert kinds.index("decision.omitted") < kinds.index("run.ended")
 
 
 async def test_events_of_a_run_of_an_earlier_daemon(world: World):
