@@ -1,14 +1,13 @@
 """Every call of the API is on record: what changes something before it is done, and how each one ended.
 
 api.call     before anything is done; what cannot be written is not done (not for GET and HEAD)
-api.answer   how a call ended, with what the route adds (`record`)
+api.answer   how a call ended, with what the route adds (`record`); of many looks of one caller a part
 api.refused  a caller that nobody vouched for; when many come, one line stands for many
 """
 
 from __future__ import annotations
 
 import re
-import time
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -19,12 +18,15 @@ from runtime.access.caller import UnixPeer
 from runtime.access.scopes import Caller
 from runtime.api.problems import told
 from runtime.audit.port import AuditPort
-from runtime.audit.sparse import Sparse
+from runtime.audit.sparse_notes import SparseNotes
 from runtime.errors import OrchError
 
 MAX_PATH_CHARS = 300
 _SAFE = frozenset({"GET", "HEAD"})
-_TOKEN = re.compile(r"orch_[0-9a-f]{8,}", re.ASCII)
+_PROBES = frozenset({"/readyz", "/metrics"})
+"""Asked for without end: that it is ready, or not yet, is in nobody's record."""
+_PROBED = frozenset({200, 503})
+_TOKEN = re.compile(r"orch_[0-9a-f]{8,}", re.ASCII | re.IGNORECASE)
 _DETAILS = "recorded"
 
 
@@ -39,6 +41,7 @@ class Recorded:
     def __init__(self, app: ASGIApp, audit: AuditPort) -> None:
         self._app = app
         self._audit = audit
+        self._looks = SparseNotes(audit, "api.answer")
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Write, pass on, write."""
@@ -56,8 +59,8 @@ class Recorded:
         status: int | None = None
 
         def note() -> None:
-            details = scope["state"].get(_DETAILS, {})
-            self._audit.note("api.answer", who=caller.name, data={**said, **details, "status": status})
+            data = {**said, **scope["state"].get(_DETAILS, {}), "status": status}
+            self._note(scope, caller.name, data)
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -77,21 +80,22 @@ class Recorded:
             if status in {None, 500}:  # nothing was answered: the caller left, or it is answered further out
                 note()
 
+    def _note(self, scope: AsgiScope, who: str, data: dict[str, Any]) -> None:
+        if scope["method"] not in _SAFE:
+            self._audit.note("api.answer", who=who, data=data)
+        elif scope["path"] not in _PROBES or data["status"] not in _PROBED:
+            self._looks.note(who, data)
+
 
 class Refusals:
     """Those that the gate refuses."""
 
     def __init__(self, audit: AuditPort) -> None:
-        self._audit = audit
-        self._sparse = Sparse()
+        self._notes = SparseNotes(audit, "api.refused")
 
     def note(self, scope: AsgiScope, exc: OrchError) -> None:
         """Write one down, or count it."""
-        suppressed = self._sparse.take(time.monotonic())
-        if suppressed is None:
-            return
-        data = {**_said(scope, None), "status": exc.status, "suppressed": suppressed}
-        self._audit.note("api.refused", who="unknown", data=data)
+        self._notes.note("unknown", {**_said(scope, None), "status": exc.status})
 
 
 def _said(scope: AsgiScope, caller: Caller | None) -> dict[str, Any]:
@@ -100,7 +104,7 @@ def _said(scope: AsgiScope, caller: Caller | None) -> dict[str, Any]:
     peer = scope["client"][0] if scope.get("client") else None
     return {
         "request": scope["state"]["request_id"],
-        "method": scope["method"][:MAX_PATH_CHARS],
+        "method": _TOKEN.sub("orch_***", scope["method"][:MAX_PATH_CHARS]),
         "path": path,
         **({} if peer is None or isinstance(peer, UnixPeer) else {"peer": peer}),
         **({} if caller is None or caller.workspace is None else {"workspace": caller.workspace}),

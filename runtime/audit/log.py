@@ -49,6 +49,7 @@ class AuditLog:
         self._writing: asyncio.Task[None] | None = None
         self._is_failing = False
         self._is_head_told = False
+        self._at_close: list[Callable[[], None]] = []
         self._log = structlog.get_logger()
 
     @classmethod
@@ -84,8 +85,14 @@ class AuditLog:
         self._ask(kind, who, data, done)
         await done
 
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Before the audit is closed: what is noted then is written."""
+        self._at_close.append(call)
+
     async def close(self) -> None:
         """Write what waits, sign what there is, and let go of the file."""
+        for call in self._at_close:
+            call()
         if self._writing is not None and self._is_failing:
             self._writing.cancel()
         if self._writing is not None:

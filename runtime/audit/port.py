@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 
@@ -15,6 +15,9 @@ class AuditPort(Protocol):
     async def add(self, kind: str, *, who: str, data: Mapping[str, object]) -> None:
         """Write a line, and return once it is on the disk. Raises NotReadyError where it cannot be."""
 
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Before the audit is closed: what is noted then is written."""
+
 
 class NoAudit:
     """For who is no daemon: nothing is written."""
@@ -23,4 +26,7 @@ class NoAudit:
         """Do nothing."""
 
     async def add(self, kind: str, *, who: str, data: Mapping[str, object]) -> None:
+        """Do nothing."""
+
+    def at_close(self, call: Callable[[], None]) -> None:
         """Do nothing."""

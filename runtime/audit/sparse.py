@@ -23,5 +23,9 @@ class Sparse:
             self._suppressed += 1
             return None
         self._left -= 1.0
+        return self.give()
+
+    def give(self) -> int:
+        """How many were left out since the last line; from here on they count as told."""
         suppressed, self._suppressed = self._suppressed, 0
         return suppressed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from runtime.errors import NotReadyError
@@ -15,6 +15,16 @@ class FakeAudit:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
         """Kind, who, and what is said."""
         self.is_full = False
+        self._at_close: list[Callable[[], None]] = []
+
+    def at_close(self, call: Callable[[], None]) -> None:
+        """Keep it for `close`."""
+        self._at_close.append(call)
+
+    def close(self) -> None:
+        """The last lines."""
+        for call in self._at_close:
+            call()
 
     def note(self, kind: str, *, who: str, data: Mapping[str, object]) -> None:
         """Keep a line."""

@@ -121,6 +121,46 @@ async def test_a_flood_of_strangers_is_a_bounded_number_of_lines(world: World):
     assert {(who, data["peer"]) for _, who, data in refused} == {("unknown", "192.0.2.1")}
 
 
+async def test_the_end_of_a_flood_is_counted(world: World):
+    """Also where nothing comes behind it."""
+    for _ in range(LINES + 30):
+        await world.ask("DELETE", "/v1/runs/x", token="wrong")
+    world.audit.close()
+    refused = [data for kind, _, data in world.audit.lines if kind == "api.refused"]
+    assert sum(("path" in data) + data["suppressed"] for data in refused) == LINES + 30
+
+
+async def test_looks_without_end_are_a_bounded_number_of_lines(world: World):
+    """Counted for each caller; what changes something has its lines, however often."""
+    for _ in range(LINES + 30):
+        await world.ask("GET", "/v1/runs/none")
+    assert len(world.audit.lines) < LINES + 20
+    world.audit.close()
+    assert sum(("path" in data) + data["suppressed"] for _, _, data in world.audit.lines) == LINES + 30
+    world.audit.lines.clear()
+    for _ in range(LINES + 30):
+        await world.ask("DELETE", "/v1/runs/none")
+    assert [kind for kind, _, _ in world.audit.lines] == ["api.call", "api.answer"] * (LINES + 30)
+
+
+async def test_whether_it_is_ready_is_no_matter_for_the_audit(world: World):
+    """It is asked for without end; that somebody may not ask is."""
+    viewer, text = await world.tokens.create("t", Role.VIEWER, workspace=None, expires_in_s=None, who="uid:0")
+    await world.ask("GET", "/readyz")
+    assert world.audit.lines == []
+    await world.tokens.revoke(viewer.id)
+    assert (await world.ask("GET", "/readyz", token=text.reveal())).status_code == 401
+    assert [kind for kind, _, _ in world.audit.lines] == ["api.refused"]
+
+
+async def test_what_looks_like_a_token_is_masked_in_a_method_too(world: World):
+    """Whoever mixes up the words of a request has it on record otherwise."""
+    method = "ORCH_" + "0" * 40
+    for sent in (method, method.lower()):
+        await world.ask(sent, "/v1/runs")
+    assert {data["method"] for _, _, data in world.audit.lines} == {"orch_***"}
+
+
 async def test_a_failure_of_ours_is_on_record(world: World):
     """As the 500 that it is answered with."""
 

@@ -139,6 +139,14 @@ async def test_what_is_noted_last_is_written_at_the_end(folder: AuditFolder):
     assert [line["kind"] for line in lines_of(folder)] == ["decision", "audit.checkpoint"]
 
 
+async def test_who_has_counted_is_asked_before_the_end(folder: AuditFolder):
+    """What it notes then is written."""
+    log = AuditLog.open(folder, WHO)
+    log.at_close(lambda: log.note("api.refused", who="unknown", data={"suppressed": 3}))
+    await log.close()
+    assert [line["kind"] for line in lines_of(folder)] == ["api.refused", "audit.checkpoint"]
+
+
 async def test_a_disk_that_stays_full_keeps_nobody_from_stopping(
     folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
 ):
