@@ -78,7 +78,7 @@ def read_line(data: bytes, place: str) -> Line | Broken:
     if hashlib.sha256(data[: end.start()]).hexdigest() != digest:
         return Broken(place, "the line was changed")
     try:
-        entry = json.loads(data)
+        entry = json.loads(data, parse_constant=_refuse)
         seq, prev = entry.pop("seq"), entry.pop("prev")
     except (ValueError, KeyError, AttributeError, RecursionError):
         return Broken(place, "no line of an audit")
@@ -86,6 +86,10 @@ def read_line(data: bytes, place: str) -> Line | Broken:
         return Broken(place, "no line of an audit")
     del entry["hash"]
     return Line(place, Head(seq, digest), prev, entry)
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def follow(lines: Iterable[tuple[str, bytes]], head: Head) -> Iterator[Line | Broken]:

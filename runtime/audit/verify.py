@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -50,11 +52,11 @@ def verify(
     Without one, a chain that ends early cannot be told from one that is shorter. Lines at the beginning may
     be missing where a later line says that they were pruned.
     """
-    verdict, place, missing = Verdict(), "the end", set(kept)
-    lines, pruned, ends = iter(lines), set[Head](), set[Head]()
-    first = next(lines, None)
-    start = _start(first, genesis(installation))
-    for found in follow(_with(first, lines), start):
+    verdict, missing = Verdict(), set(kept)
+    pruned, ends = set[Head](), set[Head]()
+    place, start, lines = begin(lines, installation)
+    first = place
+    for found in follow(lines, start):
         if isinstance(found, Broken):
             verdict.add(*found)
             continue
@@ -65,8 +67,8 @@ def verify(
         _look(found, installation, key, verdict, pruned)
     # A file goes after another: what such a line vouches for may be there in part.
     is_vouched = start in pruned or any(head.seq > start.seq for head in pruned & ends)
-    if first is not None and start != genesis(installation) and not is_vouched:
-        verdict.broken.insert(0, Broken(first[0], f"lines 1 to {start.seq} are missing before it"))
+    if start != genesis(installation) and not is_vouched:
+        verdict.broken.insert(0, Broken(first, f"lines 1 to {start.seq} are missing before it"))
     for head in sorted(missing - {start}):
         what = "is missing or another one"
         if head.seq < start.seq and is_vouched:
@@ -74,6 +76,28 @@ def verify(
             what = "was pruned: it cannot be checked any more"
         verdict.add(place, f"line {head.seq}, which is known to have been there, {what}")
     return verdict
+
+
+class Beginning(NamedTuple):
+    """Of the lines that are there."""
+
+    place: str
+    head: Head
+    """What the first of them says that it goes on from: more than nothing where others were pruned."""
+    lines: Iterable[tuple[str, bytes]]
+    """All of them."""
+
+
+def begin(lines: Iterable[tuple[str, bytes]], installation: str) -> Beginning:
+    """Look at the first one."""
+    lines = iter(lines)
+    first = next(lines, None)
+    if first is None:
+        return Beginning("the end", genesis(installation), ())
+    line, head = read_line(first[1], first[0]), genesis(installation)
+    if isinstance(line, Line) and line.head.seq > 1:
+        head = Head(line.head.seq - 1, line.prev)
+    return Beginning(first[0], head, itertools.chain([first], lines))
 
 
 def _look(line: Line, installation: str, key: Ed25519PublicKey, verdict: Verdict, pruned: set[Head]) -> None:
@@ -94,19 +118,5 @@ def _look(line: Line, installation: str, key: Ed25519PublicKey, verdict: Verdict
         verdict.add(line.place, what)
 
 
-def _start(first: tuple[str, bytes] | None, beginning: Head) -> Head:
-    """Where the first line that is there says that it goes on from."""
-    line = None if first is None else read_line(first[1], first[0])
-    if not isinstance(line, Line) or line.head.seq <= 1:
-        return beginning
-    return Head(line.head.seq - 1, line.prev)
-
-
 def _file(place: str) -> str:
     return place.partition(":")[0]
-
-
-def _with(first: tuple[str, bytes] | None, lines: Iterable[tuple[str, bytes]]) -> Iterable[tuple[str, bytes]]:
-    if first is not None:
-        yield first
-    yield from lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ from typing import Any
 import click
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from runtime.audit.chain import Broken, Head, Line, read_line
+from runtime.audit.chain import Broken, Head, Line, follow, read_line
 from runtime.audit.checkpoint import read_public, read_text
 from runtime.audit.files import AuditFolder
 from runtime.audit.ocsf import to_ocsf
-from runtime.audit.verify import Verdict, verify
+from runtime.audit.verify import Verdict, begin, verify
 from runtime.cli.console.context import read_settings
 from runtime.cli.console.output import emit, json_option, printable
 from runtime.daemon import installation
@@ -116,7 +116,9 @@ def checkpoint(*, folder: Path | None, owner: str | None, public_key: Path | Non
 @click.option("--kind", multiple=True, help="Only lines of this kind, as in api.call or decision; repeat.")
 @click.option("--after", type=click.IntRange(min=0), default=0, help="Only lines behind this number.")
 @_place_options
+@click.pass_context
 def export(
+    context: click.Context,
     *,
     form: str,
     kind: tuple[str, ...],
@@ -127,25 +129,46 @@ def export(
 ) -> None:
     """Print the lines on stdout, one JSON object each: as they are, or as OCSF events for a SIEM.
 
-    A line that is broken is not printed: orch audit verify tells of it.
+    A line that is broken is not printed. Exits with 1 where one is, or where the chain has another fault:
+    orch audit verify tells more of it.
     """
     place = _place(folder, owner, public_key)
-    for line, data in _lines(place.folder):
-        if line.head.seq > after and (not kind or line.entry.get("kind") in kind):
-            if form == "ocsf":
-                event = to_ocsf(line, installation=place.installation, product_version=VERSION)
-                click.echo(json.dumps(event))
-            else:
-                click.echo(data, nl=False)
+    has_fault, last = False, after
+    try:
+        for line, data in _lines(place):
+            if line is None:
+                has_fault = True
+            elif line.head.seq > after and (not kind or line.entry.get("kind") in kind):
+                last = line.head.seq
+                if form == "ocsf":
+                    event = to_ocsf(line, installation=place.installation, product_version=VERSION)
+                    click.echo(json.dumps(event))
+                else:
+                    click.echo(data, nl=False)
+    except FileNotFoundError:
+        raise _pruned(place, f"go on with --after {last}") from None
+    if has_fault:
+        context.exit(BROKEN)
 
 
-def _lines(folder: AuditFolder) -> Iterator[tuple[Line, bytes]]:
-    for where, data in folder.lines():
-        line = read_line(data, where)
-        if isinstance(line, Line):
-            yield line, data
-        else:
-            click.echo(f"{where}: {line.what}; it is left out", err=True)
+def _lines(place: Place) -> Iterator[tuple[Line | None, bytes]]:
+    """Every line with its bytes; none for a fault, which is told on stderr."""
+    present = ("", b"")
+
+    def seen(lines: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+        nonlocal present
+        for present in lines:  # noqa: UP028 - it is looked at while the chain is followed
+            yield present
+
+    _, head, lines = begin(place.folder.lines(), place.installation)
+    for found in follow(seen(lines), head):
+        where, data = present
+        if isinstance(found, Line):
+            yield found, data
+            continue
+        is_left_out = isinstance(read_line(data, where), Broken)
+        click.echo(f"{where}: {found.what}{'; it is left out' if is_left_out else ''}", err=True)
+        yield None, b""
 
 
 def _place(folder: Path | None, owner: str | None, public_key: Path | None) -> Place:
@@ -182,7 +205,11 @@ def _judged(place: Place, kept: set[Head]) -> Verdict:
             continue
         verdict.broken += faults
         return verdict
-    raise NotReadyError(f"{place.folder.path}: files go while they are read", hint="try again")
+    raise _pruned(place, "try again")
+
+
+def _pruned(place: Place, hint: str) -> NotReadyError:
+    return NotReadyError(f"{place.folder.path}: old files are removed while they are read", hint=hint)
 
 
 def _checkpoint(text: str, place: Place, where: str) -> Head:

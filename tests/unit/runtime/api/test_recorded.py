@@ -148,6 +148,9 @@ async def test_whether_it_is_ready_is_no_matter_for_the_audit(world: World):
     viewer, text = await world.tokens.create("t", Role.VIEWER, workspace=None, expires_in_s=None, who="uid:0")
     await world.ask("GET", "/readyz")
     assert world.audit.lines == []
+    assert (await world.ask("GET", "/readyz?x=y")).status_code == 400
+    assert [kind for kind, _, _ in world.audit.lines] == ["api.answer"]
+    world.audit.lines.clear()
     await world.tokens.revoke(viewer.id)
     assert (await world.ask("GET", "/readyz", token=text.reveal())).status_code == 401
     assert [kind for kind, _, _ in world.audit.lines] == ["api.refused"]

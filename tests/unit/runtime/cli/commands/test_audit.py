@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from runtime.audit.chain import Head, seal
 from runtime.audit.files import AuditFolder
 from runtime.audit.log import AuditLog
 from runtime.cli.main import main
@@ -162,6 +165,56 @@ def test_lines_are_exported_as_ocsf(folder: AuditFolder, orch: Orch):
     path.write_bytes(path.read_bytes().replace(b'"n":4', b'"n":5'))
     code, out, err = orch("audit", "export", "--format", "ocsf")
     events = [json.loads(line) for line in out.splitlines()]
-    assert (code, len(events)) == (0, 10)
+    assert (code, len(events)) == (1, 10)
     assert {event["class_uid"] for event in events} == {4002, 6003}
     assert "000001.jsonl:5: the line was changed; it is left out" in err
+
+
+def test_a_line_outside_the_chain_is_told(folder: AuditFolder, orch: Orch):
+    """It is no less a line, and whoever takes it for one of the daemon's has been told."""
+    line, _ = seal(
+        {"at": 1.0, "kind": "api.call", "who": "uid:0", "data": {"n": "forged"}}, Head(11, "ab" * 32)
+    )
+    with folder.file(1).open("ab") as file:
+        file.write(line)
+    code, _, err = orch("audit", "export")
+    assert code == 1
+    assert "000001.jsonl:12: line 12 does not continue the line before it" in err
+    code, _, err = orch("audit", "export", "--kind", "decision")
+    assert (code, "000001.jsonl:12" in err) == (1, True)
+
+
+def test_an_export_of_what_was_pruned_is_whole(folder: AuditFolder, orch: Orch):
+    """It begins where the audit does."""
+    path = folder.file(1)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[4:]))
+    code, out, err = orch("audit", "export")
+    assert (code, len(out.splitlines()), err) == (0, 7, "")
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity"])
+def test_what_is_no_json_is_never_printed(folder: AuditFolder, orch: Orch, value: str):
+    """Python reads and writes more than there is (RFC 8259)."""
+    front = f'{{"seq":12,"at":{value},"kind":"k","who":"w","data":{{}},"prev":"x"'.encode()
+    digest = hashlib.sha256(front).hexdigest()
+    with folder.file(1).open("ab") as file:
+        file.write(front + f',"hash":"{digest}"}}\n'.encode())
+    for form in ("jsonl", "ocsf"):
+        code, out, err = orch("audit", "export", "--format", form)
+        assert (code, value in out) == (1, False)
+        assert "000001.jsonl:12: no line of an audit; it is left out" in err
+
+
+def test_an_export_that_a_prune_overtakes_is_told(
+    folder: AuditFolder, orch: Orch, monkeypatch: pytest.MonkeyPatch
+):
+    """With how to go on."""
+    lines = AuditFolder.lines
+
+    def pruned(self: AuditFolder) -> Iterator[tuple[str, bytes]]:
+        yield from itertools.islice(lines(self), 4)
+        raise FileNotFoundError(2, "No such file or directory", str(folder.file(2)))
+
+    monkeypatch.setattr(AuditFolder, "lines", pruned)
+    code, out, err = orch("audit", "export")
+    assert (code, len(out.splitlines()), "go on with --after 4" in err) == (8, 4, True)
