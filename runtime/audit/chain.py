@@ -121,6 +121,8 @@ def _fault(line: Line, head: Head, lost: int) -> str | None:
         return f"{missing} missing before it"
     if line.head.seq < seq:
         return f"line {line.head.seq} stands where line {seq} belongs"
+    if line.prev != head.hash and seq == 1:
+        return "line 1 does not begin this installation's audit: it was changed, or is another installation's"
     if line.prev != head.hash and not lost:
         return f"line {seq} does not continue the line before it"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -43,7 +44,12 @@ def _place_options[F: Any](command: F) -> F:
     path = click.Path(path_type=Path)
     for option in (
         click.option("--public-key", type=path, help="The key that checks.  [default: the folder's own]"),
-        click.option("--installation", "owner", metavar="ID", help="Whose it is.  [default: this home's]"),
+        click.option(
+            "--installation",
+            "owner",
+            metavar="ID",
+            help="Whose it is (orch audit checkpoint --json).  [default: this home's]",
+        ),
         click.option("--folder", type=path, help="Where the audit is.  [default: below ORCHBOX_HOME]"),
     ):
         command = option(command)
@@ -60,7 +66,7 @@ def audit() -> None:
     "--checkpoint",
     multiple=True,
     metavar="TEXT",
-    help="One of orch audit checkpoint, kept elsewhere; repeat.",
+    help="One of orch audit checkpoint, kept elsewhere, or its JSON; repeat.",
 )
 @_place_options
 @json_option
@@ -176,6 +182,11 @@ def _place(folder: Path | None, owner: str | None, public_key: Path | None) -> P
     settings = read_settings()
     found = AuditFolder(folder) if folder is not None else AuditFolder.of(settings.home, settings.instance)
     owner = owner or installation.known(settings)
+    if owner is None and folder is not None:
+        raise InvalidInputError(
+            "whose audit it is has to be named with --installation: no daemon has been started here",
+            hint="orch audit checkpoint --json prints it where the daemon is",
+        )
     if owner is None or not found.path.is_dir():
         raise NotFoundError(
             f"{found.path}: no daemon has written an audit there", hint="orch up, or --folder"
@@ -213,6 +224,11 @@ def _pruned(place: Place, hint: str) -> NotReadyError:
 
 
 def _checkpoint(text: str, place: Place, where: str) -> Head:
+    """Of the text, or of what `orch audit checkpoint --json` says."""
+    with contextlib.suppress(ValueError, RecursionError):
+        said = json.loads(text)
+        if isinstance(said, dict):
+            text = str(said.get("checkpoint"))
     try:
         return read_text(text, place.installation, place.key)
     except ValueError as exc:

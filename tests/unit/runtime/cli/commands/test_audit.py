@@ -130,7 +130,13 @@ def test_a_copy_elsewhere_is_judged_by_a_key_that_was_kept(
     owner = installation.identify(settings)
     words = ("audit", "verify", "--json", "--folder", str(copy), "--public-key", str(copy / "public.pem"))
     assert orch(*words, "--installation", owner)[0] == 0
-    assert orch(*words, "--installation", "another")[0] == 1
+    code, out, _ = orch(*words, "--installation", "another")
+    assert (code, "another installation's" in json.loads(out)["broken"][0]["what"]) == (1, True)
+    _, out, _ = orch("audit", "checkpoint", "--json", *words[3:], "--installation", owner)
+    kept = json.loads(out)
+    assert kept["installation"] == owner
+    for text in (out, kept["checkpoint"], kept["checkpoint"] + "\n"):
+        assert orch(*words, "--installation", owner, "--checkpoint", text)[0] == 0
     (tmp_path / "x.pem").write_text("x")
     code, out, _ = orch(
         "audit", "verify", "--json", "--folder", str(copy), "--public-key", str(tmp_path / "x.pem")
@@ -145,10 +151,19 @@ def test_no_audit_and_no_checkpoint_are_told(settings: Settings, orch: Orch):
     assert (code, json.loads(out)["hint"]) == (4, "orch up, or --folder")
 
 
-def test_a_text_that_is_no_checkpoint_is_told(folder: AuditFolder, orch: Orch):
+@pytest.mark.parametrize(
+    "text", ["12:xyz", '{"checkpoint":"xyz"}', '{"checkpoint":["xyz"]}', "[" * 100_000 + "xyz"]
+)
+def test_a_text_that_is_no_checkpoint_is_told(folder: AuditFolder, orch: Orch, text: str):
     """Its value is not repeated."""
-    code, out, _ = orch("audit", "verify", "--checkpoint", "12:xyz", "--json")
+    code, out, _ = orch("audit", "verify", "--checkpoint", text, "--json")
     assert (code, "xyz" in out) == (5, False)
+
+
+def test_a_copy_of_nobody_knows_whom_is_told(settings: Settings, orch: Orch, tmp_path: Path):
+    """A machine without a daemon of its own cannot know whose it is."""
+    code, out, _ = orch("audit", "verify", "--folder", str(tmp_path), "--json")
+    assert (code, "--installation" in json.loads(out)["message"]) == (5, True)
 
 
 def test_lines_are_exported_as_they_are(folder: AuditFolder, orch: Orch):
