@@ -30,8 +30,8 @@ _TOKEN = re.compile(r"orch_[0-9a-f]{8,}", re.ASCII | re.IGNORECASE)
 _DETAILS = "recorded"
 
 
-def record(request: Request, **details: str) -> None:
-    """What stands in the line of this call's answer beside its path: ids and names, never a value."""
+def record(request: Request, **details: str | float | None) -> None:
+    """What stands in the line of this call's answer beside its path: ids, names and times, never a value."""
     request.scope["state"].setdefault(_DETAILS, {}).update(details)
 
 

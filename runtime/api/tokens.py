@@ -47,7 +47,8 @@ def add_token_routes(app: FastAPI, tokens: Tokens, vault: Vault, retries: Retrie
                 who=caller_of(request).name,
                 also=None if note is None else lambda c, made: note(c, created(token_to_json(made))),
             )
-            record(request, token=entry.id, role=entry.role.value)
+            good_for = {"token_workspace": workspace, "expires_at": entry.expires_at}
+            record(request, token=entry.id, role=entry.role.value, **good_for)
             return created(token_to_json(entry, text))
 
         return await once(request, retries, Asked(workspace or "", "POST /v1/tokens", [sent]), make)

@@ -12,6 +12,7 @@ import base64
 import binascii
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ class Signer:
 
     @classmethod
     def open(cls, key: Path, public: Path, installation: str, *, head: Path | None = None) -> Signer:
-        """With the key of this file, made where there is none. Raises OSError, and ValueError for no key.
+        """With the key of this file, made where there is none.
+
+        Raises OSError, and ValueError for no key, or one that others can reach.
 
         Where the key is new, the head of a chain without lines is written to `head` first: there is no key
         without a head, unless somebody has taken it away.
@@ -49,6 +52,8 @@ class Signer:
         is_new = False
         try:
             data = key.read_bytes()
+            if stat.S_IMODE(key.stat().st_mode) & 0o077:
+                raise ValueError(f"{key.name} is open to others: chmod 600 it if nobody has read it")
         except FileNotFoundError:
             is_new, made = True, Ed25519PrivateKey.generate()
             if head is not None:

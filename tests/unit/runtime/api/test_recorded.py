@@ -104,10 +104,17 @@ async def test_a_token_is_named_by_its_id(world: World):
 
 
 async def test_a_new_token_is_named_in_its_line(world: World):
-    """By id and role."""
-    made = (await world.ask("POST", "/v1/tokens", json={"name": "n", "role": "viewer"})).json()
+    """By id and role, what it is good for, and how long."""
+    body = {"name": "n", "role": "viewer", "workspace": "default", "expires_in_s": 60}
+    made = (await world.ask("POST", "/v1/tokens", json=body)).json()
     _, _, data = world.audit.lines[-1]
-    assert (data["token"], data["role"]) == (made["id"], "viewer")
+    said = {key: data.get(key) for key in ("token", "role", "token_workspace", "expires_at")}
+    assert said == {
+        "token": made["id"],
+        "role": "viewer",
+        "token_workspace": "default",
+        "expires_at": made["expires_at"],
+    }
     assert made["token"] not in repr(world.audit.lines)
 
 

@@ -40,6 +40,17 @@ def test_a_key_that_is_cut_short_is_told(tmp_path: Path):
     assert (tmp_path / "key.pem").read_bytes() == data
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_key_that_others_can_reach_is_told(tmp_path: Path, mode: int):
+    """Who has read it can make the whole audit anew: that is for its owner to judge."""
+    signer(tmp_path)
+    (tmp_path / "key.pem").chmod(mode)
+    with pytest.raises(ValueError, match=r"key\.pem is open to others"):
+        signer(tmp_path)
+    (tmp_path / "key.pem").chmod(0o400)
+    signer(tmp_path)
+
+
 def test_a_checkpoint_is_about_one_line_of_one_installation(tmp_path: Path):
     """Nothing else is signed by it."""
     text = signer(tmp_path).text(HEAD)
