@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -162,7 +163,10 @@ class AuditLog:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except OSError as exc:
-            hint = "make room on its disk; what has to be on record is refused meanwhile"
+            remedy = "make room on its disk"
+            if exc.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                remedy = "correct that, and start the daemon again"
+            hint = f"{remedy}; what has to be on record is refused meanwhile"
             raise _unwritable(self._writer.folder, exc, hint) from None
 
 

@@ -11,6 +11,7 @@ import errno
 import math
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from runtime.audit.chain import Head, Line, genesis, seal
@@ -140,6 +141,9 @@ class AuditWriter:
         return file, os.fstat(file).st_size
 
     def _append(self, data: bytes, head: Head) -> None:
+        place = self.folder.file(self._number)
+        if not (_is_at(self._file, place) and _is_at(self._head_file, self.folder.head)):
+            raise OSError(errno.ESTALE, "a file of it was removed or replaced under the daemon")
         if self._has_junk:
             self._take_off()
         try:
@@ -202,6 +206,15 @@ def _known_head(folder: AuditFolder, signer: Signer) -> Head | None:
         return signer.read(folder.read_head())
     except OSError:
         return None
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether the open file is the one with this name still."""
+    try:
+        named = path.lstat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(file), named)
 
 
 def _at(line: Line) -> float:

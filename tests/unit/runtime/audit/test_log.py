@@ -85,7 +85,7 @@ async def test_who_waits_is_told_of_a_full_disk_and_notes_are_kept(
     log.note("decision", who="run:1", data={"n": 1})
     with pytest.raises(NotReadyError, match="No space left") as told:
         await log.add("api.call", who="uid:0", data={"n": 2})
-    assert told.value.hint
+    assert "make room" in str(told.value.hint)
     assert log.is_failing
     disk.is_full = False
     await log.add("api.call", who="uid:0", data={"n": 3})
@@ -114,6 +114,16 @@ async def test_a_head_that_cannot_be_written_is_told_once(
     assert [line["event"] for line in told] == ["audit-head-not-written"]
     assert [line["kind"] for line in lines_of(folder)] == ["decision", "api.call"] * 3 + ["audit.checkpoint"]
     assert judged(folder).is_whole
+
+
+async def test_an_audit_that_is_taken_away_is_told(folder: AuditFolder):
+    """No room on the disk would help."""
+    log = await written(folder, 1, close=False)
+    folder.head.unlink()
+    with pytest.raises(NotReadyError, match="removed or replaced") as told:
+        await log.add("api.call", who="uid:0", data={})
+    assert "start the daemon again" in str(told.value.hint)
+    await log.close()
 
 
 async def test_what_does_not_fit_into_memory_is_counted(folder: AuditFolder, monkeypatch: pytest.MonkeyPatch):

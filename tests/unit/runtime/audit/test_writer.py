@@ -227,6 +227,24 @@ def test_a_file_that_cannot_be_begun_refuses_no_line(folder: AuditFolder, monkey
     assert judged(folder).is_whole
 
 
+@pytest.mark.parametrize("which", ["file", "head"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_what_is_taken_away_under_the_writer_is_noticed(folder: AuditFolder, which: str, is_replaced: bool):
+    """Or lines would go, for as long as it lives, to a file that nobody sees."""
+    writer = write(folder, 1, close=False)
+    path = folder.head if which == "head" else folder.file(1)
+    data = path.read_bytes()
+    path.unlink()
+    if is_replaced:
+        path.write_bytes(data)
+    for _ in range(2):
+        with pytest.raises(OSError, match="removed or replaced"):
+            writer.write([Entry(1.0, "api.call", "uid:0", {"n": 2})], 1.0)
+    writer.close(1.0)
+    write(folder, 3)
+    assert judged(folder).is_whole is is_replaced
+
+
 def test_a_checkpoint_that_could_not_be_written_is_made_again(
     folder: AuditFolder, monkeypatch: pytest.MonkeyPatch
 ):
