@@ -23,11 +23,13 @@ from runtime.api.app import make_api
 from runtime.api.counts import RequestCounts
 from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
+from runtime.daemon.doorkeeper import MAX_CONNECTIONS, Doorkeeper
+from runtime.daemon.file_limit import SHARE, raise_file_limit
 from runtime.daemon.metrics import Metrics
 from runtime.daemon.notify import Notifier
 from runtime.daemon.settings import Settings
 from runtime.daemon.stopping import Stopping
-from runtime.daemon.tcp import Doorkeeper, TcpApi
+from runtime.daemon.tcp import TcpApi
 from runtime.errors import NotReadyError, OrchError
 from runtime.explain.addresses import HostLookup
 from runtime.keeper import log as keeper_log
@@ -198,7 +200,8 @@ def _trace(daemon: Daemon, settings: Settings) -> Callable[[], Awaitable[None]]:
 def _tcp_api(app: FastAPI, daemon: Daemon, settings: Settings) -> TcpApi | None:
     if settings.listen is None:
         return None
-    return TcpApi(app, settings, settings.listen, Doorkeeper(daemon.is_sandboxed))
+    most = min(MAX_CONNECTIONS, raise_file_limit() // SHARE)
+    return TcpApi(app, settings, settings.listen, Doorkeeper(daemon.is_sandboxed, most=most))
 
 
 def _bind(path: Path) -> socket.socket:

@@ -3,114 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import socket
 import ssl
-from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import structlog
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from runtime.access.certificates import Files, ensure
 from runtime.access.listen import Listen
 from runtime.access.sleeping_server import SignallessServer
+from runtime.daemon import patience
+from runtime.daemon.doorkeeper import Doorkeeper, Listener
 from runtime.daemon.settings import Settings
 from runtime.errors import NotReadyError
 
-HEAD_S = 10.0
-"""For a request's head, from its connection or from the answer before."""
 LOCAL = ("127.0.0.1", "::1", "localhost")
 EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - no name for a certificate
-MAX_PER_PEER = 128
-MAX_CONNECTIONS = 1024
-
-type IsSandboxed = Callable[[ipaddress.IPv4Address | ipaddress.IPv6Address], bool]
-"""Whether an address is one where sandboxes, or their proxy, are."""
 
 
-class Doorkeeper:
-    """Which connections are taken."""
+class _Server(SignallessServer):
+    """uvicorn's, with limits on the time of a handshake and of TLS' end: asyncio's own are 60 s and 30 s."""
 
-    def __init__(self, is_sandboxed: IsSandboxed) -> None:
-        self._is_sandboxed = is_sandboxed
-        self._peers: Counter[str] = Counter()
-        self._log = structlog.get_logger()
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await self.lifespan.startup()
+        within_s = None if self.config.ssl is None else patience.HEAD_S
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=listener,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=within_s,
+                ssl_shutdown_timeout=within_s,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
-    def admits(self, peer: str) -> bool:
-        """Whether a peer is spoken with at all: nobody is from where sandboxes are."""
-        address = ipaddress.ip_address(peer.partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address
-        if self._is_sandboxed(address):
-            self._log.error("api-refused-a-sandbox", peer=str(address))
-            return False
-        return True
-
-    def enter(self, peer: str) -> bool:
-        """Whether there is room for one more connection; each that has it is to `leave`."""
-        if self._peers[peer] >= MAX_PER_PEER or self._peers.total() >= MAX_CONNECTIONS:
-            return False
-        self._peers[peer] += 1
-        return True
-
-    def leave(self, peer: str) -> None:
-        """It is closed."""
-        self._peers[peer] -= 1
-        if not self._peers[peer]:
-            del self._peers[peer]
-
-
-class _Listener(socket.socket):
-    """Takes no connection that the doorkeeper does not admit: not a byte of it is read."""
-
-    doorkeeper: Doorkeeper
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        connection, peer = super().accept()
-        if self.doorkeeper.admits(peer[0]):
-            return connection, peer
-        connection.close()
-        raise ConnectionAbortedError  # asyncio (3.12) goes on with the next one
-
-
-def protocol(doorkeeper: Doorkeeper) -> type[H11Protocol]:
-    """Uvicorn's HTTP behind that doorkeeper; a head that does not come closes its connection."""
-
-    class GuardedProtocol(H11Protocol):
-        _entered: str | None = None
-        _late: asyncio.TimerHandle | None = None
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn
-            super().connection_made(transport)
-            peer = str(transport.get_extra_info("peername")[0])
-            if not doorkeeper.enter(peer):
-                transport.abort()
-                return
-            self._entered = peer
-            self._late = self.loop.call_later(HEAD_S, self._close_when_silent)
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._late is not None:
-                self._late.cancel()
-            if self._entered is not None:
-                doorkeeper.leave(self._entered)
-                self._entered = None
-            super().connection_lost(exc)
-
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            if self._late is not None:
-                self._late.cancel()
-            self._late = self.loop.call_later(HEAD_S, self._close_when_silent)
-
-        def _close_when_silent(self) -> None:
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.abort()
-
-    return GuardedProtocol
+    def _protocol(self) -> patience.PatientProtocol:
+        return patience.PatientProtocol(self.config, self.server_state, self.lifespan.state)
 
 
 class TcpApi:
@@ -122,10 +56,9 @@ class TcpApi:
         self._files = Files(settings.home / "tls") if listen.is_tls and settings.tls is None else None
         self._names = {*LOCAL, socket.gethostname(), *settings.tls_names, listen.host} - EVERYWHERE
         self._doorkeeper = doorkeeper
-        self._config: dict[str, Any] = {"http": protocol(doorkeeper), "lifespan": "off", "log_config": None}
         self._app = app
         self._running: asyncio.Task[None] | None = None
-        self._server: SignallessServer | None = None
+        self._server: _Server | None = None
         self._log = structlog.get_logger()
 
     async def start(self) -> None:
@@ -134,19 +67,21 @@ class TcpApi:
         try:
             config = uvicorn.Config(
                 self._app,
+                http=patience.PatientProtocol,
+                lifespan="off",
+                log_config=None,
                 access_log=False,
                 server_header=False,
                 ws="none",
                 proxy_headers=False,  # or whoever connects from loopback says who they are
                 timeout_graceful_shutdown=2,
-                **self._config,
             )
             config.load()
             config.ssl = self._context()
         except NotReadyError:
             listener.close()
             raise
-        self._server = SignallessServer(config)
+        self._server = _Server(config)
         self._running = asyncio.create_task(self._server.serve(sockets=[listener]))
         self._log.info("api-listens", url=self._listen.url, ca=str(self._files.ca) if self._files else None)
 
@@ -186,7 +121,7 @@ def _certificate_files(settings: Settings) -> tuple[str, str]:
 
 def _bind(listen: Listen, doorkeeper: Doorkeeper) -> socket.socket:
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
-    listener = _Listener(family)
+    listener = Listener(family)
     listener.doorkeeper = doorkeeper
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,8 +14,9 @@ from runtime.access.listen import Listen
 from runtime.access.scopes import Role
 from runtime.access.service import Tokens
 from runtime.api.app import make_api
+from runtime.daemon.doorkeeper import Doorkeeper
 from runtime.daemon.settings import Settings
-from runtime.daemon.tcp import Doorkeeper, TcpApi
+from runtime.daemon.tcp import TcpApi
 from runtime.database.connection import open_database
 from runtime.model.secret import Secret
 from runtime.vault.service import Vault

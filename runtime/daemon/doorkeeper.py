@@ -1,0 +1,85 @@
+"""Which connections the API's port takes, before a byte of one is read."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import weakref
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+MAX_PER_PEER = 128
+MAX_CONNECTIONS = 1024
+
+type IsSandboxed = Callable[[ipaddress.IPv4Address | ipaddress.IPv6Address], bool]
+"""Whether an address is one where sandboxes, or their proxy, are."""
+
+
+class Doorkeeper:
+    """Knows who is let in, and how many there are."""
+
+    def __init__(self, is_sandboxed: IsSandboxed, *, most: int = MAX_CONNECTIONS) -> None:
+        """`most` is how many connections there may be at one time."""
+        self._is_sandboxed = is_sandboxed
+        self._most = most
+        self._peers: Counter[str] = Counter()
+        self._log = structlog.get_logger()
+
+    def admits(self, peer: str) -> bool:
+        """Whether a peer is spoken with at all: nobody is from where sandboxes are."""
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        address = getattr(address, "ipv4_mapped", None) or address
+        if self._is_sandboxed(address):
+            self._log.error("api-refused-a-sandbox", peer=str(address))
+            return False
+        return True
+
+    def enter(self, peer: str) -> bool:
+        """Whether there is room for one more connection; each that has it is to `leave`."""
+        if self._peers[peer] >= MAX_PER_PEER or self._peers.total() >= self._most:
+            return False
+        self._peers[peer] += 1
+        return True
+
+    def leave(self, peer: str) -> None:
+        """It is closed."""
+        self._peers[peer] -= 1
+        if not self._peers[peer]:
+            del self._peers[peer]
+
+
+class Listener(socket.socket):
+    """Takes no connection that the doorkeeper does not: not a byte of it is read.
+
+    A connection has its place from here on, with its TLS handshake, until its socket is closed, whoever
+    closes it.
+    """
+
+    doorkeeper: Doorkeeper
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises ConnectionAbortedError for one that is not taken."""
+        connection, peer = super().accept()
+        if self.doorkeeper.admits(peer[0]) and self.doorkeeper.enter(peer[0]):
+            return _Taken(connection, self.doorkeeper, peer[0]), peer
+        connection.close()
+        raise ConnectionAbortedError  # asyncio (3.12) goes on with the next one
+
+
+class _Taken(socket.socket):
+    """A connection that gives its place back when it is closed, or forgotten."""
+
+    __slots__ = ("_leave",)
+
+    def __init__(self, connection: socket.socket, doorkeeper: Doorkeeper, peer: str) -> None:
+        family, kind, protocol = connection.family, connection.type, connection.proto
+        super().__init__(family, kind, protocol, fileno=connection.detach())
+        self._leave = weakref.finalize(self, doorkeeper.leave, peer)
+        self._leave.atexit = False
+
+    def close(self) -> None:
+        super().close()
+        self._leave()

@@ -1,0 +1,59 @@
+"""runtime.daemon.patience: nobody's place at the port is taken for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runtime.daemon import patience as module
+from tests.unit.runtime.daemon.test_tcp import Served, serving
+from tests.unit.runtime.fake_service import FakeService
+
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENCE_S = 60.0
+"""The test's own, for what takes no time on a quiet machine."""
+
+
+async def emptied(served: Served) -> None:
+    """Until nobody is connected."""
+    async with asyncio.timeout(PATIENCE_S):
+        while served.doorkeeper._peers:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_tls", [True, False], ids=["with TLS", "without"])
+@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01", b"GET /healthz HT", HEALTHZ])
+async def test_who_says_nothing_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_tls: bool, said: bytes
+):
+    """A connection without a handshake or a head, and one whose next head does not come."""
+    monkeypatch.setattr(module, "HEAD_S", 0.05)
+    async with serving(tmp_path, is_tls=is_tls) as served:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.listen.port)
+        writer.write(said)
+        async with asyncio.timeout(PATIENCE_S):
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+        writer.close()
+        await emptied(served)
+
+
+async def test_an_answer_that_takes_long_is_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The limit is for heads."""
+    monkeypatch.setattr(module, "HEAD_S", 0.05)
+    checks = FakeService.checks
+
+    async def slow(self: FakeService) -> object:
+        await asyncio.sleep(0.3)
+        return await checks(self)
+
+    monkeypatch.setattr(FakeService, "checks", slow)
+    async with serving(tmp_path, is_tls=False) as served, httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(
+            f"{served.listen.url}/readyz", headers={"Authorization": f"Bearer {served.token}"}
+        )
+        assert answer.json()["ready"]
