@@ -17,12 +17,15 @@ from starlette.types import Scope as AsgiScope
 from runtime.access.caller import caller_of, find_caller
 from runtime.access.scopes import Scope
 from runtime.access.service import Tokens
+from runtime.api.patient_body import PatientBody
 from runtime.api.problems import told
 from runtime.api.recorded import Refusals
 from runtime.errors import OrchError
 
 OPEN = frozenset({"/healthz"})
 """Paths that anybody may ask for: they say nothing."""
+SAFE = frozenset({"GET", "HEAD"})
+"""Methods that change nothing."""
 DESCRIPTION = "/openapi.json"
 """The one path beside our routes: FastAPI's own, for every caller that is known."""
 
@@ -45,6 +48,9 @@ class Gate:
         try:
             if scope["path"] not in OPEN:
                 scope["state"]["caller"] = await find_caller(scope, self._tokens)
+                if scope["method"] not in SAFE:
+                    # Whoever holds a body back must not outlive the token that its head was let in with.
+                    receive = PatientBody(receive, lambda: find_caller(scope, self._tokens))
         except OrchError as exc:
             self._refusals.note(scope, exc)
             await told(exc, request_id=scope["state"]["request_id"])(scope, receive, send)
