@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import structlog
+
+from runtime.audit.sparse import Sparse
+from runtime.daemon.library_log import MINUTE_S
 
 MAX_PER_PEER = 128
 MAX_CONNECTIONS = 1024
@@ -26,6 +30,7 @@ class Doorkeeper:
         self._is_sandboxed = is_sandboxed
         self._most = most
         self._peers: Counter[str] = Counter()
+        self._sparse = Sparse()
         self._log = structlog.get_logger()
 
     def admits(self, peer: str) -> bool:
@@ -33,9 +38,15 @@ class Doorkeeper:
         address = ipaddress.ip_address(peer.partition("%")[0])
         address = getattr(address, "ipv4_mapped", None) or address
         if self._is_sandboxed(address):
-            self._log.error("api-refused-a-sandbox", peer=str(address))
+            self._tell(str(address))
             return False
         return True
+
+    def _tell(self, address: str) -> None:
+        """Sixty times, and then once a minute: whoever is refused may come again as often as it likes."""
+        suppressed = self._sparse.take(time.monotonic() / MINUTE_S)
+        if suppressed is not None:
+            self._log.error("api-refused-a-sandbox", peer=address, suppressed=suppressed)
 
     def enter(self, peer: str) -> bool:
         """Whether there is room for one more connection; each that has it is to `leave`."""

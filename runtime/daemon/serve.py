@@ -25,6 +25,7 @@ from runtime.daemon import installation, last_words, pidfile
 from runtime.daemon.daemon import Daemon
 from runtime.daemon.doorkeeper import MAX_CONNECTIONS, Doorkeeper
 from runtime.daemon.file_limit import SHARE, raise_file_limit
+from runtime.daemon.library_log import LibraryLog
 from runtime.daemon.metrics import Metrics
 from runtime.daemon.notify import Notifier
 from runtime.daemon.settings import Settings
@@ -41,24 +42,12 @@ END_S = 120.0
 
 
 def configure_logs() -> None:
-    """Write logs as JSON lines on stderr, uvicorn's warnings among them."""
+    """Write logs as JSON lines on stderr, the libraries' warnings among them."""
     keeper_log.configure_logs()
-    for library, event in (("uvicorn", "server"), ("opentelemetry", "traces")):
+    for library, event in (("uvicorn", "server"), ("asyncio", "loop"), ("opentelemetry", "traces")):
         log = logging.getLogger(library)
-        log.handlers = [_LibraryLog(event)]
+        log.handlers = [LibraryLog(event)]
         log.propagate = False
-
-
-class _LibraryLog(logging.Handler):
-    """A library's warnings as lines of ours, without the tracebacks it adds: those may quote a request."""
-
-    def __init__(self, event: str) -> None:
-        super().__init__(logging.WARNING)
-        self._event = event
-
-    def emit(self, record: logging.LogRecord) -> None:
-        first = record.getMessage().partition("\n")[0]
-        structlog.get_logger().warning(self._event, detail=first[:200])
 
 
 def serve(settings: Settings) -> None:

@@ -6,9 +6,11 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from runtime.daemon import doorkeeper as module
 from runtime.daemon.doorkeeper import Doorkeeper, Listener
+from runtime.daemon.library_log import MINUTE_S
 
 PEER = "127.0.0.1"
 
@@ -45,6 +47,19 @@ def test_an_address_in_another_form_is_the_same(peer: str):
     door = Doorkeeper(lambda address: str(address) == "10.231.0.3")
     assert not door.admits(peer)
     assert door.admits("fe80::1%eth0")
+
+
+def test_refusals_are_not_told_without_end(monkeypatch: pytest.MonkeyPatch):
+    """Sixty of them are, and the next one after a minute says how many were left out."""
+    monkeypatch.setattr(module.time, "monotonic", lambda: now)
+    now = 1000.0
+    door = Doorkeeper(lambda _address: True)
+    with capture_logs() as lines:
+        assert not any(door.admits("10.231.0.3") for _ in range(70))
+        assert len(lines) == 60
+        now += MINUTE_S
+        door.admits("10.231.0.3")
+    assert (len(lines), lines[-1]["suppressed"]) == (61, 10)
 
 
 def test_a_connection_has_its_place_until_its_socket_is_closed(listener: Listener):
