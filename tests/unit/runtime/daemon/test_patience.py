@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from pathlib import Path
+from unittest.mock import Mock
 
 import httpx
 import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from uvicorn.server import ServerState
 
 from runtime.daemon import patience as module
+from runtime.daemon.patience import PatientProtocol
 from tests.unit.runtime.daemon.test_tcp import Served, serving
 from tests.unit.runtime.fake_service import FakeService
 
@@ -57,3 +63,43 @@ async def test_an_answer_that_takes_long_is_not_cut(tmp_path: Path, monkeypatch:
             f"{served.listen.url}/readyz", headers={"Authorization": f"Bearer {served.token}"}
         )
         assert answer.json()["ready"]
+
+
+async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """An application whose answer fits no buffer."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for _ in range(1024):
+        await send({"type": "http.response.body", "body": bytes(1 << 16), "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_who_reads_no_answer_is_closed(monkeypatch: pytest.MonkeyPatch):
+    """Its head was there, so that the limit on heads says nothing of it."""
+    monkeypatch.setattr(module, "HEAD_S", 0.05)
+    monkeypatch.setattr(module, "UNREAD_S", 0.05)
+    config = uvicorn.Config(large, http=PatientProtocol, lifespan="off", log_config=None)
+    config.load()
+    state, loop = ServerState(), asyncio.get_running_loop()
+    server = await loop.create_server(lambda: PatientProtocol(config, state, {}), "127.0.0.1", 0)
+    with socket.create_connection(server.sockets[0].getsockname()) as peer:
+        peer.sendall(HEALTHZ)
+        async with asyncio.timeout(PATIENCE_S):
+            while not state.connections:
+                await asyncio.sleep(0.01)
+            while state.connections:
+                await asyncio.sleep(0.01)
+    server.close()
+
+
+@pytest.mark.parametrize(("now", "is_closed"), [(99, False), (100, True)], ids=["slowly", "not"])
+async def test_who_reads_slowly_goes_on(now: int, is_closed: bool):
+    """Whatever was read meanwhile will do."""
+    config = uvicorn.Config(large, http=PatientProtocol, lifespan="off", log_config=None)
+    served = PatientProtocol(config, ServerState(), {})
+    served.transport = Mock()
+    served.transport.get_write_buffer_size.return_value = now
+    served._close_when_unread(100)
+    assert served.transport.abort.called == is_closed
+    assert (served._unread is not None) != is_closed
+    if served._unread is not None:
+        served._unread.cancel()
