@@ -12,7 +12,7 @@ MAX_PEERS = 4096
 
 
 class Attempts:
-    """Failures by the address that they came from. `now` is seconds of any clock that goes on."""
+    """Failures by where they came from. `now` is seconds of any clock that goes on."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, tuple[float, float]] = OrderedDict()

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from runtime.access import rows, tokens
 from runtime.access.attempts import Attempts
 from runtime.access.scopes import Caller, Role
+from runtime.access.source import source_of
 from runtime.database.connection import Database
 from runtime.errors import AuthRequiredError, InvalidInputError, NotFoundError, RateLimitedError
 from runtime.model.secret import Secret
@@ -27,9 +28,6 @@ from runtime.model.secret import Secret
 MAX_NAME_CHARS = 100
 MAX_REMEMBERED = 1024
 """Secrets whose hash was right, so that not every request pays for it."""
-MAX_WAITING = 8
-"""Hashes are computed one at a time; more callers than this are told to come again."""
-AGAIN_S = 1.0
 HOW = "send `Authorization: Bearer TOKEN` with a token of `orch token create`"
 
 
@@ -55,15 +53,21 @@ class TokenEntry:
 class Tokens:
     """The tokens of one database."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives epoch seconds."""
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives epoch seconds; `steady` is one that nobody sets."""
         self._database = database
         self._clock = clock
+        self._steady = steady
         self._attempts = Attempts()
         self._pepper = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._hashing = asyncio.Lock()
-        self._waiting = 0
 
     async def create(
         self,
@@ -140,37 +144,36 @@ class Tokens:
         row = None if presented is None else await self._find(presented.id)
         kept = [] if row is None else _hashes(row, now)
         secret = "" if presented is None else presented.secret
-        if not await self._is_right(secret, kept, peer, now) or presented is None or row is None:
-            self._attempts.failed(peer, now)
+        if not await self._is_right(secret, kept) or presented is None or row is None:
+            self._refuse_too_many(source_of(peer))
             raise AuthRequiredError("the token is not valid", hint=HOW)
         await self._database.write(lambda connection: rows.note_use(connection, presented.id, now))
         return Caller(f"token:{presented.id}", Role(row["role"]), row["workspace"])
 
-    async def _is_right(self, secret: str, kept: Sequence[str], peer: str, now: float) -> bool:
-        """Who showed it before is not limited by others that come from the same address."""
-        for each in kept:
-            if self._is_remembered(self._mark(secret, each)):
-                return True
-        if wait_s := self._attempts.wait_s(peer, now):
+    def _refuse_too_many(self, source: str) -> None:
+        """Only wrong tokens are counted, and only they wait: a right one is let in from anywhere."""
+        now = self._steady()
+        if wait_s := self._attempts.wait_s(source, now):
             raise RateLimitedError("too many wrong tokens", retry_after_s=wait_s)
-        for each in kept:
+        self._attempts.failed(source, now)
+
+    async def _is_right(self, secret: str, kept: Sequence[str]) -> bool:
+        likely = [each for each in kept if tokens.may_match(secret, each)]
+        for each in likely:
             if await self._matches(secret, each):
                 return True
         return False
 
     async def _matches(self, secret: str, kept: str) -> bool:
-        if self._waiting >= MAX_WAITING:
-            raise RateLimitedError("too many callers at once", retry_after_s=AGAIN_S)
-        self._waiting += 1
-        try:
-            async with self._hashing:
-                mark = self._mark(secret, kept)
-                if self._is_remembered(mark) or await asyncio.to_thread(tokens.matches, secret, kept):
-                    self._remember(mark)
-                    return True
-                return False
-        finally:
-            self._waiting -= 1
+        """Hashes are computed one at a time; who has no right secret does not come as far as that."""
+        mark = self._mark(secret, kept)
+        if self._is_remembered(mark):
+            return True
+        async with self._hashing:
+            if self._is_remembered(mark) or await asyncio.to_thread(tokens.matches, secret, kept):
+                self._remember(mark)
+                return True
+            return False
 
     def _mark(self, secret: str, kept: str) -> bytes:
         return hashlib.blake2b(f"{secret}\0{kept}".encode(), key=self._pepper).digest()

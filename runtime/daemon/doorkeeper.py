@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 
+from runtime.access.source import source_of
 from runtime.audit.sparse import Sparse
 from runtime.daemon.library_log import MINUTE_S
 
@@ -50,16 +51,18 @@ class Doorkeeper:
 
     def enter(self, peer: str) -> bool:
         """Whether there is room for one more connection; each that has it is to `leave`."""
-        if self._peers[peer] >= MAX_PER_PEER or self._peers.total() >= self._most:
+        source = source_of(peer)
+        if self._peers[source] >= MAX_PER_PEER or self._peers.total() >= self._most:
             return False
-        self._peers[peer] += 1
+        self._peers[source] += 1
         return True
 
     def leave(self, peer: str) -> None:
         """It is closed."""
-        self._peers[peer] -= 1
-        if not self._peers[peer]:
-            del self._peers[peer]
+        source = source_of(peer)
+        self._peers[source] -= 1
+        if not self._peers[source]:
+            del self._peers[source]
 
 
 class Listener(socket.socket):

@@ -13,7 +13,7 @@ from runtime.access import service as module
 from runtime.access import tokens as text_of
 from runtime.access.attempts import ATTEMPTS
 from runtime.access.scopes import Caller, Role
-from runtime.access.service import MAX_WAITING, Tokens
+from runtime.access.service import Tokens
 from runtime.database.connection import Database, open_database
 from runtime.errors import AuthRequiredError, InvalidInputError, NotFoundError, RateLimitedError
 
@@ -46,7 +46,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 def tokens(database: Database, clock: Clock) -> Tokens:
     """None yet."""
-    return Tokens(database, clock=clock)
+    return Tokens(database, clock=clock, steady=clock)
 
 
 async def made(tokens: Tokens, *, expires_in_s: float | None = None, workspace: str | None = None) -> str:
@@ -170,48 +170,70 @@ async def test_what_cannot_be_done_is_told(tokens: Tokens):
             await tokens.rotate(token_id, grace_s=seconds)
 
 
-async def test_who_fails_too_often_waits(tokens: Tokens, clock: Clock, monkeypatch: pytest.MonkeyPatch):
-    """No hash is computed meanwhile; whoever is known goes on from the same address, and others are not held."""
-    known, unknown = await made(tokens), await made(tokens)
-    await tokens.caller(known, peer=PEER)
+async def test_who_fails_too_often_waits(tokens: Tokens, clock: Clock):
+    """With wrong tokens: a right one is let in at the same address, also one that was never shown before."""
+    never_shown = await made(tokens)
     for _ in range(ATTEMPTS):
         with pytest.raises(AuthRequiredError):
             await tokens.caller("x", peer=PEER)
-    monkeypatch.setattr(text_of, "matches", lambda *_args: pytest.fail("a hash was computed"))
-
-    for shown in (unknown, "x"):
-        with pytest.raises(RateLimitedError) as refused:
-            await tokens.caller(shown, peer=PEER)
-        assert refused.value.retry_after_s > 0
-    await tokens.caller(known, peer=PEER)
-    monkeypatch.undo()
-    await tokens.caller(unknown, peer="192.0.2.2")
+    with pytest.raises(RateLimitedError) as refused:
+        await tokens.caller("x", peer=PEER)
+    assert refused.value.retry_after_s > 0
+    await tokens.caller(never_shown, peer=PEER)
+    with pytest.raises(AuthRequiredError):
+        await tokens.caller("x", peer="192.0.2.2")
     clock.now += 3600
-    await tokens.caller(unknown, peer=PEER)
+    with pytest.raises(AuthRequiredError):
+        await tokens.caller("x", peer=PEER)
+
+
+async def test_a_network_of_ipv6_is_one_who_tries(tokens: Tokens):
+    """It has more addresses than are ever counted."""
+    for number in range(ATTEMPTS):
+        with pytest.raises(AuthRequiredError):
+            await tokens.caller("x", peer=f"2001:db8::{number}")
+    with pytest.raises(RateLimitedError):
+        await tokens.caller("x", peer="2001:db8::ffff")
+
+
+async def test_a_clock_that_is_set_makes_nobody_wait(database: Database, clock: Clock):
+    """Waits are measured by one that only goes on."""
+    tokens = Tokens(database, clock=clock, steady=lambda: 100.0)
+    with pytest.raises(AuthRequiredError):
+        await tokens.caller("x", peer=PEER)
+    clock.now -= 3600
+    with pytest.raises(AuthRequiredError):
+        await tokens.caller("x", peer=PEER)
+
+
+async def test_a_wrong_secret_costs_no_hash(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
+    """Whoever guesses at an id that is known keeps nobody waiting."""
+    token_id = text_of.parse(await made(tokens)).id
+    monkeypatch.setattr(text_of, "matches", lambda *_args: pytest.fail("a hash was computed"))
+    with pytest.raises(AuthRequiredError):
+        await tokens.caller(text_of.mint(token_id)[1].reveal(), peer=PEER)
 
 
 async def test_hashes_are_computed_one_at_a_time(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):
-    """More callers than may wait are told to come again; a token's second caller pays for no hash."""
-    text = await made(tokens)
-    go_on, computed = asyncio.Event(), []
+    """However many come at once, there is one for each right token, and all of them are let in."""
+    texts = [await made(tokens) for _ in range(3)]
+    computed, computing = [], set()
+    to_thread = asyncio.to_thread
 
-    async def slow(function, *args):
-        computed.append(args)
-        await go_on.wait()
-        return function(*args)
+    async def noted(function, *args):
+        assert not computing
+        computing.add(args)
+        try:
+            return await to_thread(function, *args)
+        finally:
+            computing.clear()
+            computed.append(args)
 
-    monkeypatch.setattr(module.asyncio, "to_thread", slow)
-    asking = [asyncio.create_task(tokens.caller(text, peer=PEER)) for _ in range(MAX_WAITING + 2)]
-    refused, pending = set(), set(asking)
-    while len(refused) < 2:
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        refused |= done
-    assert all(isinstance(task.exception(), RateLimitedError) for task in refused)
-    go_on.set()
-    results = await asyncio.gather(*asking, return_exceptions=True)
+    monkeypatch.setattr(module.asyncio, "to_thread", noted)
+    callers = await asyncio.gather(*(tokens.caller(text, peer=PEER) for text in texts * 7))
 
-    assert sum(isinstance(each, Caller) for each in results) == MAX_WAITING
-    assert len(computed) == 1
+    assert len(set(callers)) == len(texts)
+    assert len(computed) == len(texts)
 
 
 async def test_what_is_remembered_is_bounded(tokens: Tokens, monkeypatch: pytest.MonkeyPatch):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from runtime.access.tokens import hash_of, matches, mint, parse
+from runtime.access.tokens import hash_of, matches, may_match, mint, parse
 
 
 def test_a_token_is_read_as_it_was_made():
@@ -55,20 +55,38 @@ def test_a_hash_matches_its_secret_only():
     assert "a-secret" not in kept
 
 
+def test_the_sieve_lets_the_right_secret_pass():
+    """And no wrong one; it is another one for each hash of the same secret."""
+    kept = hash_of("a-secret")
+    assert may_match("a-secret", kept)
+    assert not may_match("a-secreT", kept)
+    assert kept.split("$")[-1] != hash_of("a-secret").split("$")[-1]
+
+
+def test_the_sieve_alone_lets_nobody_in():
+    """The hash decides; a row without either matches nothing."""
+    *before, _hash, sieve = hash_of("a-secret").split("$")
+    other = hash_of("another").split("$")[-2]
+    assert may_match("a-secret", "$".join([*before, other, sieve]))
+    assert not matches("a-secret", "$".join([*before, other, sieve]))
+    assert not matches("a-secret", "$".join([*before, _hash]))
+
+
 @pytest.mark.parametrize(
     "kept",
     [
         "",
         "a-secret",
-        "scrypt$16384$8$1$$",
-        "scrypt$16384$8$1$AAAA$",
-        "scrypt$16384$8$1$AAAA$AAAA",
-        "scrypt$0$8$1$AAAA$AAAA",
-        "scrypt$99999999$999$999$AAAA$AAAA",
-        "scrypt$16384$8$1$A$A",
+        "scrypt$16384$8$1$$$",
+        "scrypt$16384$8$1$AAAA$$",
+        "scrypt$16384$8$1$AAAA$AAAA$AAAA",
+        "scrypt$0$8$1$AAAA$AAAA$AAAA",
+        "scrypt$99999999$999$999$AAAA$AAAA$AAAA",
+        "scrypt$16384$8$1$A$A$A",
     ],
 )
 def test_what_is_no_hash_of_ours_matches_nothing(kept: str):
     """A row that was changed by hand, an empty hash above all, lets nobody in, and costs no memory."""
-    assert not matches("a-secret", kept)
-    assert not matches("", kept)
+    for secret in ("a-secret", ""):
+        assert not matches(secret, kept)
+        assert not may_match(secret, kept)

@@ -36,9 +36,17 @@ def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch):
     door = Doorkeeper(lambda _address: False, most=3)
     assert [door.enter("192.0.2.1") for _ in range(3)] == [True, True, False]
     assert [door.enter("192.0.2.2") for _ in range(2)] == [True, False]
-    door.leave("192.0.2.1")
+    door.leave("::ffff:192.0.2.1")
     assert door.enter("::ffff:192.0.2.3")
     assert not door.enter("192.0.2.4")
+
+
+def test_addresses_of_one_network_share_its_places(monkeypatch: pytest.MonkeyPatch):
+    """Whoever has one address of IPv6 has 2^64 of them."""
+    monkeypatch.setattr(module, "MAX_PER_PEER", 2)
+    door = Doorkeeper(lambda _address: False)
+    assert [door.enter(f"2001:db8::{n}") for n in range(3)] == [True, True, False]
+    assert door.enter("2001:db8:0:1::1")
 
 
 @pytest.mark.parametrize("peer", ["10.231.0.3", "::ffff:10.231.0.3"])
