@@ -31,10 +31,14 @@ def find(connection: sa.Connection, token_id: str) -> Mapping[str, Any] | None:
     return dict(row) if row else None
 
 
-def change(connection: sa.Connection, token_id: str, values: Mapping[str, Any]) -> bool:
-    """Change a token that is not revoked; whether there is one."""
-    meant = sa.and_(tokens.c.id == token_id, tokens.c.revoked_at.is_(None))
-    return bool(connection.execute(tokens.update().where(meant).values(**values)).rowcount)
+def change(
+    connection: sa.Connection, token_id: str, values: Mapping[str, Any], *, of: str | None = None
+) -> bool:
+    """Change a token that is not revoked, and has the hash `of` where one is given; whether there is one."""
+    meant = [tokens.c.id == token_id, tokens.c.revoked_at.is_(None)]
+    if of is not None:
+        meant.append(tokens.c.hash == of)
+    return bool(connection.execute(tokens.update().where(*meant).values(**values)).rowcount)
 
 
 def note_use(connection: sa.Connection, token_id: str, now: float) -> None:

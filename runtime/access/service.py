@@ -22,7 +22,13 @@ from runtime.access.attempts import Attempts
 from runtime.access.scopes import Caller, Role
 from runtime.access.source import source_of
 from runtime.database.connection import Database
-from runtime.errors import AuthRequiredError, InvalidInputError, NotFoundError, RateLimitedError
+from runtime.errors import (
+    AuthRequiredError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    RateLimitedError,
+)
 from runtime.model.secret import Secret
 
 MAX_NAME_CHARS = 100
@@ -120,19 +126,31 @@ class Tokens:
         return await self._change(token_id, {"revoked_at": self._clock()})
 
     async def rotate(self, token_id: str, *, grace_s: float) -> tuple[TokenEntry, Secret]:
-        """Another secret for a token; the present one is taken for so long. Raises NotFoundError."""
+        """Another secret for a token; the present one is taken for so long.
+
+        Raises NotFoundError, also for one that has expired, and ConflictError where that would end a secret
+        before its time, or where somebody else rotated it just now.
+        """
         if not grace_s >= 0:
             raise InvalidInputError("grace_s: expected seconds, or 0 for an end at once")
         now = self._clock()
         presented, text = tokens.mint(token_id)
         row = await self._row(token_id)
+        if not _hashes(row, now):
+            raise NotFoundError("no such token, or it is revoked or has expired", hint="orch token list")
+        if grace_s and len(_hashes(row, now)) > 1:
+            raise ConflictError(
+                "the secret before the last rotation is still taken", hint="wait, or rotate with --grace 0s"
+            )
         values = {
             "hash": await asyncio.to_thread(tokens.hash_of, presented.secret),
             "old_hash": row["hash"],
             "old_until": now + grace_s,
             "rotated_at": now,
         }
-        return await self._change(token_id, values), text
+        if not await self._database.write(lambda c: rows.change(c, token_id, values, of=row["hash"])):
+            raise ConflictError("the token was changed just now", hint="orch token list")
+        return _entry(await self._row(token_id)), text
 
     async def caller(self, text: str, *, peer: str) -> Caller:
         """Who shows this token, from this address.

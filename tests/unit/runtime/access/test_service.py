@@ -15,7 +15,13 @@ from runtime.access.attempts import ATTEMPTS
 from runtime.access.scopes import Caller, Role
 from runtime.access.service import Tokens
 from runtime.database.connection import Database, open_database
-from runtime.errors import AuthRequiredError, InvalidInputError, NotFoundError, RateLimitedError
+from runtime.errors import (
+    AuthRequiredError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    RateLimitedError,
+)
 
 PEER = "192.0.2.1"
 
@@ -146,6 +152,42 @@ async def test_rotation_without_a_grace_ends_the_old_secret_at_once(tokens: Toke
     _, third = await tokens.rotate(token_id, grace_s=60)
     await tokens.caller(second.reveal(), peer=PEER)
     await tokens.caller(third.reveal(), peer=PEER)
+
+
+async def test_a_grace_that_was_promised_is_kept(tokens: Tokens, clock: Clock):
+    """A second rotation within it is refused, unless it is to end everything at once."""
+    first = await made(tokens)
+    token_id = text_of.parse(first).id
+    _, second = await tokens.rotate(token_id, grace_s=60)
+    with pytest.raises(ConflictError, match="still taken"):
+        await tokens.rotate(token_id, grace_s=60)
+    for text in (first, second.reveal()):
+        await tokens.caller(text, peer=PEER)
+    _, third = await tokens.rotate(token_id, grace_s=0)
+    await tokens.caller(third.reveal(), peer=PEER)
+    for text in (first, second.reveal()):
+        with pytest.raises(AuthRequiredError):
+            await tokens.caller(text, peer=PEER)
+
+
+async def test_of_rotations_at_once_one_is_done(tokens: Tokens):
+    """The others are told so: every text that is given out works."""
+    first = await made(tokens)
+    done = await asyncio.gather(
+        *(tokens.rotate(text_of.parse(first).id, grace_s=60) for _ in range(3)), return_exceptions=True
+    )
+    (given,) = (each[1].reveal() for each in done if isinstance(each, tuple))
+    assert sum(isinstance(each, ConflictError) for each in done) == 2
+    for text in (first, given):
+        await tokens.caller(text, peer=PEER)
+
+
+async def test_an_expired_token_is_not_rotated(tokens: Tokens, clock: Clock):
+    """Its new secret would let nobody in."""
+    token_id = text_of.parse(await made(tokens, expires_in_s=10)).id
+    clock.now += 10
+    with pytest.raises(NotFoundError, match="expired"):
+        await tokens.rotate(token_id, grace_s=0)
 
 
 async def test_what_cannot_be_done_is_told(tokens: Tokens):
