@@ -81,7 +81,8 @@ def _will_do(files: Files, names: Collection[str], now: dt.datetime) -> bool:
     is_private = not files.key.stat().st_mode & 0o077
     is_its_key = key.public_key() == certificate.public_key()
     is_lasting = min(ca.not_valid_after_utc, certificate.not_valid_after_utc) - now > RENEWED
-    return is_private and is_its_key and is_lasting and {_alternative(name) for name in names} <= set(found)
+    is_valid = max(ca.not_valid_before_utc, certificate.not_valid_before_utc) <= now and is_lasting
+    return is_private and is_its_key and is_valid and {_alternative(name) for name in names} <= set(found)
 
 
 def _ca(key: ec.EllipticCurvePrivateKey, now: dt.datetime) -> x509.Certificate:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -96,7 +97,9 @@ class TcpApi:
                 )
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.minimum_version = ssl.TLSVersion.TLSv1_2
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, password=_no_pass_phrase)
+            if Path(key).stat().st_mode & 0o077:
+                self._log.warning("api-key-is-open", key=key, hint="chmod 600: others here can read it")
         except (OSError, ssl.SSLError) as exc:
             reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else type(exc).__name__
             raise NotReadyError(
@@ -110,6 +113,14 @@ class TcpApi:
         if self._server is not None and self._running is not None:
             self._server.should_exit = True
             await asyncio.gather(self._running, return_exceptions=True)
+
+
+def _no_pass_phrase() -> str:
+    """In the place of OpenSSL's question on the terminal, for which a daemon would wait for ever."""
+    raise NotReadyError(
+        "ORCHBOX_TLS_KEY is encrypted, and nobody is there to be asked for its pass phrase",
+        hint="openssl pkey -in KEY -out OTHER, chmod 600 OTHER, and name that one",
+    )
 
 
 def _certificate_files(settings: Settings) -> tuple[str, str]:

@@ -120,6 +120,13 @@ def test_it_is_made_anew_for_another_name_and_near_its_end(files: Files):
     assert ensure(files, NAMES, now=NOW + VALID - RENEWED + dt.timedelta(days=1))
 
 
+def test_one_that_is_not_valid_yet_is_made_anew(files: Files):
+    """It was made by a clock that was ahead, and no client would accept it before then."""
+    ensure(files, NAMES, now=NOW + dt.timedelta(days=100))
+    assert ensure(files, NAMES, now=NOW)
+    assert not ensure(files, NAMES, now=NOW)
+
+
 def test_a_folder_that_cannot_be_written_is_told(files: Files):
     """As the kernel words it."""
     files.folder.write_text("no folder")

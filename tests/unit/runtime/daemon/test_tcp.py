@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives import serialization
+from structlog.testing import capture_logs
 
 from runtime.access.certificates import Files
 from runtime.access.listen import Listen
@@ -168,6 +170,30 @@ async def test_a_certificate_that_cannot_be_used_keeps_it_from_starting(tmp_path
         async with serving(tmp_path, tls=(files.certificate, files.key)):
             pass
     assert "ORCHBOX_TLS_CERT" in (told.value.hint or "")
+
+
+async def test_an_encrypted_key_keeps_it_from_starting(tmp_path: Path):
+    """Nobody is asked on the terminal for its pass phrase."""
+    files = Files(tmp_path / "own")
+    module.ensure(files, {"127.0.0.1"})
+    key = serialization.load_pem_private_key(files.key.read_bytes(), None)
+    form, how = serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"phrase")
+    files.key.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, how))
+    with pytest.raises(NotReadyError, match="is encrypted"):
+        async with serving(tmp_path, tls=(files.certificate, files.key)):
+            pass
+
+
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, True), (0o604, True)])
+async def test_a_key_that_others_can_read_is_told(tmp_path: Path, mode: int, is_told: bool):
+    """It is used, since it may be another program's, whose group reads it."""
+    files = Files(tmp_path / "own")
+    module.ensure(files, {"127.0.0.1"})
+    files.key.chmod(mode)
+    with capture_logs() as lines:
+        async with serving(tmp_path, tls=(files.certificate, files.key)):
+            pass
+    assert ("api-key-is-open" in [line["event"] for line in lines]) == is_told
 
 
 async def test_a_port_in_use_keeps_it_from_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
