@@ -60,6 +60,7 @@ def make_api(  # noqa: PLR0913 - keywords, each a part
         dependencies=[Depends(strict_query)],
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would send the caller, and its token, to the host of its Host header
     )
     audit = audit or NoAudit()
     app.add_middleware(Recorded, audit=audit)

@@ -14,6 +14,7 @@ from runtime.runs.ports import RunServicePort
 def add_health_routes(app: FastAPI, service: RunServicePort) -> None:
     """Add the two routes that a service manager or an orchestrator asks."""
 
+    @app.head("/healthz", dependencies=[open_to_all()], include_in_schema=False)
     @app.get("/healthz", dependencies=[open_to_all()])
     async def healthz() -> JSONResponse:
         """Tell whether the daemon answers at all; it says nothing about the engine or the proxy."""

@@ -276,3 +276,18 @@ def test_a_caller_is_not_changed():
     """What a handler gets is what the gate has found."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         Caller("uid:0", Role.VIEWER).role = Role.OPERATOR  # type: ignore[misc]
+
+
+async def test_nobody_is_sent_to_another_host(world: World):
+    """FastAPI would answer a path with a slash too many with a redirect to the host of the `Host` header."""
+    async with world.client(Authorization=f"Bearer {await world.token(Role.VIEWER)}") as client:
+        answer = await client.get("/v1/whoami/", headers={"Host": "elsewhere.example"})
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
+async def test_a_load_balancer_may_ask_by_head(world: World):
+    """As it may by GET, and nothing else of a stranger is answered so."""
+    async with world.client() as client:
+        asked = [await client.head(path) for path in ("/healthz", "/readyz")]
+    assert [answer.status_code for answer in asked] == [200, 401]
+    assert asked[0].content == b""
