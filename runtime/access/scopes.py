@@ -95,9 +95,12 @@ class Caller:
         if self.may(scope):
             return
         bound = "" if self.workspace is None else f", bound to the workspace {self.workspace}"
+        hint = "use a token of a role that has it: orch token create --role ROLE"
+        if self.workspace is not None and scope in HOST_WIDE:
+            hint = "use a token that is bound to no workspace, of a role that has it"
         raise PermissionDeniedError(
             f"this needs the scope {scope.value}, and the caller is a {self.role.value}{bound}",
-            hint="use a token of a role that has it: orch token create --role ROLE",
+            hint=hint,
         )
 
     def sees(self, workspace: str) -> bool:

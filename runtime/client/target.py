@@ -14,6 +14,8 @@ _URL = re.compile(
     r"https://[^\s/@?#]+(?::[0-9]{1,5})?/?|http://(?:127\.0\.0\.1|localhost|\[::1\]):[0-9]{1,5}/?"
 )
 
+_TOKEN = re.compile(r"orch_[0-9a-f]{64}", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -49,6 +51,11 @@ class Target:
             raise InvalidInputError(
                 "environment variable ORCHBOX_TOKEN: not set, and ORCHBOX_URL is",
                 hint="set it to a token: orch token create, on the daemon's host",
+            )
+        if not _TOKEN.fullmatch(token.strip()):
+            raise InvalidInputError(
+                "environment variable ORCHBOX_TOKEN: is no token",
+                hint="it is `orch_` and 64 digits, `token` in what `orch token create` prints",
             )
         if ca is not None and not Path(ca).is_file():
             raise InvalidInputError(

@@ -43,8 +43,9 @@ def test_a_role_may_do_what_is_listed_and_nothing_else(role: Role, scope: Scope)
 @pytest.mark.parametrize("role", Role)
 def test_nobody_bound_to_a_workspace_touches_the_others(role: Role, scope: Scope):
     """An operator's token among them."""
-    with pytest.raises(PermissionDeniedError, match="bound to the workspace mine"):
+    with pytest.raises(PermissionDeniedError, match="bound to the workspace mine") as refused:
         Caller("token:1", role, "mine").require(scope)
+    assert "bound to no workspace" in (refused.value.hint or "")
 
 
 def test_another_workspace_is_as_one_that_is_not_there():

@@ -17,6 +17,11 @@ WRONG = {
     "a password in it": ({"ORCHBOX_URL": f"https://u:{TOKEN}@box.example"}, "ORCHBOX_URL"),
     "a path": ({"ORCHBOX_URL": "https://box.example/v1"}, "ORCHBOX_URL"),
     "no token": ({"ORCHBOX_URL": "https://box.example", "ORCHBOX_TOKEN": ""}, "ORCHBOX_TOKEN"),
+    "the JSON of a token": (
+        {"ORCHBOX_URL": "https://box.example", "ORCHBOX_TOKEN": f'{{"token": "{TOKEN}"}}'},
+        "ORCHBOX_TOKEN",
+    ),
+    "two lines": ({"ORCHBOX_URL": "https://box.example", "ORCHBOX_TOKEN": f"{TOKEN}\nx"}, "ORCHBOX_TOKEN"),
     "no CA there": ({"ORCHBOX_URL": "https://box.example", "ORCHBOX_CA": "/none/ca.pem"}, "ORCHBOX_CA"),
 }
 
