@@ -47,7 +47,8 @@ def as_the_unit(folder: Path) -> list[str]:
     kept = next(line for line in text.splitlines() if line.startswith("CapabilityBoundingSet=")).split("=")[1]
     bounds = "".join(f",+{name.removeprefix('CAP_').lower()}" for name in kept.split())
     limits = ["setpriv", "--no-new-privs", f"--bounding-set=-all{bounds}", f"--inh-caps=-all{bounds}"]
-    return [*limits, sys.executable, "-m", "runtime.cli.main", "up"]
+    # A unit's processes ignore no signal, whatever started these tests (nohup has SIGHUP ignored).
+    return ["env", "--default-signal=HUP", *limits, sys.executable, "-m", "runtime.cli.main", "up"]
 
 
 class Unit:
