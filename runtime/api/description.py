@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from runtime.api.gate import OPEN
 from runtime.api.problems import MEDIA_TYPE
 from runtime.api.secret_body import ChangedSecret, NewSecret, NewWorkspace
 from runtime.api.token_body import NewToken, Rotation
@@ -35,7 +36,6 @@ _ANSWER = {
     "description": "A problem.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
-_OPEN = frozenset({"/healthz"})
 
 
 def describe(app: FastAPI) -> None:
@@ -65,5 +65,5 @@ def _described(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = _ANSWER
-            operation["security"] = [] if path in _OPEN else [{"token": []}]
+            operation["security"] = [] if path in OPEN else [{"token": []}]
     return found

@@ -19,13 +19,11 @@ from runtime.access.scopes import Scope
 from runtime.access.service import Tokens
 from runtime.api.patient_body import PatientBody
 from runtime.api.problems import told
-from runtime.api.recorded import Refusals
+from runtime.api.recorded import SAFE, Refusals
 from runtime.errors import OrchError
 
 OPEN = frozenset({"/healthz"})
 """Paths that anybody may ask for: they say nothing."""
-SAFE = frozenset({"GET", "HEAD"})
-"""Methods that change nothing."""
 DESCRIPTION = "/openapi.json"
 """The one path beside our routes: FastAPI's own, for every caller that is known."""
 

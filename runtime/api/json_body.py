@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
-from runtime.errors import InvalidInputError
+from runtime.errors import InvalidInputError, OrchError
 
 
 def body_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -14,6 +16,16 @@ def body_schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     schema.pop("$defs", None)  # `description` gathers them
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+async def read_bounded(request: Request, most: int, too_long: Callable[[], OrchError]) -> bytes:
+    """The body as it was sent. Raises what `too_long` makes for one of more than `most` bytes."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise too_long()
+    return bytes(body)
 
 
 def parse_body[B: BaseModel](content: bytes | str, model: type[B], *, part: str | None = None) -> B:

@@ -19,7 +19,7 @@ from proxy.destination.resolve import Lookup
 from runtime.access.caller import caller_of
 from runtime.access.scopes import Scope
 from runtime.api.gate import needs
-from runtime.api.json_body import parse_body
+from runtime.api.json_body import parse_body, read_bounded
 from runtime.ascii_json import AsciiJson
 from runtime.errors import InvalidInputError, RateLimitedError, TooLargeError
 from runtime.explain.addresses import no_lookup
@@ -113,12 +113,9 @@ def add_policy_routes(app: FastAPI, load: LoadPolicy, make_lookup: Callable[[], 
 
 
 async def _bounded(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_REQUEST_BYTES:
-            raise TooLargeError("the body is more than 1 MiB", hint="send less")
-    return bytes(body)
+    return await read_bounded(
+        request, MAX_REQUEST_BYTES, lambda: TooLargeError("the body is more than 1 MiB", hint="send less")
+    )
 
 
 def _explain(

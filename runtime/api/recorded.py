@@ -22,7 +22,8 @@ from runtime.audit.sparse_notes import SparseNotes
 from runtime.errors import OrchError
 
 MAX_PATH_CHARS = 300
-_SAFE = frozenset({"GET", "HEAD"})
+SAFE = frozenset({"GET", "HEAD"})
+"""Methods that change nothing."""
 _PROBES = frozenset({"/readyz", "/metrics"})
 """Asked for without end: that it is ready, or not yet, is in nobody's record."""
 _PROBED = frozenset({200, 503})
@@ -50,7 +51,7 @@ class Recorded:
             await self._app(scope, receive, send)
             return
         said = _said(scope, caller)
-        if scope["method"] not in _SAFE:
+        if scope["method"] not in SAFE:
             try:
                 await self._audit.add("api.call", who=caller.name, data=said)
             except OrchError as exc:
@@ -81,7 +82,7 @@ class Recorded:
                 note()
 
     def _note(self, scope: AsgiScope, who: str, data: dict[str, Any]) -> None:
-        if scope["method"] not in _SAFE:
+        if scope["method"] not in SAFE:
             self._audit.note("api.answer", who=who, data=data)
         elif scope["path"] not in _PROBES or data["status"] not in _PROBED:
             self._looks.note(who, data)

@@ -11,7 +11,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from proxy.contract.secret_rules import MAX_SECRET_BYTES, SECRET_NAME, TOO_LONG
-from runtime.api.json_body import parse_body
+from runtime.api.json_body import parse_body, read_bounded
 from runtime.errors import InvalidInputError
 from runtime.vault.entry import MAX_DESCRIPTION_CHARS
 
@@ -53,9 +53,8 @@ async def read_body[B: BaseModel](request: Request, model: type[B]) -> B:
 
 async def read_bytes(request: Request) -> bytes:
     """The body as it was sent. Raises InvalidInputError for one that is too long."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise InvalidInputError(f"value: {TOO_LONG.what}", hint=TOO_LONG.remedy)
-    return bytes(body)
+    return await read_bounded(
+        request,
+        MAX_BODY_BYTES,
+        lambda: InvalidInputError(f"value: {TOO_LONG.what}", hint=TOO_LONG.remedy),
+    )
