@@ -67,6 +67,7 @@ class Daemon:
         self.tokens = Tokens(self._database)
         self.retries = Retries(self._database, hash_key.make_or_read(settings.home / "idempotency.key"))
         self.retention = Retention(self._store, self.vault, self.audit, settings.keep, self.retries)
+        self.policies = PolicyCatalogue(settings.policy_dirs, site=settings.site_policy)
         self._link = ProxyLink(settings.control_dir / CONTROL_SOCKET)
         slots = self._slots = NetworkSlots(engine, instance=instance, pool=settings.pool)
         self._guard = HostGuard(
@@ -110,7 +111,7 @@ class Daemon:
             guard=self._guard,
             networks=self._networks,
             keepers=self._keepers,
-            policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy),
+            policies=self.policies,
             instance=instance,
             installation=self._installation,
             memory_percent=settings.memory_percent,

@@ -34,7 +34,6 @@ from runtime.daemon.tcp import TcpApi
 from runtime.errors import NotReadyError, OrchError
 from runtime.explain.addresses import HostLookup
 from runtime.keeper import log as keeper_log
-from runtime.policies.catalogue import PolicyCatalogue
 from runtime.vault.source import EnvKey
 
 END_S = 120.0
@@ -131,7 +130,7 @@ def _serve(daemon: Daemon, settings: Settings, listener: socket.socket) -> None:
         audit=daemon.audit,
         metrics=metrics.text,
         counts=counts,
-        policies=PolicyCatalogue(settings.policy_dirs, site=settings.site_policy).placed,
+        policies=daemon.policies.placed,
         make_lookup=lambda: HostLookup(settings.proxy_dns),
         retries=daemon.retries,
         lifespan=lifespan,
